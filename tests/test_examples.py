@@ -1,0 +1,117 @@
+"""The programs of examples/: the plain ones print the same on asyncio and on trio, the mixed ones what they should."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+TEXTS = {
+    "one.py": "# a comment\n\nimport sys\nprint(sys.argv)\n",
+    "two.sh": "echo zebra\n",
+    "deep/three.py": "zebra = 1  # zebra\n",
+    "deep/er/four.txt": "The zebra sleeps.\n\nThe lion does not.\n",
+    "deep/er/empty.py": "",
+    ".hidden/five.py": "zebra\n",
+}
+
+
+def run(*command: str, stdin: str = "") -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of Python with these arguments."""
+    done = subprocess.run(
+        [sys.executable, *command], input=stdin, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small tree of files, and a link that leads nowhere."""
+    for name, text in TEXTS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def both(example: str, *args: str, stdin: str = "") -> tuple[int, str, str]:
+    """What the example does on asyncio, after checking that on trio it does exactly the same."""
+    program = str(EXAMPLES / example)
+    on_asyncio = run(program, *args, stdin=stdin)
+    assert run("-m", "compat", program, *args, stdin=stdin) == on_asyncio
+    return on_asyncio
+
+
+def sums(folder: Path) -> str:
+    visible = sorted(folder / name for name in TEXTS if not name.startswith("."))
+    # os.walk gives a folder's own files before those of the folders in it.
+    visible.sort(key=lambda path: (len(path.relative_to(folder).parts), path))
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}\n" for path in visible)
+
+
+def test_checksums(folder: Path) -> None:
+    assert both("checksums.py", str(folder)) == (0, sums(folder), "")
+
+
+def test_checksums_of_what_cannot_be_read(folder: Path) -> None:
+    dangling = folder / "nowhere"
+    dangling.symlink_to("/no/such/file")
+    expected = (1, sums(folder), f"{dangling}: No such file or directory\n")
+    assert both("checksums.py", "--at-once", "1", str(folder)) == expected
+
+
+def test_checksums_out_of_patience(folder: Path) -> None:
+    status, out, err = both("checksums.py", "--seconds", "0", str(folder))
+    assert (status, out) == (1, "")
+    assert err.count(": took too long\n") == len(sums(folder).splitlines())
+
+
+def test_codecount(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    table = (
+        "      kind     files      code   comment     blank\n"
+        "       .py         3         3         1         1\n"
+        "       .sh         1         1         0         0\n"
+    )
+    saved = tmp_path_factory.mktemp("saved") / "table"
+    assert both("codecount.py", str(folder), str(folder / "deep"), "--save", str(saved)) == (0, table, "")
+    assert saved.read_text() == table
+
+
+def test_codecount_out_of_patience(folder: Path) -> None:
+    status, out, err = both("codecount.py", "--limit", "0", str(folder))
+    assert (status, err) == (1, "stopped after 0 seconds\n")
+    assert out == "      kind     files      code   comment     blank\n"
+
+
+def test_concordance(folder: Path) -> None:
+    status, out, err = both("concordance.py", str(folder), stdin="zebra The\nunicorn\n")
+    assert (status, err) == (0, "")
+    assert out == (
+        "zebra: .hidden/five.py:1 deep/er/four.txt:1 deep/three.py:1 two.sh:1\n"
+        "The: deep/er/four.txt:1 deep/er/four.txt:3\n"
+        "unicorn: nowhere\n"
+    )
+
+
+def test_porting(folder: Path) -> None:
+    expected = "".join(sorted(sums(folder).splitlines(keepends=True), key=lambda line: Path(line.split()[1])))
+    assert run(str(EXAMPLES / "porting.py"), str(folder)) == (0, expected, "")
+
+
+def test_porting_out_of_patience(folder: Path) -> None:
+    status, out, err = run(str(EXAMPLES / "porting.py"), "--limit", "0", str(folder))
+    assert (status, out) == (1, "")
+    assert err.endswith("stopped after 0 seconds\n")
+
+
+def test_borrowing(folder: Path) -> None:
+    expected = "lion: 1 files\nunicorn: 0 files\nzebra: 4 files\n1 pass(es) over the files\n"
+    assert run(str(EXAMPLES / "borrowing.py"), str(folder), "zebra", "unicorn", "lion") == (0, expected, "")
+
+
+def test_borrowing_out_of_patience(folder: Path) -> None:
+    status, out, err = run(str(EXAMPLES / "borrowing.py"), "--seconds", "0", str(folder), "zebra", "lion")
+    assert (status, err) == (0, "")
+    assert out.startswith("lion: no answer in time\nzebra: no answer in time\n")
