@@ -40,7 +40,7 @@ def count_lines(path: Path) -> tuple[str, Counter[str]]:
 
 async def report(counted: dict[str, Counter[str]], total: int) -> None:
     while True:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
         done = sum(counts["files"] for counts in counted.values())
         print(f"{done} of {total} files", file=sys.stderr)
 
