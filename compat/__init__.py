@@ -1,0 +1,36 @@
+"""asyncio code on trio: the ways in.
+
+- `python -m compat app.py` runs a program with asyncio being on trio; `-m MODULE` and `-c CODE` as `python` has them.
+- `from compat import asyncio` is asyncio, module by module, without touching what others import.
+- `install()` makes every later `import asyncio` of this process get it; `uninstall()` ends that.
+- `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
+
+Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio as asyncio
+
+    from adapters.runners import open_loop
+    from compat._redirect import install, uninstall
+    from compat._run import run
+
+__all__ = ["asyncio", "install", "open_loop", "run", "uninstall"]
+
+__version__ = "0.1.0"
+
+_HOMES = {"install": "_redirect", "uninstall": "_redirect", "open_loop": "_run", "run": "_run"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,182 @@
+"""The command line: `python -m compat app.py ARGS...` is `python app.py ARGS...` with asyncio on trio.
+
+The same is installed as the command `asyncio-on-trio`, which also works in a folder that has a `compat` of its own.
+
+A child that multiprocessing starts afresh (spawn, forkserver) begins as plain python, with the real asyncio. A program
+whose children are to run on trio as well calls `compat.install()` itself, before its imports.
+"""
+
+import builtins
+import copy
+import importlib.machinery
+import linecache
+import os
+import pkgutil
+import runpy
+import sys
+import textwrap
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+import compat
+
+USAGE = """\
+usage: python -m compat PROGRAM [ARG...]
+
+Run a program as python itself would, its asyncio being carried by trio. PROGRAM is one of
+
+  FILE         a script, a folder or a zip file with a __main__.py, or - for standard input
+  -m MODULE    a module of the library or a package, such as pytest or unittest
+  -c CODE      code given on the command line
+
+  -h, --help   show this
+  --version    show the version
+"""
+
+
+class OwnPackages(MetaPathFinder, Loader):
+    """Lets the program have a `compat` or an `adapters` of its own, and gives it ours if it has none.
+
+    All of ours is loaded and needs no import any more, so it leaves sys.modules and comes back when it is asked for.
+    """
+
+    def __init__(self, *packages: str) -> None:
+        self._modules = {
+            package: {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == package}
+            for package in packages
+        }
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name not in self._modules:
+            return None
+        ours = self._modules[name][name].__spec__
+        assert ours is not None
+        found = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not self)
+        theirs = next((spec for spec in found if spec is not None), ours)
+        if theirs.origin != ours.origin:
+            return None
+        spec = copy.copy(ours)
+        spec.loader, spec.loader_state = self, ours
+        return spec
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        sys.modules.update(self._modules[spec.name])
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Undo what the import system does to a new module: this one has run long ago."""
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state
+
+
+def main() -> None:
+    """Run the program that sys.argv names, and end as it ends."""
+    option, *arguments = sys.argv[1:] or [""]
+    if option in ("-h", "--help"):
+        print(USAGE, end="")
+    elif option in ("-V", "--version"):
+        print(f"asyncio-on-trio {compat.__version__}")
+    elif option[:2] in ("-c", "-m") and (option[2:] or arguments):
+        run_program(option[:2], option[2:] or arguments.pop(0), arguments)
+    elif option == "-" or option[:1] not in ("", "-"):
+        run_program("", option, arguments)
+    else:
+        if option:
+            print("Argument expected for" if option in ("-c", "-m") else "Unknown option:", option, file=sys.stderr)
+        print(USAGE, end="", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_program(option: str, program: str, arguments: list[str]) -> None:
+    """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file."""
+    # Nothing of ours is imported after this, so that whatever the program has under the same names does not get in.
+    compat.install()
+    for name in compat.__all__:
+        getattr(compat, name)
+    sys.meta_path.insert(0, OwnPackages("compat", "adapters"))
+
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    vars(module).update(__builtins__=builtins, __loader__=importlib.machinery.BuiltinImporter)
+    sys.argv = [option or program, *arguments]
+    try:
+        if option == "-m":
+            set_first_path(os.getcwd())
+            run_as_main(program)
+        elif option == "-c":
+            set_first_path("")
+            exec(code_of_argument(program), vars(module))
+        elif program == "-":
+            set_first_path("")
+            vars(module).update(__file__="<stdin>", __cached__=None)
+            exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), vars(module))
+        elif pkgutil.get_importer(path := os.path.join(os.getcwd(), program)):
+            # A folder or a zip file comes first even where no folder of a program's may (python -P).
+            sys.path[: not sys.flags.safe_path] = [path]
+            run_as_main("__main__", False)
+        else:
+            set_first_path(os.path.dirname(os.path.realpath(path)))
+            exec(load_script(path, module), vars(module))
+    except BaseException as error:
+        hide_launcher(error)
+        raise
+
+
+# What the interpreter itself calls for -m, folders and zip files. It runs the code in the main module that there is.
+run_as_main: Any = runpy._run_module_as_main  # type: ignore[attr-defined]
+
+
+def set_first_path(folder: str) -> None:
+    """Put the program's folder where python put ours."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+
+
+def code_of_argument(source: str) -> CodeType:
+    """Compile -c's argument. Newer Pythons allow it to be indented, and show its lines in tracebacks."""
+    if sys.version_info >= (3, 14):
+        source = textwrap.dedent(source)
+    if sys.version_info >= (3, 13):
+        linecache.cache["<string>"] = len(source), None, source.splitlines(keepends=True), "<string>"
+    return compile(source, "<string>", "exec", dont_inherit=True)
+
+
+def load_script(path: str, module: ModuleType) -> CodeType:
+    """Read a source file or a .pyc, and let the module know about it. Exits with status 2 if it cannot be read."""
+    kind = importlib.machinery.SourcelessFileLoader if path.endswith(".pyc") else importlib.machinery.SourceFileLoader
+    loader = kind("__main__", path)
+    vars(module).update(__file__=path, __cached__=None, __loader__=loader)
+    try:
+        if path.endswith(".pyc"):
+            code = loader.get_code("__main__")
+            assert code is not None
+            return code
+        source = loader.get_data(path)
+    except OSError as error:
+        reason = f"[Errno {error.errno}] {error.strerror}"
+        print(f"{sys.executable}: can't open file {path!r}: {reason}", file=sys.stderr)
+        sys.exit(2)
+    return compile(source, path, "exec", dont_inherit=True)
+
+
+def hide_launcher(error: BaseException) -> None:
+    """Let the traceback that python is about to print begin with the program's own frames."""
+    traceback = error.__traceback__
+    launcher = (__file__, runpy.run_module.__code__.co_filename)
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in launcher:
+        traceback = traceback.tb_next
+    hook = sys.excepthook
+
+    def excepthook(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
+        sys.excepthook = hook
+        sys.last_traceback = value.__traceback__ = traceback
+        hook(kind, value, traceback)
+
+    sys.excepthook = excepthook
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+"""The ways in: the command line beside python's own, `from compat import asyncio`, install() and run()."""
+
+import asyncio as std
+import importlib
+import os
+import py_compile
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import tomllib
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import adapters.tasks
+import adapters.timeouts
+import compat
+from compat import asyncio
+
+ROOT = Path(__file__).parent.parent
+PYTHON = [sys.executable]
+COMPAT = [sys.executable, "-m", "compat"]
+
+SHOW = """
+import asyncio, os, sys
+main = sys.modules["__main__"]
+print(sys.argv, sys.path[0], len(sys.path), vars(main) is globals(), sorted({*globals()} - {"__annotations__"}))
+print(__name__, globals().get("__file__"), __package__, __spec__ and (__spec__.name, __spec__.origin), __builtins__)
+print(getattr(__loader__, "__name__", type(__loader__).__name__), __doc__, sys.flags, sys.warnoptions)
+async def double(x):
+    await asyncio.sleep(0)
+    return 2 * x
+print(asyncio.run(double(21)))
+"""
+
+
+class Ended:
+    """How a process ended, in a form that can be compared."""
+
+    def __init__(self, command, cwd, stdin=""):
+        # The folder of compat is on the path in any case, so that python and we have the same one.
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80"}
+        done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=60)
+        self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
+
+    def comparable(self):
+        """Without runpy's frames, which python shows for -m."""
+        runpys = re.compile(r' *File "<frozen runpy>".*\n(    .*\n)*')
+        return runpys.sub("", self.out).lstrip(), runpys.sub("", self.error), self.status
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Programs of every kind."""
+    for name in ("show.py", "package/__init__.py", "package/__main__.py", "folder/__main__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("" if name.endswith("__init__.py") else SHOW)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link.py").symlink_to("folder/__main__.py")
+    (tmp_path / "broken.py").write_text("x = (1,\n")
+    with zipfile.ZipFile(tmp_path / "program.zip", "w") as archive:
+        archive.write(tmp_path / "show.py", "__main__.py")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "show.py a -c --help",
+        "./folder/../show.py",
+        "link.py",
+        "folder a",
+        "folder/",
+        "program.zip",
+        "-m show a -m b",
+        "-mshow",
+        "-m package",
+        "- a",
+        "broken.py",
+        "nope.py",
+        "empty",
+        "-m nope",
+        "-m package.nope",
+        "-m empty",
+        "-m broken",
+    ],
+)
+def test_runs_what_python_runs(folder, arguments):
+    stdin = SHOW if arguments.startswith("- ") else ""
+    expected = Ended([*PYTHON, *arguments.split()], folder, stdin)
+    assert Ended([*COMPAT, *arguments.split()], folder, stdin).comparable() == expected.comparable()
+
+
+@pytest.mark.parametrize("flags", [["-P"], ["-X", "dev"], ["-W", "error"], ["-O"]], ids="".join)
+@pytest.mark.parametrize("program", [["show.py"], ["folder"], ["-c", SHOW, "a"]], ids=lambda program: program[0])
+def test_keeps_pythons_own_flags(folder, flags, program):
+    expected = Ended([*PYTHON, *flags, *program], folder)
+    assert Ended([*PYTHON, *flags, *COMPAT[1:], *program], folder).comparable() == expected.comparable()
+
+
+ENDINGS = {
+    "exception": "def f(): 1/0\ntry: f()\nexcept Exception as e: raise ValueError('x') from e",
+    "exit": "raise SystemExit",
+    "exit with a number": "import sys; sys.exit(3)",
+    "exit with a text": "import sys; sys.exit('bye')",
+    "interrupt": "raise KeyboardInterrupt",
+    "excepthook": "import sys, traceback\nsys.excepthook = lambda *a: print(*traceback.format_tb(a[2]))\n1/0",
+    "excepthook that fails": "import sys\nsys.excepthook = lambda *a: print(1/0)\n[][0]",
+    "last traceback": "import atexit, sys, traceback\n"
+    "atexit.register(lambda: print(*traceback.format_tb(sys.last_traceback), sys.excepthook))\n"
+    "1/0",
+    "late": "import atexit, sys\natexit.register(lambda: print(vars(sys.modules['__main__']) is globals()))",
+    "thread": "import threading, time\nthreading.Thread(target=lambda: [time.sleep(0.1), print('end')]).start()\n1/0",
+    "missing module": "import nope.nope",
+    "syntax": "x = = 1",
+}
+
+
+@pytest.mark.parametrize("way", ["script", "-m", "-c", "-"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_ends_as_python_ends(tmp_path, ending, way):
+    code = ENDINGS[ending]
+    (tmp_path / "program.py").write_text(code)
+    arguments = {"script": ["program.py"], "-m": ["-m", "program"], "-c": ["-c", code], "-": ["-"]}[way]
+    stdin = code if way == "-" else ""
+    expected = Ended([*PYTHON, *arguments], tmp_path, stdin).comparable()
+    out, error, status = Ended([*COMPAT, *arguments], tmp_path, stdin).comparable()
+    # In "excepthook that fails" python shows the hook's own traceback, which begins with the one who called it.
+    error = re.sub(r'  File ".*compat/__main__.py".*\n(    .*\n)*', "", error) if "hook that" in ending else error
+    assert (out, error, status) == expected
+
+
+@pytest.mark.parametrize("arguments", ["", "-h", "--help", "--version", "-c", "-m", "-x show.py"])
+def test_own_options(folder, arguments):
+    ended = Ended([*COMPAT, *arguments.split()], folder)
+    if arguments == "--version":
+        assert ended.comparable() == (f"asyncio-on-trio {compat.__version__}\n", "", 0)
+    elif arguments in ("-h", "--help"):
+        assert ended.out.startswith("usage: ")
+        assert (ended.error, ended.status) == ("", 0)
+    else:
+        assert "usage: " in ended.error
+        assert (ended.out, ended.status) == ("", 2)
+
+
+def test_compiled_script(folder):
+    compiled = py_compile.compile(str(folder / "show.py"), cfile=str(folder / "show.pyc"))
+    assert Ended([*COMPAT, compiled], folder).comparable() == Ended([*PYTHON, compiled], folder).comparable()
+
+
+def test_source_lines_of_warnings_and_pickles_of_main(tmp_path):
+    code = """
+        import pickle, warnings
+        class Thing: pass
+        print(type(pickle.loads(pickle.dumps(Thing()))) is Thing)
+        warnings.warn("old", DeprecationWarning)
+        """
+    (tmp_path / "program.py").write_text(textwrap.dedent(code))
+    expected = Ended([*PYTHON, "program.py"], tmp_path).comparable()
+    assert Ended([*COMPAT, "program.py"], tmp_path).comparable() == expected
+
+
+def test_ctrl_c(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\n"
+        "async def main():\n"
+        "    print('ready', flush=True)\n"
+        "    try: await asyncio.sleep(30)\n"
+        "    finally: print('cleaned up', flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    ends = []
+    for command in (PYTHON, COMPAT):
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [*command, "program.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            first_line = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=30)
+        ends.append((first_line, out, error.splitlines()[-1], process.returncode))
+    assert ends[0] == ends[1]
+    assert ends[0][3] == -signal.SIGINT
+
+
+@pytest.fixture
+def command(tmp_path_factory):
+    """The console script, as pip writes it."""
+    script = tmp_path_factory.mktemp("bin") / "asyncio-on-trio"
+    script.write_text("import sys\nfrom compat.__main__ import main\nsys.exit(main())\n")
+    return [sys.executable, str(script)]
+
+
+def test_console_script_is_the_same(folder, command):
+    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert entry_points == {"asyncio-on-trio": "compat.__main__:main"}
+    for arguments in (["show.py", "a"], ["folder"], ["-m", "package"], ["-c", SHOW, "b"], ["broken.py"], ["nope.py"]):
+        expected = Ended([*PYTHON, *arguments], folder)
+        assert Ended([*command, *arguments], folder).comparable() == expected.comparable()
+
+
+@pytest.mark.parametrize("kind", ["module", "package"])
+@pytest.mark.parametrize("place", ["", "src"])
+def test_program_has_a_compat_and_adapters_of_its_own(tmp_path, command, kind, place):
+    """They are the ones it imports, in its folder or where it finds them later; asyncio goes on working."""
+    for name in ("compat", "adapters"):
+        file = tmp_path / place / (f"{name}.py" if kind == "module" else f"{name}/__init__.py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("import asyncio\nmine = asyncio.sleep\n")
+    (tmp_path / "program.py").write_text(
+        f"import sys; sys.path.insert(0, {str(tmp_path / place)!r})\n"
+        "import asyncio, sniffio, compat, adapters\n"
+        "async def main():\n"
+        "    await asyncio.gather(compat.mine(0), adapters.mine(0))\n"
+        "    print(sniffio.current_async_library())\n"
+        "asyncio.run(main())\n"
+    )
+    ended = Ended([*command, "program.py"], tmp_path)
+    assert ended.comparable() == ("trio\n", "", 0)
+
+
+def test_program_can_import_ours(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import sys, asyncio, compat, adapters.tasks, compat.asyncio\n"
+        "from compat import _redirect\n"
+        "print(asyncio is compat.asyncio, asyncio.tasks is adapters.tasks, _redirect._modules['asyncio'] is asyncio)\n"
+        "print(compat.__spec__.name, compat.__spec__.loader is compat.__loader__)\n"
+    )
+    assert Ended([*COMPAT, "program.py"], tmp_path).out == "True True True\ncompat True\n"
+
+
+@pytest.mark.parametrize("runner", ["unittest", "pytest"])
+def test_test_runners(tmp_path, runner):
+    (tmp_path / "test_it.py").write_text(
+        "import asyncio, sniffio, unittest, adapters.runners, unittest.async_case\n"
+        "class Test(unittest.IsolatedAsyncioTestCase):\n"
+        "    async def test(self):\n"
+        "        self.assertEqual(sniffio.current_async_library(), 'trio')\n"
+        "        self.assertIs(unittest.async_case.asyncio.Runner, adapters.runners.Runner)\n"
+        "        await asyncio.sleep(0)\n"
+        "    async def test_fails(self):\n"
+        "        self.assertEqual(await asyncio.gather(asyncio.sleep(0, 1)), [2])\n"
+    )
+    ended = Ended([*COMPAT, "-m", runner, *(["-p", "no:cacheprovider"] if runner == "pytest" else [])], tmp_path)
+    assert ended.status == 1
+    assert "AssertionError: Lists differ: [1] != [2]" in ended.out + ended.error
+    assert {"unittest": "FAILED (failures=1)", "pytest": "1 failed, 1 passed"}[runner] in ended.out + ended.error
+
+
+# --- the module ------------------------------------------------------------------------------------------------------
+
+
+def run_code(code, cwd):
+    """Run code in a process of its own, which must end well; return what it printed."""
+    ended = Ended([*PYTHON, "-W", "error", "-c", textwrap.dedent(code)], cwd)
+    assert (ended.error, ended.status) == ("", 0)
+    return ended.out
+
+
+def test_has_every_name():
+    assert {*dir(std)} <= {*dir(asyncio)}
+    assert asyncio.__all__ == std.__all__
+    assert [name for name in std.__all__ if not hasattr(asyncio, name)] == []
+    for name, original in vars(std).items():
+        if isinstance(original, types.ModuleType) and original.__name__ == f"asyncio.{name}":
+            ours = getattr(asyncio, name)
+            assert importlib.import_module(f"compat.asyncio.{name}") is ours
+            assert [each for each in dir(original) if not hasattr(ours, each) or each not in dir(ours)] == []
+
+
+def test_one_name_is_one_thing_everywhere():
+    for module in vars(std).values():
+        if isinstance(module, types.ModuleType) and module.__name__.startswith("asyncio."):
+            for name in getattr(module, "__all__", ()):
+                if name in std.__all__:
+                    ours = getattr(asyncio, module.__name__.partition(".")[2])
+                    assert getattr(ours, name) is getattr(asyncio, name), name
+
+
+def test_each_name_comes_from_where_it_should():
+    """Adapted modules are the adapters themselves, what has no concurrency is the standard library's."""
+    assert (asyncio.tasks, asyncio.timeouts) == (adapters.tasks, adapters.timeouts)
+    assert asyncio.tasks.base_tasks.coroutines is asyncio.coroutines
+    assert asyncio.staggered.locks is not asyncio.locks
+    assert repr(asyncio.TaskGroup) == "<class 'asyncio.taskgroups.TaskGroup'>"
+    assert asyncio.gather.__module__ == "asyncio.tasks"
+    for name in ("CancelledError", "TimeoutError", "QueueEmpty", "Handle", "AbstractEventLoop", "Protocol"):
+        assert getattr(asyncio, name) is getattr(std, name), name
+    for name in ("log", "constants", "protocols", "sslproto", "coroutines"):
+        assert getattr(asyncio, name) is getattr(std, name), name
+    assert asyncio.tasks._enter_task is std.tasks._enter_task
+    with pytest.raises(AttributeError, match=r"^module 'asyncio' has no attribute 'nope'$"):
+        _ = asyncio.nope
+    with pytest.raises(AttributeError, match=r"^module 'asyncio.tasks' has no attribute 'nope'$"):
+        _ = asyncio.tasks.nope
+
+
+def test_what_is_not_adapted_says_so(tmp_path):
+    """Names that a later Python may add to asyncio: all but a call works."""
+    code = """
+        import asyncio as std
+        def turn(): "Turn."
+        class Turnstile: "Turns."
+        for new in (turn, Turnstile):
+            new.__module__ = "asyncio.locks"
+            setattr(std.locks, new.__name__, new)
+            setattr(std, new.__name__, new)
+            std.locks.__all__ += type(std.locks.__all__)([new.__name__])
+
+        from compat import asyncio
+        class Mine(asyncio.Turnstile):
+            thing: asyncio.locks.Turnstile
+        print(asyncio.Turnstile, asyncio.Turnstile.__doc__, asyncio.turn.__doc__, isinstance(1, asyncio.Turnstile))
+        for call in (asyncio.turn, asyncio.Turnstile, Mine, asyncio.locks.turn, asyncio.locks.Turnstile):
+            try:
+                call()
+            except NotImplementedError as error:
+                print(error)
+        """
+    assert run_code(code, tmp_path).splitlines() == [
+        "<class 'asyncio.locks.Turnstile'> Turns. Turn. False",
+        "asyncio.turn is not on trio yet",
+        "asyncio.Turnstile is not on trio yet",
+        "asyncio.Turnstile is not on trio yet",
+        "asyncio.turn is not on trio yet",
+        "asyncio.Turnstile is not on trio yet",
+    ]
+
+
+def test_a_new_adapter_is_found(tmp_path):
+    (tmp_path / "staggered.py").write_text("__all__ = ['staggered_race']\ndef staggered_race(): pass\n")
+    code = """
+        import sys, adapters
+        adapters.__path__.append(sys.path[0] or ".")
+        from compat import asyncio
+        print(asyncio.staggered.__name__, asyncio.staggered.staggered_race.__module__)
+        """
+    assert run_code(code, tmp_path) == "adapters.staggered asyncio.staggered\n"
+
+
+def test_importing_compat_imports_nothing(tmp_path):
+    code = """
+        import sys, compat
+        print([name for name in ("asyncio", "trio", "adapters") if name in sys.modules])
+        print([name for name in compat.__all__ if name not in dir(compat)])
+        try: compat.nope
+        except AttributeError as error: print(error)
+        """
+    assert run_code(code, tmp_path) == "[]\n[]\nmodule 'compat' has no attribute 'nope'\n"
+
+
+@pytest.mark.parametrize("tool", ["mypy", "pyright"])
+def test_type_checkers_see_asyncio(tmp_path, tool):
+    pytest.importorskip(tool, reason="the linters are no part of the test extra")
+    (tmp_path / "program.py").write_text(
+        "import compat\n"
+        "import compat.asyncio\n"
+        "from compat import asyncio\n"
+        "from compat.asyncio import Queue\n"
+        "async def f(n: int) -> str:\n"
+        "    q: Queue[int] = asyncio.Queue()\n"
+        "    await compat.asyncio.sleep(q.qsize())\n"
+        "    return ''\n"
+        "reveal_type(asyncio.run(f(1)))\n"
+        "reveal_type(compat.run(f, 1))\n"
+        "compat.run(f, '')\n"
+        "asyncio.tasks.nope\n"
+    )
+    strict = ["--strict", "--no-incremental"] if tool == "mypy" else []
+    ended = Ended([sys.executable, "-m", tool, *strict, "program.py"], tmp_path)
+    found = [int(line) for line in re.findall(r"program\.py:(\d+)", ended.out)]
+    assert sorted({*found}) == [9, 10, 11, 12], ended.out
+    assert len(re.findall(r'(?:is|of) "(?:builtins\.)?str"', ended.out)) == 2, ended.out
