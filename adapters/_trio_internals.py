@@ -1,0 +1,437 @@
+"""The only module that touches names of trio's that are not public; each piece says why it must.
+
+What it needs is checked when it is imported, so that a trio that has moved on is named in one clear error.
+"""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import Context
+from math import inf
+from typing import Any, Final, NoReturn
+
+import trio
+from outcome import Outcome, Value, capture
+from trio.abc import Clock, Instrument
+from trio.lowlevel import Abort, enable_ki_protection
+
+__all__ = [
+    "Alarm",
+    "Cancelled",
+    "Run",
+    "adopt",
+    "answer",
+    "current_runner",
+    "current_trio_task",
+    "detach",
+    "leave_nursery",
+    "first_in_first_out",
+    "interrupt",
+    "is_trap",
+    "make_trap",
+    "make_task",
+    "own_clock_time",
+    "reschedule",
+    "start",
+    "step_now",
+]
+
+WORKS_WITH: Final = "0.28 to 0.35"
+
+try:
+    from sniffio import thread_local as sniffio_thread
+    from trio._core import _run
+    from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
+    from trio._core._run import Runner, Task, setup_runner, unrolled_run
+    from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
+
+    _missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in {
+            Task: "_abort_func _attempt_abort _cancel_status _activate_cancel_status _ki_protected _next_send_fn _create",
+            Runner: "reschedule task_exited close deliver_ki",
+            trio.Nursery: "_child_finished",
+            trio.Cancelled: "_create",
+            _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING",
+        }.items()
+        for name in names.split()
+        if not hasattr(owner, name)
+    ]
+    if _missing:
+        raise ImportError(f"trio has no {', '.join(_missing)}")
+except ImportError as error:
+    raise ImportError(
+        f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
+        f"Install one of these, or a newer asyncio-on-trio. ({error})"
+    ) from error
+
+
+# --- scheduling: first in, first out ---------------------------------------------------------------------------------
+#
+# asyncio programs lean on it, and trio shuffles on purpose. Its run loop asks a random source, which is replaced by one
+# that knows in which run it is asked: a run without a loop of ours is shuffled as ever.
+
+_fifo_runners: set[int] = set()
+
+
+def _in_fifo_run() -> bool:
+    return id(RUN.runner) in _fifo_runners
+
+
+class _FifoSource:
+    """trio reverses a batch when `random() < 0.5` and then takes from its end, so to reverse always is to keep order."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def random(self) -> float:
+        return 0.0 if _in_fifo_run() else self._real.random()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class _UnlessFifo:
+    """Truth of trio's switch for Hypothesis, which sorts and shuffles each batch: off in runs that must keep order."""
+
+    def __init__(self, real: object) -> None:
+        self._real = real
+
+    def __bool__(self) -> bool:
+        return bool(self._real) and not _in_fifo_run()
+
+
+def _guard_shuffling() -> None:
+    """Put our source and switch in trio's place. Hypothesis, when it is imported, sets the switch anew: hence each time."""
+    if not isinstance(_run._r, _FifoSource):
+        _run._r = _FifoSource(_run._r)  # type: ignore[assignment]
+    if not isinstance(_run._ALLOW_DETERMINISTIC_SCHEDULING, _UnlessFifo):
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo(_run._ALLOW_DETERMINISTIC_SCHEDULING)  # type: ignore
+
+
+@contextmanager
+def first_in_first_out(runner: Runner) -> Iterator[None]:
+    """Keep the order of this run's tasks, while the block lasts, and of no other run's."""
+    _guard_shuffling()
+    _fifo_runners.add(id(runner))
+    try:
+        yield
+    finally:
+        _fifo_runners.discard(id(runner))
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+reschedule = Runner.reschedule
+
+
+def current_runner() -> Runner | None:
+    """The runner of this thread's trio run; None outside of any."""
+    return getattr(RUN, "runner", None)
+
+
+def current_trio_task() -> Task | None:
+    """The trio task that is being stepped in this thread; None between steps. trio.lowlevel's raises instead."""
+    return getattr(RUN, "task", None)
+
+
+def own_clock_time(runner: Runner) -> float:
+    """The run's time in seconds, also while it stands still, when trio.current_time() refuses."""
+    return runner.clock.current_time()
+
+
+def make_task(nursery: trio.Nursery, runner: Runner, coro: Any, name: str, context: Context) -> Task:
+    """A trio task on something that has a coroutine's `send` and `cr_frame`, to be started by start() or step_now().
+
+    Nursery.start_soon() takes only async functions, copies the context and refuses while the run stands still.
+    """
+    task: Task = Task._create(
+        coro=coro, parent_nursery=nursery, runner=runner, name=name, context=context, ki_protected=False
+    )
+    runner.tasks.add(task)
+    nursery._children.add(task)
+    task._activate_cancel_status(nursery._cancel_status)
+    if "task_spawned" in runner.instruments:
+        runner.instruments.call("task_spawned", task)
+    return task
+
+
+def start(task: Task) -> None:
+    """Have the first step in the next batch."""
+    task._runner.reschedule(task, None)  # type: ignore[arg-type]
+
+
+def step_now(task: Task) -> bool:
+    """Have the first step at once, inside the step of the running task: asyncio's eager start. False if it was the last.
+
+    trio has no such thing, so what its run loop does around a step is done here.
+    """
+    runner, outer = task._runner, current_trio_task()
+    RUN.task = task
+    try:
+        trap = task.context.run(task.coro.send, None)
+    except StopIteration as stop:
+        runner.task_exited(task, Value(stop.value))
+        return False
+    finally:
+        if outer is None:
+            del RUN.task
+        else:
+            RUN.task = outer
+    task._schedule_points += 1
+    if trap is CancelShieldedCheckpoint:
+        runner.reschedule(task)
+    else:
+        task._cancel_points += 1
+        task._abort_func = trap.abort_func
+        task._attempt_delivery_of_any_pending_cancel()
+    return True
+
+
+def adopt(task: Task, coro: Any) -> None:
+    """Let trio step a task that it already runs through coro, from its next step on; trio reads `task.coro` each time."""
+    task.coro = coro
+
+
+def detach(task: Task) -> None:
+    """Make trio forget a task that will not be stepped again; its coroutine is left to whoever holds it.
+
+    asyncio closes a loop without ending the tasks that are left in it; a trio run cannot end while it knows a task.
+    """
+    task._runner.task_exited(task, Value(None))
+
+
+@types.coroutine
+def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
+    """`__aexit__` of trio.open_nursery() without the schedule point that it has when no child is left.
+
+    trio wants a checkpoint there; asyncio's program would be one batch late.
+    """
+    leaving, outcome = manager.__aexit__(None, None, None), None
+    with suppress(StopIteration):
+        while True:
+            trap = leaving.send(outcome)
+            outcome = Value(None) if trap is CancelShieldedCheckpoint else (yield trap)
+
+
+def interrupt(task: Task, raise_cancel: Callable[[], NoReturn], unless: object) -> None:
+    """Interrupt the task's wait with what raise_cancel raises, as trio does for Ctrl-C; not if it waits by `unless`.
+
+    trio's own cancellation is by scope only, and level-triggered; asyncio's is by task, and once.
+    """
+    if task._abort_func is not None and task._abort_func != unless:
+        task._attempt_abort(raise_cancel)
+
+
+# --- traps: what a coroutine yields to trio's run loop ---------------------------------------------------------------
+
+
+def make_trap(abort: Callable[[Callable[[], NoReturn]], Abort]) -> WaitTaskRescheduled:
+    """What trio.lowlevel.wait_task_rescheduled(abort) yields: made once for each task and yielded for each wait."""
+    return WaitTaskRescheduled(abort)
+
+
+def is_trap(trap: object) -> bool:
+    """Tell whether a yielded object is meant for trio's run loop."""
+    return trap is CancelShieldedCheckpoint or isinstance(trap, WaitTaskRescheduled | PermanentlyDetachCoroutineObject)
+
+
+def answer(trap: object, raise_cancel: Callable[[], NoReturn]) -> Outcome[Any] | None:
+    """Ask the wait behind a yielded trap to give up, before trio has seen it; its outcome, or None if it does not."""
+    if isinstance(trap, WaitTaskRescheduled) and trap.abort_func(raise_cancel) is Abort.SUCCEEDED:
+        return capture(raise_cancel)
+    return None
+
+
+# --- one exception for both worlds -----------------------------------------------------------------------------------
+#
+# trio.Cancelled may not be subclassed (it is final) or constructed; asyncio code must catch it as asyncio's.
+
+
+class _MayDerive:
+    """Comes first among the bases, so that its __init_subclass__ is called instead of the one that refuses."""
+
+    def __init_subclass__(cls) -> None:
+        pass
+
+
+import asyncio  # noqa: E402  (the interpreter's own: for its exception)
+
+
+class Cancelled(_MayDerive, trio.Cancelled, asyncio.CancelledError):
+    """A trio cancel scope's cancellation, delivered in asyncio code: both trio.Cancelled and asyncio.CancelledError.
+
+    `except asyncio.CancelledError:` runs its clean-up; the scope absorbs it. It should not be swallowed, since trio
+    raises it again at the next checkpoint inside the scope.
+    """
+
+    @classmethod
+    def of(cls, original: trio.Cancelled) -> Cancelled:
+        """The same cancellation with the same reason and traceback."""
+        if isinstance(original, cls):
+            return original
+        reason = {name: getattr(original, name) for name in ("source", "source_task", "reason") if hasattr(original, name)}
+        both: Cancelled = cls._create(**reason)  # type: ignore[assignment]
+        return both.with_traceback(original.__traceback__)
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+
+class Alarm:
+    """A deadline of a run that rings a function: what a cancel scope with a deadline is, without the task around it.
+
+    It rings between the poll for I/O and the batch of tasks, which is when asyncio looks at its timers. Setting it costs
+    a fifth of setting CancelScope.deadline, works while the run stands still, and MockClock jumps to it.
+    """
+
+    __slots__ = ("_registered_deadline", "_ring", "_runner")
+
+    def __init__(self, runner: Runner, ring: Callable[[], object]) -> None:
+        self._runner = runner
+        self._ring = ring
+        self._registered_deadline = inf  # the name by which trio's Deadlines know that an entry still holds
+
+    def set(self, when: float) -> None:
+        """Ring at this time of the run's clock, in seconds, and at no other; math.inf for never."""
+        deadlines = self._runner.deadlines
+        if self._registered_deadline != inf:
+            deadlines.remove(self._registered_deadline, self)  # type: ignore[arg-type]
+        self._registered_deadline = when
+        if when != inf:
+            deadlines.add(when, self)  # type: ignore[arg-type]
+        if self._runner.is_guest:
+            self._runner.force_guest_tick_asap()
+
+    def cancel(self, reason: object = None) -> None:
+        """Called by trio when the time has come: to it, this is a cancel scope."""
+        self.set(inf)
+        self._ring()
+
+    _cancel = cancel
+
+
+# --- a run that can stand still --------------------------------------------------------------------------------------
+
+
+class Run:
+    """A trio run driven by hand: trio.run() ends only with its main function, an asyncio loop stops and goes on.
+
+    Any number may exist in a thread, also while another trio run is under way there; one at a time is driven. Nothing
+    here refers to the loop that owns it, so that a loop nobody holds any longer is collected, and closes its run.
+    """
+
+    nursery: trio.Nursery
+
+    def __init__(self, clock: Clock | None, instruments: Sequence[Instrument]) -> None:
+        self.stopping = False
+        self.error: BaseException | None = None
+        self.ended = False
+        with _outside_any_run():
+            self.runner = setup_runner(clock, instruments, False, True)
+            self._asyncgen_hooks = sys.get_asyncgen_hooks()
+            self.runner.ki_manager.close()
+        # Signals wake the run only while it is driven, so the wakeup descriptor is set there, not by trio.
+        self._steps = unrolled_run(self.runner, self._hold_nursery, (), host_uses_signal_set_wakeup_fd=True)
+        with self.current():
+            self._steps.send(None)  # type: ignore[arg-type]
+            while not hasattr(self, "nursery"):
+                self._steps.send(self.runner.io_manager.get_events(0))
+        _open_runs.add(self)
+
+    async def _hold_nursery(self) -> None:
+        async with trio.open_nursery() as self.nursery:
+            while True:
+                try:
+                    await trio.sleep_forever()
+                except KeyboardInterrupt as error:  # trio brings Ctrl-C here when it hit code that must not be broken
+                    self.stop_with(error)
+
+    def stop_with(self, error: BaseException) -> None:
+        """Stop after this batch, and let drive() raise the error."""
+        self.error, self.stopping = error, True
+
+    @enable_ki_protection
+    def drive(self) -> None:
+        """Inside current(): run trio until `stopping` is set, and at least one batch; then stand still.
+
+        Raises what stop_with() was given, whatever breaks the run (trio.TrioInternalError), and what a signal handler
+        raises while it waits for I/O.
+        """
+        get_events, send = self.runner.io_manager.get_events, self._steps.send
+        timeout = 0.0  # whatever happened while it stood still, look at it first
+        try:
+            while True:
+                events = get_events(0 if self.stopping else timeout)
+                timeout = send(events)
+                if self.stopping:
+                    break
+        except StopIteration:
+            self.ended = True
+            self.runner.main_task_outcome.unwrap()  # type: ignore[union-attr]
+        finally:
+            self.stopping = False
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+    def finish(self) -> None:
+        """Inside current(): cancel what the nursery holds and drive the run to its end."""
+        self.nursery.cancel_scope.cancel()
+        while not self.ended:
+            self.drive()
+        _open_runs.discard(self)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Give it the thread as trio.run() would: context, sniffio's name, async generator hooks, Ctrl-C, wakeups."""
+        runner = self.runner
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        with _outside_any_run():
+            sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+            sniffio_thread.name = "trio"
+            RUN.runner = runner
+            runner.ki_manager.install(runner.deliver_ki, False)
+            if in_main_thread:
+                wakeup = runner.entry_queue.wakeup.write_sock.fileno()
+                outer_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                if in_main_thread:
+                    signal.set_wakeup_fd(outer_wakeup, warn_on_full_buffer=False)
+                runner.ki_manager.close()
+
+
+@contextmanager
+def _outside_any_run() -> Iterator[None]:
+    """Hide the thread's trio run, if it has one, and put back afterwards all that says which run is current."""
+    hidden, library, hooks = dict(RUN.__dict__), sniffio_thread.name, sys.get_asyncgen_hooks()
+    RUN.__dict__.clear()
+    try:
+        yield
+    finally:
+        RUN.__dict__.clear()
+        RUN.__dict__.update(hidden)
+        sniffio_thread.name = library
+        sys.set_asyncgen_hooks(*hooks)
+
+
+_open_runs: set[Run] = set()
+
+
+@atexit.register
+def _abandon_open_runs() -> None:
+    """A loop that was never closed ends with the program, silently as asyncio's; trio would warn of a guest run."""
+    with warnings.catch_warnings(), _outside_any_run():
+        warnings.simplefilter("ignore")
+        for run in _open_runs:
+            run.ended = True
+            run._steps.close()

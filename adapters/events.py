@@ -1,0 +1,851 @@
+"""asyncio's event loop, carried by a trio run.
+
+The loop runs nothing itself. A Task's steps are those of a trio task, a batch of trio's run queue is an iteration of
+asyncio's loop, timers are trio deadlines, and other threads come in by trio's entry queue. What differs from a bare trio
+run: its order is first in, first out while a loop is open in it; callbacks of call_soon() have their place in that order
+(`ReadyQueue`); and the run can stand still between two calls of run_until_complete().
+
+`Loop` has a run of its own. `HostedLoop` lives in a trio run that somebody else started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import errno
+import heapq
+import inspect
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+import weakref
+from asyncio import AbstractEventLoop, Handle, TimerHandle
+from asyncio import events as std_events
+from asyncio.events import _get_running_loop, _set_running_loop
+from asyncio.log import logger
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from outcome import Error, capture
+from trio.abc import Clock, Instrument
+from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
+
+from . import _trio_internals as internals
+
+if TYPE_CHECKING:
+    from .futures import Future
+    from .tasks import Task
+
+__all__ = (
+    "AbstractEventLoop",
+    "Handle",
+    "TimerHandle",
+    "get_event_loop",
+    "get_event_loop_policy",
+    "get_running_loop",
+    "new_event_loop",
+    "set_event_loop",
+    "set_event_loop_policy",
+)
+
+# Callbacks are the program's own code: Ctrl-C may interrupt them, though not the pump that calls them.
+disable_ki_protection(Handle._run)
+
+
+class Carrier:
+    """What trio has as the coroutine of the trio task that carries an asyncio Task.
+
+    trio steps it by `send`, and looks through it at the coroutine inside. A Task that waits for a future registers its
+    carrier as the future's callback, and call_soon() turns that callback straight into a reschedule: a wake-up takes
+    its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
+    """
+
+    __slots__ = ("cancelled_by_trio", "send", "task", "trap", "trio_task")
+
+    __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
+
+    send: Callable[[Any], object]
+    trio_task: trio.lowlevel.Task
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.cancelled_by_trio: Callable[[], NoReturn] | None = None
+        self.trap = internals.make_trap(self.abort)
+
+    def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
+        """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
+        self.cancelled_by_trio = raise_cancel
+        awaited = self.task._fut_waiter
+        if awaited is not None:
+            getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
+        return Abort.FAILED
+
+    def __call__(self, future: object) -> NoReturn:
+        raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
+
+    @property
+    def cr_frame(self) -> Any:
+        coro = self.task._coro
+        return getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        coro = self.task._coro
+        return getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+
+
+class Pump:
+    """A parked trio task that runs callbacks when its turn comes, in the place of a coroutine."""
+
+    __slots__ = ("handles", "queue", "trap", "trio_task")
+
+    cr_frame = cr_await = None
+
+    def __init__(self, queue: ReadyQueue) -> None:
+        self.queue = queue
+        self.handles: list[Handle] = []
+        self.trap = internals.make_trap(lambda raise_cancel: Abort.SUCCEEDED)
+        self.trio_task = internals.make_task(queue.nursery, queue.runner, self, "asyncio callbacks", Context())
+        internals.start(self.trio_task)
+
+    def send(self, answer: object) -> object:
+        queue = self.queue
+        if queue.open is self:
+            queue.open = None
+        if answer is not None or len(queue.parked) > MOST_PARKED_PUMPS:
+            self.run_handles()
+            raise StopIteration  # trio is closing the nursery, or a burst is over
+        self.run_handles()
+        queue.parked.append(self)
+        return self.trap
+
+    def run_handles(self) -> None:
+        handles, self.handles = self.handles, []
+        for position, handle in enumerate(handles, 1):
+            if handle._cancelled:
+                continue
+            try:
+                if handle._loop._debug:  # type: ignore[attr-defined]
+                    handle._loop._run_timed(handle)  # type: ignore[attr-defined]
+                else:
+                    handle._run()
+            except (SystemExit, KeyboardInterrupt) as error:
+                self.queue.stop_with(error)
+                for rest in handles[position:]:
+                    self.queue.append(rest)
+                return
+
+
+MOST_PARKED_PUMPS = 64
+
+
+class ReadyQueue:
+    """Puts callbacks into trio's run queue, among the tasks.
+
+    One pump for all callbacks would bring them out of order. So a callback joins the newest pump only while that is the
+    last entry of the run queue; once a task has been queued behind it, another pump takes the callback.
+    """
+
+    __slots__ = ("nursery", "open", "parked", "runner", "stop_with")
+
+    def __init__(self, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]) -> None:
+        self.runner = runner
+        self.nursery = nursery
+        self.stop_with = stop_with
+        self.open: Pump | None = None
+        self.parked: list[Pump] = []
+
+    def append(self, handle: Handle) -> None:
+        """Run the callback in the next batch, after everything that is queued already."""
+        runq, pump = self.runner.runq, self.open
+        if pump is None or not runq or runq[-1] is not pump.trio_task:
+            if self.parked:
+                pump = self.parked.pop()
+                self.runner.reschedule(pump.trio_task, None)
+            else:
+                pump = Pump(self)
+            self.open = pump
+        pump.handles.append(handle)
+
+
+class MonotonicClock(Clock):
+    """The clock of asyncio's loops, for a loop's own run: loop.time() and trio.current_time() are time.monotonic()."""
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return time.monotonic()
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return deadline - time.monotonic()
+
+
+CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
+FEWEST_TIMERS_TO_PRUNE = 100
+
+
+class BaseLoop(AbstractEventLoop):
+    """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
+
+    # What has no concurrency in it is asyncio's own, as this interpreter has it.
+    _std: Any = asyncio.BaseEventLoop
+    get_exception_handler = _std.get_exception_handler
+    set_exception_handler = _std.set_exception_handler
+    default_exception_handler = _std.default_exception_handler
+    call_exception_handler = _std.call_exception_handler
+    get_task_factory = _std.get_task_factory
+    set_task_factory = _std.set_task_factory
+    _check_callback = _std._check_callback
+    _set_coroutine_origin_tracking = _std._set_coroutine_origin_tracking
+    __repr__ = _std.__repr__
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._thread_id: int | None = None
+        self._debug: bool = asyncio.coroutines._is_debug_mode()  # type: ignore[attr-defined]
+        self.slow_callback_duration = 0.1
+        self._current_handle: Handle | None = None
+        self._exception_handler: Callable[..., object] | None = None
+        self._task_factory: Callable[..., Future[Any]] | None = None
+        self._coroutine_origin_tracking_enabled = False
+        self._coroutine_origin_tracking_saved_depth: int | None = None
+
+        self._scheduled: list[TimerHandle] = []
+        self._timer_cancelled_count = 0
+        self._inbox: deque[Handle] = deque()
+        self._signal_handlers: dict[int, Handle] = {}
+
+        self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
+        self._executor_shutdown_called = False
+        self._threads = 0
+        self._threads_ended: Future[None] | None = None
+
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self._asyncgen_ids: set[int] = set()
+        self._asyncgens_shutdown_called = False
+
+    def _enter_run(self, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]) -> None:
+        self._runner = runner
+        self._nursery = nursery
+        self._stop_with = stop_with
+        # Where the next Task goes: a TaskGroup sets it for the Task that it makes.
+        self._nursery_for_next_task = nursery
+        self._ready = ReadyQueue(runner, nursery, stop_with)
+        this = weakref.ref(self)
+        self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
+
+    # --- state -------------------------------------------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Tell whether the loop runs now, in any thread."""
+        return self._thread_id is not None
+
+    def is_closed(self) -> bool:
+        """Tell whether the loop was closed."""
+        return self._closed
+
+    def time(self) -> float:
+        """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
+        return internals.own_clock_time(self._runner)
+
+    def get_debug(self) -> bool:
+        """Tell whether debug mode is on."""
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        """Set debug mode. The slow steps of a Task are logged if it was on when the Task was made."""
+        self._debug = enabled
+        if self.is_running():
+            self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+
+    def _check_thread(self) -> None:
+        if self._thread_id is not None and self._thread_id != threading.get_ident():
+            raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
+
+    @contextmanager
+    def _as_running_loop(self) -> Iterator[None]:
+        """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
+        self._set_coroutine_origin_tracking(self._debug)
+        self._thread_id = threading.get_ident()
+        outer_hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(outer_hooks))
+        _set_running_loop(self)
+        try:
+            with internals.first_in_first_out(self._runner):
+                yield
+        finally:
+            _set_running_loop(None)
+            sys.set_asyncgen_hooks(*outer_hooks)
+            self._thread_id = None
+            self._set_coroutine_origin_tracking(False)
+
+    # --- callbacks ---------------------------------------------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
+        """Call callback(*args) in the next batch, after everything that is queued already."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if type(callback) is Carrier:
+            # A future is done and wakes its waiter; nobody looks at the handle.
+            internals.reschedule(self._runner, callback.trio_task, None)  # type: ignore[arg-type]
+            return None  # type: ignore[return-value]
+        if self._debug:
+            self._check_thread()
+            self._check_callback(callback, "call_soon")
+        if self._inbox:
+            self._empty_inbox()
+        handle = Handle(callback, args, self, context)
+        _forget_last_frame(handle)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """call_soon() from another thread or a signal handler."""
+        self._check_closed()
+        if self._debug:
+            self._check_callback(callback, "call_soon_threadsafe")
+        handle = Handle(callback, args, self, context)
+        _forget_last_frame(handle)
+        self._append_from_anywhere(handle)
+        return handle
+
+    def _append_from_anywhere(self, handle: Handle) -> None:
+        # Inside a step the run queue may be touched. Between steps, where a signal handler may be, trio may be about to
+        # clear it.
+        if internals.current_runner() is self._runner and internals.current_trio_task() is not None:
+            self._ready.append(handle)
+        else:
+            self._inbox.append(handle)
+            self._runner.entry_queue.run_sync_soon(self._empty_inbox, idempotent=True)
+
+    def _empty_inbox(self) -> None:
+        while self._inbox:
+            self._ready.append(self._inbox.popleft())
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call callback(*args) after delay seconds."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        timer = self.call_at(self.time() + delay, callback, *args, context=context)
+        _forget_last_frame(timer)
+        return timer
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call callback(*args) at a time, in seconds, of the loop's clock."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        self._check_closed()
+        if self._debug:
+            self._check_thread()
+            self._check_callback(callback, "call_at")
+        timer = TimerHandle(when, callback, args, self, context)
+        _forget_last_frame(timer)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+        if self._scheduled[0] is timer:
+            self._alarm.set(when)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: TimerHandle) -> None:
+        if not timer._scheduled:
+            return
+        scheduled = self._scheduled
+        self._timer_cancelled_count += 1
+        if len(scheduled) > FEWEST_TIMERS_TO_PRUNE and self._timer_cancelled_count * 2 > len(scheduled):
+            self._scheduled = [timer for timer in scheduled if not timer._cancelled]
+            heapq.heapify(self._scheduled)
+            self._timer_cancelled_count = 0
+            self._set_alarm()
+        elif scheduled[0] is timer:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        scheduled = self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1
+        self._alarm.set(scheduled[0]._when if scheduled else math.inf)
+
+    def _run_due_timers(self) -> None:
+        until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
+        while scheduled and scheduled[0]._when < until:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            if timer._cancelled:
+                self._timer_cancelled_count -= 1
+            else:
+                self._ready.append(timer)
+        self._set_alarm()
+
+    def _run_timed(self, handle: Handle) -> None:
+        """Debug mode: run a callback, and log it if it took long."""
+        self._current_handle = handle
+        try:
+            start = self.time()
+            handle._run()
+            self._log_if_slow(handle, self.time() - start)
+        finally:
+            self._current_handle = None
+
+    def _log_if_slow(self, what: object, seconds: float) -> None:
+        if seconds >= self.slow_callback_duration:
+            logger.warning("Executing %r took %.3f seconds", what, seconds)
+
+    # --- futures and tasks -------------------------------------------------------------------------------------------
+
+    def create_future(self) -> Future[Any]:
+        """A Future of this loop."""
+        from .futures import Future
+
+        return Future(loop=self)
+
+    if "kwargs" in inspect.signature(_std.create_task).parameters:
+
+        def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
+            """Run a coroutine as a Task: `name`, `context`, and `eager_start` where Task has it."""
+            self._check_closed()
+            if self._task_factory is not None:
+                return self._task_factory(self, coro, **kwargs)  # type: ignore[return-value]
+            return self._make_task(coro, **kwargs)
+
+    else:
+
+        def create_task(  # type: ignore[misc]
+            self, coro: Any, *, name: str | None = None, context: Context | None = None
+        ) -> Task[Any]:
+            """Run a coroutine as a Task, with a name, in a context (a copy of the current one)."""
+            self._check_closed()
+            if self._task_factory is None:
+                return self._make_task(coro, name=name, context=context)
+            task: Any = self._task_factory(self, coro, **({} if context is None else {"context": context}))
+            if name is not None:
+                task.set_name(name)
+            return task  # type: ignore[no-any-return]
+
+    def _make_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
+        from .tasks import Task
+
+        task: Task[Any] = Task(coro, loop=self, **kwargs)
+        if task._source_traceback:  # type: ignore[attr-defined]
+            del task._source_traceback[-2:]  # type: ignore[attr-defined]
+        return task
+
+    # --- threads -----------------------------------------------------------------------------------------------------
+
+    def run_in_executor(
+        self, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
+    ) -> Future[Any]:
+        """Call func(*args) in a thread of trio's, or in the executor given; a Future of its result.
+
+        Cancelling the future leaves a call that has begun to finish.
+        """
+        self._check_closed()
+        if self._debug:
+            self._check_callback(func, "run_in_executor")
+        if executor is None:
+            if self._executor_shutdown_called:
+                raise RuntimeError("Executor shutdown has been called")
+            executor = self._default_executor
+        if executor is None:
+            future = self.create_future()
+            self._threads += 1
+            call = self._call_in_thread(future, func, args)
+            # In no context: an executor's threads have none either.
+            name = getattr(func, "__qualname__", repr(func))
+            internals.start(internals.make_task(self._nursery, self._runner, call, f"thread: {name}", Context()))
+            return future
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self)  # type: ignore[return-value]
+
+    async def _call_in_thread(self, future: Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        def call() -> Any:
+            return None if future.cancelled() else capture(func, *args)  # cancelled before its turn
+
+        try:
+            result = await trio.to_thread.run_sync(call, limiter=self._limiter())
+            if not future.cancelled():
+                if isinstance(result, Error):
+                    future.set_exception(result.error)
+                else:
+                    future.set_result(result.value)
+        finally:
+            self._threads -= 1
+            if not self._threads and self._threads_ended is not None and not self._threads_ended.done():
+                self._threads_ended.set_result(None)
+
+    def _limiter(self) -> trio.CapacityLimiter:
+        """As many threads as asyncio's default executor has."""
+        if not hasattr(self, "_thread_limiter"):
+            cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+            self._thread_limiter = trio.CapacityLimiter(min(32, cpus + 4))
+        return self._thread_limiter
+
+    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:  # type: ignore[override]
+        """Call in this executor instead of trio's threads."""
+        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
+            raise TypeError("executor must be ThreadPoolExecutor instance")
+        self._default_executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Refuse further calls in the default executor and wait, for timeout seconds, until the last has ended."""
+        from .timeouts import timeout as timeout_after
+
+        self._executor_shutdown_called = True
+        executor = self._default_executor
+        try:
+            async with timeout_after(timeout):
+                if executor is not None:
+                    await self._run_shutdown(executor)
+                elif self._threads:
+                    self._threads_ended = self.create_future()
+                    await self._threads_ended
+        except TimeoutError:
+            warnings.warn(
+                f"The executor did not finishing joining its threads within {timeout} seconds.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            if executor is not None:
+                executor.shutdown(wait=False)
+
+    async def _run_shutdown(self, executor: concurrent.futures.Executor) -> None:
+        await trio.to_thread.run_sync(executor.shutdown, abandon_on_cancel=True)
+
+    # --- signals -----------------------------------------------------------------------------------------------------
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call callback(*args) in the loop when the signal comes. From the main thread only."""
+        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        _check_signal(sig)
+        self._check_closed()
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("set_wakeup_fd only works in main thread of the main interpreter")
+        self._signal_handlers[sig] = Handle(callback, args, self, None)
+        try:
+            signal.signal(sig, self._on_signal)
+            if hasattr(signal, "siginterrupt"):
+                signal.siginterrupt(sig, False)
+        except OSError as error:
+            del self._signal_handlers[sig]
+            if error.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught") from None
+            raise
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Give the signal back to Python; tell whether there was a handler."""
+        _check_signal(sig)
+        if self._signal_handlers.pop(sig, None) is None:
+            return False
+        signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
+        return True
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        handle = self._signal_handlers.get(signum)
+        if handle is not None and not handle._cancelled:
+            self._append_from_anywhere(handle)
+
+    # --- async generators --------------------------------------------------------------------------------------------
+
+    def _make_asyncgen_hooks(self, trio_hooks: Any) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+        """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
+
+        def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
+            task = internals.current_trio_task()
+            if task is not None and type(task.coro) is not Carrier:
+                trio_hooks.firstiter(agen)
+                return
+            if self._asyncgens_shutdown_called:
+                warnings.warn(
+                    f"asynchronous generator {agen!r} was scheduled after loop.shutdown_asyncgens() call",
+                    ResourceWarning,
+                    stacklevel=2,
+                    source=self,
+                )
+            self._asyncgens.add(agen)
+            # A generator that is being finalized has left the weak set already.
+            self._asyncgen_ids.add(id(agen))
+
+        def finalize(agen: AsyncGenerator[Any, Any]) -> None:
+            if id(agen) not in self._asyncgen_ids:
+                trio_hooks.finalizer(agen)
+                return
+            self._asyncgen_ids.discard(id(agen))
+            if not self._closed:
+                self.call_soon_threadsafe(self.create_task, agen.aclose())
+
+        return first_iteration, finalize
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close every asynchronous generator that a Task has begun to iterate."""
+        from .tasks import gather
+
+        self._asyncgens_shutdown_called = True
+        closing = list(self._asyncgens)
+        if not closing:
+            return
+        self._asyncgens.clear()
+        results = await gather(*[agen.aclose() for agen in closing], return_exceptions=True)
+        for result, agen in zip(results, closing, strict=True):
+            if isinstance(result, Exception):
+                self.call_exception_handler(
+                    {
+                        "message": f"an error occurred during closing of asynchronous generator {agen!r}",
+                        "exception": result,
+                        "asyncgen": agen,
+                    }
+                )
+
+
+class Loop(BaseLoop):
+    """An event loop with a trio run of its own, driven by hand so that it can stand still between calls.
+
+    Takes the run's clock (trio.testing.MockClock gives asyncio code virtual time) and instruments.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
+        super().__init__()
+        self._run = internals.Run(clock or MonotonicClock(), instruments)
+        self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
+
+    def _check_running(self) -> None:
+        if self.is_running():
+            raise RuntimeError("This event loop is already running")
+        if _get_running_loop() is not None or internals.current_runner() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    @enable_ki_protection
+    def run_forever(self) -> None:
+        """Run until stop() is called."""
+        self._check_closed()
+        self._check_running()
+        with self._run.current(), self._as_running_loop():
+            self._run.drive()
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until the future is done, and return its result; a coroutine is run as a Task."""
+        from .tasks import ensure_future
+
+        self._check_closed()
+        self._check_running()
+        new_task = not asyncio.isfuture(future)
+        future = ensure_future(future, loop=self)
+        if new_task:
+            future._log_destroy_pending = False  # that it did not complete is raised below
+
+        future.add_done_callback(_stop_loop_of)
+        try:
+            self.run_forever()
+        except:
+            if new_task and future.done() and not future.cancelled():
+                future.exception()  # raised here, and nobody else has the task to retrieve it
+            raise
+        finally:
+            future.remove_done_callback(_stop_loop_of)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
+    def stop(self) -> None:
+        """Stop run_forever() after the batch that is being run."""
+        self._run.stopping = True
+
+    def close(self) -> None:
+        """End the run. Tasks that are left stay pending, as asyncio leaves them; cancel them before.
+
+        A task that has a trio nursery open is cancelled and waited for, since trio lets no nursery go.
+        """
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self._closed:
+            return
+        if self._debug:
+            logger.debug("Close %r", self)
+        if not sys.is_finalizing():
+            for sig in list(self._signal_handlers):
+                self.remove_signal_handler(sig)
+        self._closed = True
+        self._inbox.clear()
+        self._scheduled.clear()
+        self._alarm.set(math.inf)
+        self._executor_shutdown_called = True
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=False)
+            self._default_executor = None
+        if self._run.ended:
+            return
+        with self._run.current():
+            for trio_task in self._nursery.child_tasks:
+                if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
+                    internals.detach(trio_task)
+            self._run.finish()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not getattr(self, "_closed", True):
+            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+
+def _stop_loop_of(future: Future[Any]) -> None:
+    if not future.cancelled() and isinstance(future.exception(), SystemExit | KeyboardInterrupt):
+        return  # it stops the loop by itself
+    future.get_loop().stop()
+
+
+class HostedLoop(BaseLoop):
+    """An event loop inside a trio run that somebody else started: see compat.open_loop().
+
+    Its tasks are shielded from the cancel scopes around it: they are ended the asyncio way, when the loop is left.
+    """
+
+    def __init__(self, stop_with: Callable[[BaseException], None]) -> None:
+        super().__init__()
+        self._stop_with = stop_with
+
+    async def _hold_tasks(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                runner = internals.current_runner()
+                self._enter_run(runner, nursery, self._stop_with)
+                task_status.started()
+                await trio.sleep_forever()
+
+    def _end_tasks(self) -> None:
+        for sig in list(self._signal_handlers):
+            self.remove_signal_handler(sig)
+        self._closed = True
+        self._scheduled.clear()
+        self._alarm.set(math.inf)
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=False)
+        self._nursery.cancel_scope.cancel()
+
+    def run_forever(self) -> NoReturn:
+        """Refuse: trio runs it."""
+        raise RuntimeError("This event loop is already running")
+
+    def run_until_complete(self, future: Any) -> NoReturn:
+        """Refuse: trio runs it. Await the future instead."""
+        raise RuntimeError("This event loop is already running")
+
+    def stop(self) -> NoReturn:
+        """Refuse: it ends with its block."""
+        raise RuntimeError("this loop ends with its compat.open_loop() block or compat.run(): leave it, or cancel it")
+
+    def close(self) -> NoReturn:
+        """Refuse: it is closed at the end of its block."""
+        raise RuntimeError("Cannot close a running event loop")
+
+
+def _not_there_yet(name: str) -> Callable[..., NoReturn]:
+    def method(self: BaseLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError(f"loop.{name}() is not on trio yet")
+
+    method.__name__, method.__qualname__ = name, f"BaseLoop.{name}"
+    return method
+
+
+for _name, _member in vars(AbstractEventLoop).items():
+    if callable(_member) and not _name.startswith("_") and not any(_name in vars(c) for c in (BaseLoop, Loop)):
+        setattr(BaseLoop, _name, _not_there_yet(_name))
+
+
+def _forget_last_frame(handle: Handle) -> None:
+    """In debug mode a handle remembers where it was made; our own frame is of no interest there."""
+    if handle._source_traceback:  # type: ignore[attr-defined]
+        del handle._source_traceback[-1]  # type: ignore[attr-defined]
+
+
+def _check_signal(sig: object) -> None:
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
+
+
+# --- the loop of a thread --------------------------------------------------------------------------------------------
+
+
+def get_running_loop() -> AbstractEventLoop:
+    """The running loop of this thread. Raises RuntimeError if there is none."""
+    loop = _get_running_loop()
+    if loop is None:
+        if internals.current_runner() is not None:
+            raise RuntimeError(
+                "no running event loop: this trio run has none. Start it with compat.run(), or wrap the code in "
+                "`async with compat.open_loop():`"
+            )
+        raise RuntimeError("no running event loop")
+    return loop
+
+
+_std_policy: Any = getattr(std_events, "BaseDefaultEventLoopPolicy", None) or getattr(
+    std_events, "_BaseDefaultEventLoopPolicy", object
+)
+
+
+class DefaultEventLoopPolicy(_std_policy):  # type: ignore[misc]
+    """asyncio's policy, one loop for each thread, with loops on trio."""
+
+    _loop_factory = Loop
+
+
+_policy: Any = None
+_policy_lock = threading.Lock()
+
+
+def get_event_loop_policy() -> Any:
+    """The policy that new_event_loop() and get_event_loop() ask."""
+    global _policy
+    with _policy_lock:
+        if _policy is None:
+            _policy = DefaultEventLoopPolicy()
+    return _policy
+
+
+def set_event_loop_policy(policy: Any) -> None:
+    """Replace the policy; None for the default one."""
+    global _policy
+    abstract = getattr(std_events, "AbstractEventLoopPolicy", None) or std_events._AbstractEventLoopPolicy  # type: ignore
+    if policy is not None and not isinstance(policy, abstract):
+        raise TypeError(
+            f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'"
+        )
+    _policy = policy
+
+
+def get_event_loop() -> AbstractEventLoop:
+    """The running loop, else the one that was set for this thread."""
+    running = _get_running_loop()
+    loop: AbstractEventLoop = running if running is not None else get_event_loop_policy().get_event_loop()
+    return loop
+
+
+def set_event_loop(loop: AbstractEventLoop | None) -> None:
+    """Set the loop of this thread, or unset it by None."""
+    get_event_loop_policy().set_event_loop(loop)
+
+
+def new_event_loop() -> AbstractEventLoop:
+    """A new loop, with a trio run of its own."""
+    loop: AbstractEventLoop = get_event_loop_policy().new_event_loop()
+    return loop

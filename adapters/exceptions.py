@@ -1,0 +1,41 @@
+"""asyncio's exceptions: the interpreter's own, so that `except` works in code that imported them earlier."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from asyncio.exceptions import *  # noqa: F403
+from asyncio.exceptions import __all__ as __all__
+from typing import Any
+
+import trio
+
+
+def is_cancellation(error: BaseException | None) -> bool:
+    """Tell whether an exception is a cancellation and nothing else, Task.cancel()'s or a trio scope's.
+
+    A trio nursery hands a CancelledError on inside an exception group, which to asyncio would be a failure.
+    """
+    return error is not None and without(error, (asyncio.CancelledError, trio.Cancelled)) is None
+
+
+def is_task_cancellation(error: BaseException | None) -> bool:
+    """Tell whether an exception is Task.cancel()'s and nothing else: a trio scope's has to reach its scope."""
+    return error is not None and without(error, _is_by_task) is None
+
+
+def without_task_cancellation(error: BaseException) -> BaseException | None:
+    """What is left of an exception without Task.cancel()'s part in it."""
+    return without(error, _is_by_task)
+
+
+def _is_by_task(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
+
+
+def without(error: BaseException, what: Any) -> BaseException | None:
+    """The exception less what matches, by type or by a predicate as BaseExceptionGroup.split() takes it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(what)[1]
+    matches = what(error) if inspect.isfunction(what) else isinstance(error, what)
+    return None if matches else error

@@ -1,0 +1,69 @@
+"""asyncio.Future, carried by trio's wait_task_rescheduled.
+
+State, result and callbacks are those of CPython's own Future, in C. What is ours is the wait: a trio task of any kind may
+await a Future, where asyncio's may be awaited by asyncio's Tasks only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from asyncio import isfuture
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import _asyncio
+
+from . import _trio_internals as internals
+from .events import Carrier, get_event_loop
+
+if TYPE_CHECKING:
+    CFuture = asyncio.Future
+else:
+    CFuture = _asyncio.Future
+
+__all__ = ("Future", "isfuture", "wrap_future")
+
+T = TypeVar("T")
+
+_init = CFuture.__init__
+_iterate = CFuture.__await__
+
+
+class Future(CFuture[T]):
+    """A result that is not there yet. https://docs.python.org/3/library/asyncio-future.html
+
+    `await future` gives the result or raises the exception. Task.cancel() of the waiting task, or a trio cancel scope
+    around the wait, cancels the future first; the wait ends when the future has.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *, loop: Any = None) -> None:
+        _init(self, loop=get_event_loop() if loop is None else loop)
+        if self._source_traceback:  # type: ignore[attr-defined]
+            del self._source_traceback[-1]  # type: ignore[attr-defined]
+
+    def __await__(self) -> Generator[Any, None, T]:
+        trio_task = internals.current_trio_task()
+        if trio_task is None or type(trio_task.coro) is Carrier:
+            return _iterate(self)  # it yields the future to the Task, which waits for it
+        return _wait_in_trio_task(self)
+
+    __iter__ = __await__
+
+
+def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:
+    """The first wait of a plain trio task: from its next step on it has an asyncio Task, which would do all of this."""
+    if not future.done():
+        from .tasks import adopt_current_trio_task
+
+        yield adopt_current_trio_task().wait_for_future(future)
+    return future.result()
+
+
+def wrap_future(future: concurrent.futures.Future[T] | asyncio.Future[T], *, loop: Any = None) -> asyncio.Future[T]:
+    """Wrap a concurrent.futures.Future in an asyncio Future of the loop; an asyncio Future is returned as it is."""
+    if isfuture(future):
+        return future
+    return asyncio.wrap_future(future, loop=get_event_loop() if loop is None else loop)

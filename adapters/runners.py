@@ -1,0 +1,242 @@
+"""asyncio.run and asyncio.Runner, carried by a trio run that pauses; and a loop inside a trio run that exists.
+
+trio.run() ends with its main function. A Runner keeps its loop's tasks between two calls of run(), stopped; and it ends
+them the asyncio way, cancelled and waited for, whatever they do with their cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import enum
+import functools
+import inspect
+import signal
+import sys
+import threading
+from asyncio import iscoroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+import trio
+from trio.lowlevel import currently_ki_protected
+
+from . import _trio_internals as internals
+from .events import BaseLoop, HostedLoop, Loop, new_event_loop, set_event_loop
+from .tasks import Task, all_tasks, gather
+
+__all__ = ("Runner", "run")
+
+T = TypeVar("T")
+
+
+class _State(enum.Enum):
+    CREATED = "created"
+    INITIALIZED = "initialized"
+    CLOSED = "closed"
+
+
+class Runner:
+    """Several calls of run() on one loop. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner"""
+
+    def __init__(self, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> None:
+        self._state = _State.CREATED
+        self._debug = debug
+        self._loop_factory = loop_factory
+        self._loop: Any = None
+        self._context: contextvars.Context | None = None
+        self._interrupts = 0
+        self._sets_event_loop = False
+
+    def __enter__(self) -> Runner:
+        self._initialize()
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is left and wait for it, shut down async generators and the default executor, close the loop."""
+        if self._state is not _State.INITIALIZED:
+            return
+        loop = self._loop
+        try:
+            left = all_tasks(loop)
+            if left:
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(gather(*left, return_exceptions=True))
+                _report_errors(left, loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor(*EXECUTOR_PATIENCE))
+        finally:
+            if self._sets_event_loop:
+                set_event_loop(None)
+            loop.close()
+            self._loop = None
+            self._state = _State.CLOSED
+
+    def get_loop(self) -> Any:
+        """The loop."""
+        self._initialize()
+        return self._loop
+
+    def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
+        """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
+        coro = _check_coroutine(coro)
+        if asyncio._get_running_loop() is not None or internals.current_runner() is not None:
+            raise RuntimeError("Runner.run() cannot be called from a running event loop")
+        self._initialize()
+        task = self._loop.create_task(coro, context=self._context if context is None else context)
+
+        handler = None
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            handler = functools.partial(self._on_sigint, main_task=task)
+            try:
+                signal.signal(signal.SIGINT, handler)
+            except ValueError:  # an interpreter without signals
+                handler = None
+        self._interrupts = 0
+        try:
+            return self._loop.run_until_complete(task)  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            if self._interrupts > 0:
+                uncancel = getattr(task, "uncancel", None)
+                if uncancel is not None and uncancel() == 0:
+                    raise KeyboardInterrupt from None
+            raise
+        finally:
+            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _initialize(self) -> None:
+        if self._state is _State.CLOSED:
+            raise RuntimeError("Runner is closed")
+        if self._state is _State.INITIALIZED:
+            return
+        if self._loop_factory is None:
+            self._loop = new_event_loop()
+            if not self._sets_event_loop:
+                set_event_loop(self._loop)
+                self._sets_event_loop = True
+        else:
+            self._loop = self._loop_factory()
+        if self._debug is not None:
+            self._loop.set_debug(self._debug)
+        self._context = contextvars.copy_context()
+        self._state = _State.INITIALIZED
+
+    def _on_sigint(self, signum: int, frame: object, main_task: Task[Any]) -> None:
+        """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
+        self._interrupts += 1
+        if self._interrupts == 1 and not main_task.done():
+            if internals.current_trio_task() is None:
+                # Between two steps trio's run queue must not be touched from a signal handler.
+                self._loop.call_soon_threadsafe(main_task.cancel)
+            else:
+                main_task.cancel()
+        elif isinstance(self._loop, Loop) and currently_ki_protected():
+            self._loop._stop_with(KeyboardInterrupt())
+        else:
+            raise KeyboardInterrupt
+
+
+def _check_coroutine(coro: Any) -> Any:
+    if iscoroutine(coro):
+        return coro
+    if sys.version_info < (3, 14):
+        raise ValueError(f"a coroutine was expected, got {coro!r}")
+    if not inspect.isawaitable(coro):
+        raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
+
+    async def wait_for_awaitable() -> Any:
+        return await coro
+
+    return wait_for_awaitable()
+
+
+def run(
+    main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None
+) -> T:
+    """Run a coroutine on a loop of its own, and close that. https://docs.python.org/3/library/asyncio-runner.html
+
+    Raises RuntimeError inside a running loop or a running trio.
+    """
+    if asyncio._get_running_loop() is not None or internals.current_runner() is not None:
+        raise RuntimeError("asyncio.run() cannot be called from a running event loop")
+    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+# 3.12 on: how long, in seconds, shutdown_default_executor() waits for threads.
+EXECUTOR_PATIENCE = (300,) if sys.version_info >= (3, 12) else ()
+
+
+def _report_errors(tasks: set[Any], loop: Any) -> None:
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            loop.call_exception_handler(
+                {
+                    "message": "unhandled exception during asyncio.run() shutdown",
+                    "exception": task.exception(),
+                    "task": task,
+                }
+            )
+
+
+@asynccontextmanager
+async def open_loop() -> AsyncIterator[BaseLoop]:
+    """Open an asyncio loop in the running trio run: inside the block, and in every trio task meanwhile, asyncio works.
+
+    At the end, also when it is cancelled, the loop's tasks are cancelled as asyncio.run() cancels them, and waited for;
+    then async generators and the threads of run_in_executor() are shut down. Raises RuntimeError outside of trio, and
+    where a loop is open already: there is one for each run. SystemExit and KeyboardInterrupt of a Task end the block.
+    """
+    if internals.current_runner() is None:
+        raise RuntimeError("compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "an event loop is open in this thread already, and a trio run has one at a time: "
+            "use that one, asyncio.get_running_loop()"
+        )
+
+    breaks: list[BaseException] = []
+
+    def stop_with(error: BaseException) -> None:
+        breaks.append(error)
+        outer.cancel_scope.cancel()
+
+    loop = HostedLoop(stop_with)
+    failure: BaseException | None = None
+    async with trio.open_nursery() as outer:
+        await outer.start(loop._hold_tasks)
+        with loop._as_running_loop():
+            try:
+                yield loop
+            except BaseException as error:
+                failure = error  # not to be wrapped into an exception group by the nursery
+            with trio.CancelScope(shield=True):
+                try:
+                    await _end_tasks(loop)
+                finally:
+                    loop._end_tasks()
+    if breaks:
+        raise breaks[0] from failure
+    if failure is not None:
+        raise failure
+
+
+async def _end_tasks(loop: HostedLoop) -> None:
+    left = {task for task in all_tasks(loop) if task._carrier.trio_task.parent_nursery is loop._nursery}
+    for task in left:
+        task.cancel()
+    if left:
+        await gather(*left, return_exceptions=True)
+        _report_errors(left, loop)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor(*EXECUTOR_PATIENCE)

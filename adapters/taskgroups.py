@@ -1,0 +1,184 @@
+"""asyncio.TaskGroup, carried by a trio nursery that is opened where the group is entered.
+
+The group's tasks are children of that nursery, so trio cancel scopes around the group reach them. What differs from the
+nursery: a failed task cancels the others with Task.cancel(), once; errors come out as asyncio groups them; and leaving
+takes a step only if there is a task to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import Context
+from types import TracebackType
+from typing import Any
+
+import trio
+
+from . import _trio_internals as internals
+from .events import get_running_loop
+from .exceptions import is_cancellation
+from .tasks import Task, current_task
+
+__all__ = ("TaskGroup",)
+
+# 3.13 on: the group counts its own request to cancel the parent after it has waited, not before; and so on below.
+COUNTS_AT_THE_END = sys.version_info >= (3, 13)
+CLOSES_REFUSED_COROUTINES = sys.version_info >= (3, 13)
+
+
+class TaskGroup:
+    """Tasks that end with the block of an `async with`.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup
+    """
+
+    def __init__(self) -> None:
+        self._entered = self._exiting = self._aborting = False
+        self._loop: Any = None
+        self._parent_task: Any = None
+        self._parent_cancel_requested = False
+        self._tasks: set[Any] = set()
+        self._errors: list[BaseException] = []
+        self._base_error: BaseException | None = None
+        self._all_are_done: Any = None
+
+    def __repr__(self) -> str:
+        info = ["<TaskGroup"]
+        if self._tasks:
+            info.append(f"tasks={len(self._tasks)}")
+        if self._errors:
+            info.append(f"errors={len(self._errors)}")
+        if self._aborting:
+            info.append("cancelling")
+        elif self._entered:
+            info.append("entered")
+        return " ".join(info) + ">"
+
+    async def __aenter__(self) -> TaskGroup:
+        if self._entered:
+            raise RuntimeError(f"TaskGroup {self!r} has already been entered")
+        self._loop = get_running_loop()
+        self._parent_task = current_task(self._loop)
+        if self._parent_task is None:
+            raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
+        self._manager = trio.open_nursery(strict_exception_groups=True)
+        self._nursery = await self._manager.__aenter__()
+        self._entered = True
+        return self
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None, **kwargs: Any) -> Any:
+        """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
+        refusal = None
+        if not self._entered:
+            refusal = "has not been entered"
+        elif self._exiting and not self._tasks:
+            refusal = "is finished"
+        elif self._aborting:
+            refusal = "is shutting down"
+        if refusal is not None:
+            if CLOSES_REFUSED_COROUTINES:
+                coro.close()
+            raise RuntimeError(f"TaskGroup {self!r} {refusal}")
+
+        self._loop._nursery_for_next_task = self._nursery
+        try:
+            if context is not None:
+                kwargs["context"] = context
+            task = self._loop.create_task(coro, name=name, **kwargs)
+        finally:
+            self._loop._nursery_for_next_task = self._loop._nursery
+        if task.done():  # eagerly, in its first step
+            self._one_is_done(task)
+        else:
+            self._tasks.add(task)
+            task.add_done_callback(self._one_is_done)
+        return task
+
+    def _abort(self) -> None:
+        self._aborting = True
+        for task in self._tasks:
+            if not task.done():
+                task.cancel()
+
+    def _one_is_done(self, task: Task[Any]) -> None:
+        self._tasks.discard(task)
+        if self._all_are_done is not None and not self._tasks and not self._all_are_done.done():
+            self._all_are_done.set_result(True)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._errors.append(error)
+        if isinstance(error, SystemExit | KeyboardInterrupt) and self._base_error is None:
+            self._base_error = error
+        if self._parent_task.done():
+            self._loop.call_exception_handler(
+                {
+                    "message": f"Task {task!r} has errored out but its parent task {self._parent_task} is already completed",
+                    "exception": error,
+                    "task": task,
+                }
+            )
+        elif not self._aborting and not self._parent_cancel_requested:
+            # Interrupts the block; __aexit__ takes the request back, so that what comes after the group goes on.
+            self._abort()
+            self._parent_cancel_requested = True
+            self._parent_task.cancel()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._exiting = True
+        if isinstance(exc, SystemExit | KeyboardInterrupt) and self._base_error is None:
+            self._base_error = exc
+        cancellation = exc if is_cancellation(exc) else None
+        if not COUNTS_AT_THE_END:
+            cancellation = self._take_back_own_request(cancellation)
+        if exc is not None and not self._aborting:
+            self._abort()
+        cancellation = await self._wait_for_tasks(cancellation)
+        await internals.leave_nursery(self._manager)
+
+        if self._base_error is not None:
+            raise self._base_error
+        if COUNTS_AT_THE_END:
+            cancellation = self._take_back_own_request(cancellation)
+        if cancellation is not None and not self._errors:
+            if cancellation is exc:
+                return  # it goes on by itself
+            raise cancellation
+        if exc is not None and not is_cancellation(exc):
+            self._errors.append(exc)
+        if not self._errors:
+            return
+        if COUNTS_AT_THE_END and self._parent_task.cancelling():
+            # A request from outside stands beside the errors: deliver it again, and keep the count.
+            self._parent_task.uncancel()
+            self._parent_task.cancel()
+        errors, self._errors = self._errors, []
+        raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None
+
+    def _take_back_own_request(self, cancellation: BaseException | None) -> BaseException | None:
+        """What is left to raise of a cancellation, without the one by which this group interrupted its block."""
+        if self._parent_cancel_requested and self._parent_task.uncancel() == 0:
+            return cancellation if isinstance(cancellation, trio.Cancelled) else None
+        return cancellation
+
+    async def _wait_for_tasks(self, cancellation: BaseException | None) -> BaseException | None:
+        """Wait until all tasks are done, however often the wait is cancelled; the cancellation to raise then."""
+        while self._tasks:
+            self._all_are_done = self._loop.create_future()
+            try:
+                if isinstance(cancellation, trio.Cancelled):
+                    # The scope that is cancelled would interrupt every wait at once.
+                    with trio.CancelScope(shield=True):
+                        await self._all_are_done
+                else:
+                    await self._all_are_done
+            except asyncio.CancelledError as error:
+                if not self._aborting:
+                    cancellation = error
+                    self._abort()
+                elif isinstance(error, trio.Cancelled):
+                    cancellation = error
+            self._all_are_done = None
+        return cancellation

@@ -1,0 +1,942 @@
+"""asyncio.Task, carried by a trio task, and the functions that make Tasks and wait for them.
+
+A trio task is stepped by trio; here it is stepped through `Task._drive`, which passes trio's own traps on untouched and
+turns asyncio's, a future or a bare yield, into waits of trio's. What differs from a bare trio task: it can be cancelled
+by itself, once and not by scope; it has a result; and it does not bring its nursery down when it fails.
+
+A plain trio task becomes an asyncio Task when it first asks for one (`current_task()`) or first waits for a Future: from
+its next step on it is driven in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import functools
+import inspect
+import itertools
+import math
+import sys
+import types
+from asyncio import base_tasks, iscoroutine
+from asyncio import tasks as std_tasks
+from asyncio.tasks import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, _enter_task, _leave_task, _register_task, _unregister_task
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from typing import Any, NoReturn, TextIO, TypeVar
+
+import trio
+from outcome import Error, capture
+
+from . import _trio_internals as internals
+from .events import BaseLoop, Carrier, get_event_loop, get_running_loop
+from .exceptions import is_cancellation, without_task_cancellation
+from .futures import CFuture, Future, isfuture
+from .timeouts import timeout as timeout_after
+
+__all__ = std_tasks.__all__
+
+T = TypeVar("T")
+
+_init = CFuture.__init__
+_result = CFuture.result
+_set_result = CFuture.set_result
+_set_exception = CFuture.set_exception
+_cancel_future = CFuture.cancel
+_count = itertools.count(1)
+_swap_current_task: Any = getattr(std_tasks, "_swap_current_task", None)
+
+
+class Task(Future[T]):
+    """A coroutine that runs beside others. https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
+
+    The coroutine is run by a trio task, so trio's functions, nurseries and cancel scopes can be used in it as they are.
+    """
+
+    __slots__ = (
+        "_cancelled_error",
+        "_carrier",
+        "_context",
+        "_coro",
+        "_fut_waiter",
+        "_must_cancel",
+        "_name",
+        "_num_cancels_requested",
+    )
+
+    _log_destroy_pending = True
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        loop: Any = None,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+        eager_start: bool = False,
+    ) -> None:
+        if loop is None:
+            loop = get_event_loop()
+        _init(self, loop=loop)
+        if self._source_traceback:  # type: ignore[attr-defined]
+            del self._source_traceback[-1]  # type: ignore[attr-defined]
+        if type(coro) is not types.CoroutineType and not iscoroutine(coro):
+            raise TypeError(f"a coroutine was expected, got {coro!r}")
+        if not isinstance(loop, BaseLoop):
+            raise TypeError(
+                f"this Task runs on trio, and {loop!r} does not: make the loop with compat.asyncio.new_event_loop(), "
+                "or the task with loop.create_task()"
+            )
+        self._prepare(
+            coro,
+            f"Task-{next(_count)}" if name is None else str(name),
+            contextvars.copy_context() if context is None else context,
+        )
+        nursery = loop._nursery_for_next_task
+        loop._nursery_for_next_task = loop._nursery
+        carrier = self._carrier
+        carrier.send = self._drive(loop, carrier).send
+        carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, self._name, self._context)
+        if eager_start and loop.is_running():
+            self._start_now(loop, carrier.trio_task)
+        else:
+            internals.start(carrier.trio_task)
+            _register_task(self)
+
+    def _prepare(self, coro: Any, name: str, context: contextvars.Context) -> None:
+        self._coro = coro
+        self._name = name
+        self._context = context
+        self._num_cancels_requested = 0
+        self._must_cancel = False
+        self._fut_waiter: Any = None
+        self._cancelled_error: asyncio.CancelledError | None = None
+        self._carrier = Carrier(self)
+
+    def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
+        """Run the first step within the running step: the Task may be done before its maker has it."""
+        register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task  # type: ignore
+        outer = _swap_current_task(loop, None)
+        register(self)
+        try:
+            goes_on = internals.step_now(trio_task)
+        finally:
+            unregister(self)
+            _swap_current_task(loop, outer)
+        if goes_on:
+            _register_task(self)
+        else:
+            self._coro = None
+
+    # --- what a Task shows -------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return base_tasks._task_repr(self)  # type: ignore[no-any-return, attr-defined]
+
+    def get_coro(self) -> Any:
+        """The coroutine that the Task runs."""
+        return self._coro
+
+    def get_context(self) -> contextvars.Context:
+        """The contextvars.Context in which the coroutine runs."""
+        return self._context
+
+    def get_name(self) -> str:
+        """The name of the Task, and of its trio task."""
+        return self._name
+
+    def set_name(self, value: object) -> None:
+        """Set the name; any object will do, as its str()."""
+        self._name = str(value)
+        if self._carrier is not None:
+            self._carrier.trio_task.name = self._name
+
+    def get_stack(self, *, limit: int | None = None) -> list[types.FrameType]:
+        """The frames of a suspended coroutine, or of the traceback of a failed one, the oldest first."""
+        return base_tasks._task_get_stack(self, limit)  # type: ignore[no-any-return, attr-defined]
+
+    def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
+        """Print what get_stack() gives like a traceback."""
+        base_tasks._task_print_stack(self, limit, file)  # type: ignore[attr-defined]
+
+    def set_result(self, result: object) -> NoReturn:
+        """Refuse: the coroutine gives the result."""
+        raise RuntimeError("Task does not support set_result operation")
+
+    def set_exception(self, exception: object) -> NoReturn:
+        """Refuse: the coroutine raises the exception."""
+        raise RuntimeError("Task does not support set_exception operation")
+
+    def result(self) -> T:
+        """The coroutine's result; raises its exception, CancelledError or InvalidStateError."""
+        self._raise_original_cancellation()
+        return _result(self)
+
+    def exception(self) -> BaseException | None:
+        """The coroutine's exception, or None; raises CancelledError or InvalidStateError."""
+        self._raise_original_cancellation()
+        return CFuture.exception(self)
+
+    def _raise_original_cancellation(self) -> None:
+        if self._cancelled_error is not None:
+            raise self._make_cancelled_error()
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        """The very error that ended the coroutine, once; its likes afterwards."""
+        error, self._cancelled_error = self._cancelled_error, None
+        return error or super()._make_cancelled_error()  # type: ignore[misc, no-any-return]
+
+    # --- cancellation ------------------------------------------------------------------------------------------------
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Ask the Task to end: CancelledError is raised, once, where it waits; False if it is done.
+
+        It reaches native trio waits, too. A wait that cannot be interrupted comes to its end first, and the next one is
+        interrupted.
+        """
+        self._log_traceback = False
+        if self.done():
+            return False
+        self._num_cancels_requested += 1
+        awaited = self._fut_waiter
+        if awaited is not None and awaited.cancel(msg=msg):
+            return True  # it wakes the Task
+        self._must_cancel = True
+        self._cancel_message = msg
+        if awaited is None:
+            self._interrupt_trio_wait()
+        return True
+
+    def _interrupt_trio_wait(self) -> None:
+        carrier = self._carrier
+        if carrier is None:
+            return
+        trio_task = carrier.trio_task
+        if trio_task is internals.current_trio_task() and not carrier.send.__self__.gi_running:  # type: ignore
+            # A plain trio task that has just been adopted, and is not driven yet: its next wait is interrupted then.
+            get_running_loop().call_soon(self._interrupt_trio_wait)
+        elif self._must_cancel:
+            internals.interrupt(trio_task, self._raise_cancel, unless=carrier.abort)
+
+    def _raise_cancel(self) -> NoReturn:
+        """Called by the trio wait that is interrupted, if it can be: only then has the request been met."""
+        self._must_cancel = False
+        raise self._make_cancelled_error()
+
+    def cancelling(self) -> int:
+        """How many requests to cancel there are that uncancel() has not taken back."""
+        return self._num_cancels_requested
+
+    def uncancel(self) -> int:
+        """Take back one request, for who has dealt with it; the number that is left."""
+        if self._num_cancels_requested > 0:
+            self._num_cancels_requested -= 1
+            if UNCANCEL_CLEARS_REQUEST and self._num_cancels_requested == 0:
+                self._must_cancel = False
+        return self._num_cancels_requested
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def wait_for_future(self, future: Any) -> object:
+        """Have the Task woken when the future is done; what to yield to trio meanwhile."""
+        carrier = self._carrier
+        future.add_done_callback(carrier, context=self._context)
+        self._fut_waiter = future
+        if self._must_cancel and future.cancel(msg=self._cancel_message):
+            self._must_cancel = False
+        return carrier.trap
+
+    def _drive(self, loop: BaseLoop, carrier: Carrier, adopted: bool = False) -> Generator[Any, Any, Any]:
+        """Step the coroutine for trio: each send() is a step, each yield a wait in trio.
+
+        trio answers its own waits with an Outcome, and those that are made here with None. `adopted`: the coroutine is
+        under way in a plain trio task, and the first answer is to a wait of its own.
+        """
+        coro: Any = self._coro
+        send, throw = coro.send, coro.throw
+        if loop._debug:
+            send, throw = self._timed(loop, send), self._timed(loop, throw)
+        answer = (yield) if adopted else None  # a fresh start is as a wake-up by nobody
+        misuse: RuntimeError | None = None
+        while True:
+            # 1. With what does the coroutine go on?
+            value: Any = None
+            error: BaseException | None = None
+            if answer is not None:
+                value = answer
+                if isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled):
+                    value = Error(internals.Cancelled.of(answer.error))
+                answer = None
+            else:
+                awaited = self._fut_waiter
+                if awaited is not None:
+                    self._fut_waiter = None
+                    try:
+                        awaited.result()
+                    except BaseException as raised:
+                        error = raised
+                elif misuse is not None:
+                    error, misuse = misuse, None
+                if carrier.cancelled_by_trio is not None:
+                    # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
+                    raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
+                    if awaited is None or isinstance(error, asyncio.CancelledError):
+                        error = internals.Cancelled.of(capture(raise_cancel).error)  # type: ignore[union-attr]
+                awaited = None
+                if self._must_cancel:
+                    self._must_cancel = False
+                    if not isinstance(error, asyncio.CancelledError):
+                        error = self._make_cancelled_error()
+
+            # 2. The step.
+            if self.done():  # somebody has set its result by force
+                self._end(carrier)
+                loop.call_exception_handler(_already_done(self, error))
+                return None
+            _enter_task(loop, self)
+            try:
+                try:
+                    if error is None:
+                        trap = send(value)
+                    else:
+                        thrown, error = error, None
+                        trap = throw(thrown)
+                finally:
+                    thrown = value = None
+                    _leave_task(loop, self)
+            except StopIteration as stop:
+                self._end(carrier)
+                if self._must_cancel:  # too late for the coroutine to see it
+                    self._must_cancel = False
+                    _cancel_future(self, msg=self._cancel_message)
+                else:
+                    _set_result(self, stop.value)
+                return stop.value
+            except BaseException as raised:
+                self._end(carrier)
+                raised.__traceback__ = raised.__traceback__.tb_next if raised.__traceback__ else None  # less our frame
+                self._fail(loop, raised, adopted)
+                if adopted and (for_trio := without_task_cancellation(raised)) is not None:
+                    raise for_trio
+                return None
+
+            # 3. The wait.
+            blocking = getattr(trap, "_asyncio_future_blocking", None)
+            if blocking and trap is not self and _get_loop(trap) is loop:
+                trap._asyncio_future_blocking = False
+                trap.add_done_callback(carrier, context=self._context)
+                self._fut_waiter = trap
+                if self._must_cancel and trap.cancel(msg=self._cancel_message):
+                    self._must_cancel = False
+                trap = None
+                answer = yield carrier.trap
+                continue
+            if trap is not None and blocking is None and internals.is_trap(trap):
+                interrupted = internals.answer(trap, self._raise_cancel) if self._must_cancel else None
+                if interrupted is None:
+                    answer = yield trap
+                    continue
+                internals.reschedule(loop._runner, carrier.trio_task, interrupted)
+            else:
+                if trap is not None:
+                    misuse = self._describe_misuse(loop, trap, blocking)
+                internals.reschedule(loop._runner, carrier.trio_task, None)  # type: ignore[arg-type]
+            trap = None
+            answer = yield carrier.trap
+
+    def _end(self, carrier: Carrier) -> None:
+        """Cut the links that go round in a circle: what is done goes at once, not by the garbage collector."""
+        self._carrier = None  # type: ignore[assignment]
+        carrier.trap = carrier.send = None  # type: ignore[assignment]
+
+    def _fail(self, loop: BaseLoop, error: BaseException, adopted: bool) -> None:
+        if is_cancellation(error):
+            message = None
+            if isinstance(error, asyncio.CancelledError):
+                message = error.args[0] if error.args else None
+                if not isinstance(error, trio.Cancelled):  # whose place is inside its scope
+                    self._cancelled_error = error
+            _cancel_future(self, msg=message)
+            return
+        _set_exception(self, error)
+        if adopted:
+            self._log_traceback = False  # trio raises it out of the nursery
+        elif isinstance(error, SystemExit | KeyboardInterrupt):
+            loop._stop_with(error)
+
+    def _describe_misuse(self, loop: BaseLoop, trap: Any, blocking: bool | None) -> RuntimeError:
+        if blocking is None:
+            if inspect.isgenerator(trap):
+                return RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {trap!r}")
+            return RuntimeError(f"Task got bad yield: {trap!r}")
+        if _get_loop(trap) is not loop:
+            return RuntimeError(f"Task {self!r} got Future {trap!r} attached to a different loop")
+        if blocking:
+            return RuntimeError(f"Task cannot await on itself: {self!r}")
+        return RuntimeError(f"yield was used instead of yield from in task {self!r} with {trap!r}")
+
+    def _timed(self, loop: BaseLoop, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Debug mode: a step that is logged if it took long."""
+
+        def timed_step(value: Any) -> Any:
+            start = loop.time()
+            try:
+                return step(value)
+            finally:
+                loop._log_if_slow(self, loop.time() - start)
+
+        return timed_step
+
+
+def _get_loop(future: Any) -> object:
+    try:
+        return future.get_loop()
+    except AttributeError:  # a future made for asyncio before 3.7
+        return future._loop
+
+
+def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any]:
+    message = f"_step(): already done: {task!r}, {error!r}"
+    return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
+
+
+# 3.13 on: with the last request taken back, one that has not been delivered yet is dropped.
+UNCANCEL_CLEARS_REQUEST = sys.version_info >= (3, 13)
+
+
+def adopt_current_trio_task() -> Task[Any]:
+    """The asyncio Task of the running plain trio task, made now."""
+    loop: Any = get_running_loop()
+    trio_task: Any = internals.current_trio_task()
+    task: Task[Any] = Task.__new__(Task)
+    _init(task, loop=loop)
+    task._prepare(trio_task.coro, trio_task.name, trio_task.context)
+    carrier = task._carrier
+    driver = task._drive(loop, carrier, adopted=True)
+    next(driver)
+    carrier.send = driver.send
+    carrier.trio_task = trio_task
+    internals.adopt(trio_task, carrier)
+    _register_task(task)
+    return task
+
+
+async def park(lot: trio.lowlevel.ParkingLot) -> None:
+    """Wait in a trio parking lot as asyncio waits for a Future: the wait that locks and queues share.
+
+    A cancellation that comes after the wake-up, but before the step, is raised here, where the waiter can pass its turn
+    on to the next; trio alone would raise it at the wait that follows.
+    """
+    task = current_task()
+    assert task is not None, "a callback cannot wait"
+    await lot.park()
+    if task._must_cancel:
+        task._raise_cancel()
+
+
+def current_task(loop: Any = None) -> Task[Any] | None:
+    """The Task that runs now in this thread; None in a callback. A plain trio task is given one.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
+    """
+    running = get_running_loop() if loop is None else asyncio._get_running_loop()
+    if (loop is None or loop is running) and isinstance(running, BaseLoop):
+        coro = getattr(internals.current_trio_task(), "coro", None)
+        if type(coro) is Carrier:
+            return coro.task
+        if isinstance(coro, types.CoroutineType):
+            return adopt_current_trio_task()
+    return std_tasks.current_task(running if loop is None else loop)  # type: ignore[return-value]
+
+
+def all_tasks(loop: Any = None) -> set[Task[Any]]:
+    """The Tasks of the loop that are not done. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks"""
+    return std_tasks.all_tasks(get_running_loop() if loop is None else loop)  # type: ignore[return-value]
+
+
+if "kwargs" in inspect.signature(std_tasks.create_task).parameters:
+
+    def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
+        """Run a coroutine as a Task. https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task"""
+        loop: Any = get_running_loop()
+        return loop.create_task(coro, **kwargs)  # type: ignore[no-any-return]
+
+else:
+
+    def create_task(  # type: ignore[misc]
+        coro: Coroutine[Any, Any, T], *, name: str | None = None, context: contextvars.Context | None = None
+    ) -> Task[T]:
+        """Run a coroutine as a Task. https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task"""
+        loop: Any = get_running_loop()
+        if context is None:  # a loop of somebody else's may not know the argument
+            return loop.create_task(coro, name=name)  # type: ignore[no-any-return]
+        return loop.create_task(coro, name=name, context=context)  # type: ignore[no-any-return]
+
+
+if sys.version_info >= (3, 12):
+
+    def create_eager_task_factory(custom_task_constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """A task factory for loop.set_task_factory(), whose tasks take their first step when they are made.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.create_eager_task_factory
+        """
+
+        def factory(loop: Any, coro: Any, *, eager_start: bool = True, **kwargs: Any) -> Any:
+            return custom_task_constructor(coro, loop=loop, eager_start=eager_start, **kwargs)
+
+        return factory
+
+    eager_task_factory = create_eager_task_factory(Task)
+
+
+def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
+    """A Future as it is; a coroutine or any other awaitable as a Task.
+
+    https://docs.python.org/3/library/asyncio-future.html#asyncio.ensure_future
+    """
+    if isfuture(coro_or_future):
+        if loop is not None and loop is not coro_or_future.get_loop():
+            raise ValueError("The future belongs to a different loop than the one specified as the loop argument")
+        return coro_or_future
+    coro, made_here = coro_or_future, False
+    if not iscoroutine(coro):
+        if not inspect.isawaitable(coro):
+            raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
+        coro, made_here = _wait_for_awaitable(coro), True
+    if loop is None:
+        loop = get_event_loop()
+    try:
+        return loop.create_task(coro)
+    except RuntimeError:
+        if not made_here:
+            coro.close()
+        raise
+
+
+async def _wait_for_awaitable(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+# --- sleep -----------------------------------------------------------------------------------------------------------
+
+
+async def sleep(delay: float, result: Any = None) -> Any:
+    """Wait for delay seconds of the loop's clock, or for one batch if it is 0, and give the result.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
+    """
+    if delay <= 0:
+        await _yield_once()
+        return result
+    if SLEEP_REFUSES_NAN and math.isnan(delay):
+        raise ValueError("Invalid delay: NaN (not a number)")
+    loop: Any = get_running_loop()
+    future = loop.create_future()
+    timer = loop.call_later(delay, _set_unless_done, future, result)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+SLEEP_REFUSES_NAN = sys.version_info >= (3, 13)
+
+
+@types.coroutine
+def _yield_once() -> Generator[Any, None, None]:
+    trio_task: Any = internals.current_trio_task()
+    if trio_task is None or type(trio_task.coro) is Carrier:
+        yield
+    else:
+        loop: Any = get_running_loop()
+        carrier = adopt_current_trio_task()._carrier
+        internals.reschedule(loop._runner, trio_task, None)  # type: ignore[arg-type]
+        yield carrier.trap
+
+
+def _set_unless_done(future: Any, result: object = None) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+# --- waiting for one -------------------------------------------------------------------------------------------------
+
+
+async def _cancel_and_wait(future: Any, loop: Any) -> None:
+    # Not by awaiting the future: whoever cancels this wait shall not have to wait for it.
+    waiter = loop.create_future()
+    release = functools.partial(_release, waiter)
+    future.add_done_callback(release)
+    try:
+        future.cancel()
+        await waiter
+    finally:
+        future.remove_done_callback(release)
+
+
+def _release(waiter: Any, *args: object) -> None:
+    _set_unless_done(waiter)
+
+
+async def _cancel_for_timeout(future: Any, loop: Any) -> Any:
+    await _cancel_and_wait(future, loop)
+    try:
+        return future.result()
+    except asyncio.CancelledError as error:
+        raise TimeoutError from error
+
+
+if sys.version_info >= (3, 12):
+
+    async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+        """Wait for an awaitable, for timeout seconds at most; then it is cancelled, and TimeoutError raised.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+        """
+        if timeout is not None and timeout <= 0:
+            future = ensure_future(fut)
+            if future.done():
+                return future.result()  # type: ignore[no-any-return]
+            return await _cancel_for_timeout(future, get_running_loop())  # type: ignore[no-any-return]
+        async with timeout_after(timeout):
+            return await fut
+
+else:
+
+    async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+        """Wait for an awaitable, for timeout seconds at most; then it is cancelled, and TimeoutError raised.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+        """
+        # Before 3.12 the awaitable has a Task of its own, and a finished one wins over a cancellation.
+        loop: Any = get_running_loop()
+        if timeout is None:
+            return await fut
+        if timeout <= 0:
+            future = ensure_future(fut, loop=loop)
+            if future.done():
+                return future.result()  # type: ignore[no-any-return]
+            return await _cancel_for_timeout(future, loop)  # type: ignore[no-any-return]
+
+        waiter = loop.create_future()
+        timer = loop.call_later(timeout, _release, waiter)
+        release = functools.partial(_release, waiter)
+        future = ensure_future(fut, loop=loop)
+        future.add_done_callback(release)
+        try:
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if future.done():
+                    return future.result()  # type: ignore[no-any-return]
+                future.remove_done_callback(release)
+                await _cancel_and_wait(future, loop)
+                raise
+            if future.done():
+                return future.result()  # type: ignore[no-any-return]
+            future.remove_done_callback(release)
+            return await _cancel_for_timeout(future, loop)  # type: ignore[no-any-return]
+        finally:
+            timer.cancel()
+
+
+def shield(arg: Any) -> Any:
+    """A Future with the awaitable's result whose cancellation does not reach the awaitable.
+
+    A trio cancel scope that ends a wait for it does not reach the awaitable either.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.shield
+    """
+    inner = ensure_future(arg)
+    if inner.done():
+        return inner
+    outer = inner.get_loop().create_future()
+
+    def inner_is_done(inner: Any) -> None:
+        if outer.cancelled():
+            if not inner.cancelled():
+                inner.exception()  # nobody is left to retrieve it
+        elif inner.cancelled():
+            outer.cancel()
+        elif (error := inner.exception()) is not None:
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
+
+    def outer_is_done(outer: Any) -> None:
+        if not inner.done():
+            inner.remove_done_callback(inner_is_done)
+
+    inner.add_done_callback(inner_is_done)
+    outer.add_done_callback(outer_is_done)
+    return outer
+
+
+# --- waiting for several ---------------------------------------------------------------------------------------------
+
+
+async def wait(
+    fs: Iterable[Any], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> tuple[set[Any], set[Any]]:
+    """Wait until all of the Futures are done, or the first is, or timeout seconds are over: (done, pending).
+
+    Cancels none of them. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait
+    """
+    if isfuture(fs) or iscoroutine(fs):
+        raise TypeError(f"expect a list of futures, not {type(fs).__name__}")
+    if not fs:
+        raise ValueError("Set of Tasks/Futures is empty.")
+    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"Invalid return_when value: {return_when}")
+    futures = set(fs)
+    if any(iscoroutine(future) for future in futures):
+        raise TypeError("Passing coroutines is forbidden, use tasks explicitly.")
+
+    loop: Any = get_running_loop()
+    waiter = loop.create_future()
+    timer = None if timeout is None else loop.call_later(timeout, _release, waiter)
+    left = len(futures)
+
+    def one_is_done(future: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left > 0 and return_when != FIRST_COMPLETED:
+            failed = return_when == FIRST_EXCEPTION and not future.cancelled() and future.exception() is not None
+            if not failed:
+                return
+        if timer is not None:
+            timer.cancel()
+        _set_unless_done(waiter)
+
+    for future in futures:
+        future.add_done_callback(one_is_done)
+    try:
+        await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for future in futures:
+            future.remove_done_callback(one_is_done)
+
+    done: set[Any] = set()
+    pending: set[Any] = set()
+    for future in futures:
+        (done if future.done() else pending).add(future)
+    return done, pending
+
+
+class _GatheringFuture(Future[list[Any]]):
+    """What gather() returns: to cancel it is to cancel its children, and it is done when they are."""
+
+    __slots__ = ("_cancel_requested", "_children", "_wait_for_all")
+
+    def __init__(self, children: list[Any], *, loop: Any) -> None:
+        _init(self, loop=loop)
+        self._children = children
+        self._cancel_requested = self._wait_for_all = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        heeded = [child.cancel(msg=msg) for child in self._children]
+        if any(heeded):
+            self._cancel_requested = True
+        return any(heeded)
+
+    def cancel_and_wait_for_all(self) -> None:
+        """For trio: a cancel scope is left only when everything in it has ended, not with the first child."""
+        self._wait_for_all = True
+        self.cancel()
+
+
+def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
+    """A Future of the list of the awaitables' results; the first exception at once, unless they are to be returned.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
+    """
+    if not coros_or_futures:
+        nothing = get_event_loop().create_future()  # type: ignore[attr-defined]
+        nothing.set_result([])
+        return nothing
+
+    outer: _GatheringFuture | None = None
+    ended = 0
+
+    def one_is_done(child: Any) -> None:
+        nonlocal ended
+        ended += 1
+        if outer is None or outer.done():
+            if not child.cancelled():
+                child.exception()  # nobody is left to retrieve it
+            return
+        if not return_exceptions and not outer._wait_for_all and (error := _error_of(child)) is not None:
+            outer.set_exception(error)
+        elif ended == len(futures):
+            finish(child)
+
+    def finish(last: Any) -> None:
+        assert outer is not None
+        if outer._wait_for_all and not return_exceptions:
+            for child in children:
+                if not child.cancelled() and (error := child.exception()) is not None:
+                    outer.set_exception(error)
+                    return
+        # The results are looked at in any case: that marks each exception as retrieved.
+        results = [_result_or_error(child) for child in children]
+        if outer._cancel_requested:
+            outer.set_exception(last._make_cancelled_error())
+        else:
+            outer.set_result(results)
+
+    futures: dict[Any, Any] = {}
+    done_already = []
+    loop = None
+    for arg in coros_or_futures:
+        if arg in futures:
+            continue
+        future = futures[arg] = ensure_future(arg, loop=loop)
+        if loop is None:
+            loop = future.get_loop()
+        if future is not arg:
+            future._log_destroy_pending = False  # nobody else could wait for it
+        if future.done() and FINISHES_EAGERLY:
+            done_already.append(future)
+        else:
+            future.add_done_callback(one_is_done)
+
+    children = [futures[arg] for arg in coros_or_futures]
+    outer = _GatheringFuture(children, loop=loop)
+    for future in done_already:
+        one_is_done(future)
+    return outer
+
+
+# 3.12 on: what is done when gather() is called counts at once, not by a callback in the next batch.
+FINISHES_EAGERLY = sys.version_info >= (3, 12)
+
+
+def _error_of(future: Any) -> BaseException | None:
+    error: BaseException | None = future._make_cancelled_error() if future.cancelled() else future.exception()
+    return error
+
+
+def _result_or_error(future: Any) -> Any:
+    if future.cancelled():
+        return asyncio.CancelledError("" if future._cancel_message is None else future._cancel_message)
+    error = future.exception()
+    return future.result() if error is None else error
+
+
+class _AsCompleted:
+    """The futures of as_completed(), as they come: a trio task waits for each by a Future of its own."""
+
+    def __init__(self, aws: Iterable[Any], timeout: float | None) -> None:
+        from .queues import Queue
+
+        loop = get_event_loop()
+        self._done: Queue[Any] = Queue()
+        self._todo = {ensure_future(aw, loop=loop) for aw in set(aws)}
+        self._left = len(self._todo)
+        for future in self._todo:
+            future.add_done_callback(self._one_is_done)
+        self._timer = loop.call_later(timeout, self._time_is_over) if self._todo and timeout is not None else None
+
+    def _one_is_done(self, future: Any) -> None:
+        if not self._todo:
+            return  # the time was over first
+        self._todo.remove(future)
+        self._done.put_nowait(future)
+        if not self._todo and self._timer is not None:
+            self._timer.cancel()
+
+    def _time_is_over(self) -> None:
+        for future in self._todo:
+            future.remove_done_callback(self._one_is_done)
+            self._done.put_nowait(None)
+        self._todo.clear()
+
+    async def next_future(self) -> Any:
+        future = await self._done.get()
+        if future is None:
+            raise TimeoutError
+        return future
+
+    async def next_result(self) -> Any:
+        return (await self.next_future()).result()
+
+    def take(self) -> bool:
+        """Tell whether there is one more to wait for, and count it as taken."""
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+
+if sys.version_info >= (3, 13):
+
+    class _AsCompletedIterator(Iterator[Awaitable[Any]], AsyncIterator[Any]):
+        def __init__(self, futures: _AsCompleted) -> None:
+            self._futures = futures
+
+        def __aiter__(self) -> _AsCompletedIterator:
+            return self
+
+        def __iter__(self) -> _AsCompletedIterator:
+            return self
+
+        async def __anext__(self) -> Any:
+            if not self._futures.take():
+                raise StopAsyncIteration
+            return await self._futures.next_future()
+
+        def __next__(self) -> Awaitable[Any]:
+            if not self._futures.take():
+                raise StopIteration
+            return self._futures.next_result()
+
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> _AsCompletedIterator:
+        """The awaitables as they complete: by `async for` the futures, by `for` coroutines that give their results.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed
+        """
+        if inspect.isawaitable(fs):
+            raise TypeError(f"expects an iterable of awaitables, not {type(fs).__name__}")
+        return _AsCompletedIterator(_AsCompleted(fs, timeout))
+
+else:
+
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Awaitable[Any]]:  # type: ignore
+        """Coroutines that give the results of the awaitables, in the order in which they complete.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed
+        """
+        if isfuture(fs) or iscoroutine(fs):
+            raise TypeError(f"expect an iterable of futures, not {type(fs).__name__}")
+        futures = _AsCompleted(fs, timeout)
+        while futures.take():
+            yield futures.next_result()
+
+
+# --- from other threads ----------------------------------------------------------------------------------------------
+
+
+def run_coroutine_threadsafe(coro: Coroutine[Any, Any, T], loop: Any) -> concurrent.futures.Future[T]:
+    """Run a coroutine in the loop from another thread; a concurrent.futures.Future of its result.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.run_coroutine_threadsafe
+    """
+    if not iscoroutine(coro):
+        raise TypeError("A coroutine object is required")
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def start() -> None:
+        try:
+            asyncio.futures._chain_future(ensure_future(coro, loop=loop), future)  # type: ignore[attr-defined]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            raise
+
+    loop.call_soon_threadsafe(start)
+    return future

@@ -1,0 +1,28 @@
+"""asyncio.to_thread, carried by trio.to_thread.
+
+Both run the function in the caller's context variables, and both wait for a thread that has begun: but where trio ignores
+a cancellation until the function has returned, asyncio raises it at once and leaves the thread to finish.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from .events import get_running_loop
+
+__all__ = ("to_thread",)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call the function in a thread and give its result.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.to_thread
+    """
+    call = functools.partial(contextvars.copy_context().run, func, *args, **kwargs)
+    return await get_running_loop().run_in_executor(None, call)
