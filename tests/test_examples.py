@@ -1,6 +1,7 @@
 """The programs of examples/: the plain ones print the same on asyncio and on trio, the mixed ones what they should."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,12 @@ TEXTS = {
 def run(*command: str, stdin: str = "") -> tuple[int, str, str]:
     """Exit status, standard output and standard error of Python with these arguments."""
     done = subprocess.run(
-        [sys.executable, *command], input=stdin, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
+        [sys.executable, *command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # for a tree that is not installed
     )
     return done.returncode, done.stdout, done.stderr
 
