@@ -107,6 +107,13 @@ def test_wordcount(folder: Path) -> None:
     assert both("wordcount.py", "--workers", "2", "--ahead", "1", "--top", "2", str(folder)) == expected
 
 
+def test_the_mixing_example_of_the_readme(tmp_path: Path) -> None:
+    blocks = (ROOT / "README.md").read_text().split("## Mixing")[1].split("```python\n")
+    program = tmp_path / "mixing.py"
+    program.write_text(blocks[1].split("```")[0])
+    assert run(str(program)) == (0, "awake\ncleaning up\n", "")
+
+
 def test_porting(folder: Path) -> None:
     expected = "".join(sorted(sums(folder).splitlines(keepends=True), key=lambda line: Path(line.split()[1])))
     assert run(str(EXAMPLES / "porting.py"), str(folder)) == (0, expected, "")
