@@ -7,12 +7,12 @@ interpreter's Task on ours.
 """
 
 import asyncio
-from asyncio import base_events, futures, tasks
+from asyncio import TimerHandle, base_events, futures, tasks
 from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
-from test.test_asyncio import utils
+from test.test_asyncio import utils  # type: ignore[import-not-found]
 from trio.abc import Instrument
 from trio.testing import MockClock
 
@@ -39,7 +39,9 @@ class VirtualTimeLoop(Loop, Instrument):
     def advance_time(self, seconds: float) -> None:
         self._clock.jump(seconds)
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
         self._new_timers.append(when)
         return super().call_at(when, callback, *args, context=context)
 

@@ -5,16 +5,15 @@ as "not ours": it says nothing about this project.
 """
 
 import faulthandler
+import fnmatch
 import functools
-import importlib
 import inspect
 import json
 import sys
 import unittest
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,43 +27,34 @@ PACKAGE = "test.test_asyncio."
 OURS = str(Path(adapters.__file__).parent)
 
 
-class Record(unittest.TestResult):
-    """unittest's record of a run, which also notes the tests whose body ran code of ours."""
+class Watch:
+    """Notes the tests in whose body code of ours runs."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.started: list[str] = []
         self.ours: set[str] = set()
 
-    def startTest(self, test: Any) -> None:
-        super().startTest(test)
-        self.started.append(test.id())
-        name = test._testMethodName
-        setattr(test, name, self._watched(getattr(test, name), test.id()))
+    def put_on(self, test: Any) -> None:
+        """Watch the test's body when it is run."""
+        name, method = test._testMethodName, getattr(test, test._testMethodName)
 
-    def stopTest(self, test: Any) -> None:
-        vars(test).pop(test._testMethodName, None)
-        super().stopTest(test)
-
-    def _watched(self, method: Callable[[], Any], test: str) -> Callable[[], Any]:
         if inspect.iscoroutinefunction(method):
 
             @functools.wraps(method)
             async def watched() -> Any:
-                with self._watch(test):
+                with self._watching(_name(test)):
                     return await method()
 
         else:
 
             @functools.wraps(method)
             def watched() -> Any:
-                with self._watch(test):
+                with self._watching(_name(test)):
                     return method()
 
-        return watched
+        setattr(test, name, watched)
 
     @contextmanager
-    def _watch(self, test: str) -> Iterator[None]:
+    def _watching(self, test: str) -> Iterator[None]:
         def see(frame: FrameType, event: str, arg: object) -> None:
             code = frame.f_code
             if event == "call" and code.co_filename.startswith(OURS) and code.co_name != "__getattr__":
@@ -82,44 +72,40 @@ def main(module: str, result_file: str | None = None) -> int:
     """Run the module and print the figures; write them to a file as JSON, too. Returns the exit status."""
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     plug_in()
-    suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(PACKAGE + module))
-    tests = list(_tests_in(suite))
+    every_test = list(_tests_in(unittest.defaultTestLoader.loadTestsFromName(PACKAGE + module)))
+    tests = [test for test in every_test if _class(test) not in LEFT_OUT]
     names = [_name(test) for test in tests]
-    complaints = [
-        f"LEFT_OUT: no class matches {pattern}" for pattern in LEFT_OUT if _idle(pattern, module, names, ".*")
-    ]
-    suite = unittest.TestSuite(
-        test for test, name in zip(tests, names, strict=True) if name.rpartition(".")[0] not in LEFT_OUT
-    )
-    record = Record()
+    excluded = {entry.pattern: entry.reason for entry in EXCLUDED if entry.holds}
+    complaints = _without_match("LEFT_OUT", module, LEFT_OUT, {_class(test) for test in every_test})
+    complaints += _without_match("EXCLUDED", module, excluded, names)
+
+    watch, record, suite = Watch(), unittest.TestResult(), unittest.TestSuite(tests)
+    for test in tests:
+        watch.put_on(test)
+    del test, tests, every_test  # the suite lets go of each test when it has been run
     suite.run(record)
 
-    excluded = [entry for entry in EXCLUDED if entry.holds and entry.pattern.startswith(f"{module}.")]
-    started = [name.removeprefix(PACKAGE) for name in record.started]
-    complaints += [f"EXCLUDED: no test matches {e.pattern}" for e in excluded if _idle(e.pattern, module, started)]
-
-    reports = _by_test(record.failures + record.errors)
-    skipped = _by_test(record.skipped)
+    reports, skipped = _by_test(record.failures + record.errors), _by_test(record.skipped)
     figures: Counter[str] = Counter()
-    for name in started:
-        reason = next((entry.reason for entry in excluded if fnmatchcase(name, entry.pattern)), None)
+    for name in names:
         report = reports.pop(name, None)
-        if reason is not None:
+        reason = next((reason for pattern, reason in excluded.items() if fnmatch.fnmatchcase(name, pattern)), None)
+        if name in skipped:
+            figures["skipped"] += 1
+            print(f"skipped: {name}: {skipped[name]}")
+        elif reason is not None:
             figures["excluded"] += 1
             if report is None:
                 complaints.append(f"EXCLUDED: {name} passes, although: {reason}")
         elif report is not None:
             figures["failed"] += 1
             print(f"--- FAILED: {name}\n{report}")
-        elif name in skipped:
-            figures["skipped"] += 1
-        elif PACKAGE + name in record.ours:
+        elif name in watch.ours:
             figures["passed"] += 1
         else:
             figures["not ours"] += 1
             print(f"not ours: {name}")
-    for name, report in reports.items():  # setUpModule and the like
-        complaints.append(f"{name}\n{report}")
+    complaints += [f"{name}\n{report}" for name, report in reports.items()]  # setUpModule and the like
     print(*complaints, sep="\n")
     print(f"{module}: {summary(figures)}")
     if result_file is not None:
@@ -146,8 +132,13 @@ def _name(test: Any) -> str:
     return name.removeprefix(PACKAGE)
 
 
-def _idle(pattern: str, module: str, names: Sequence[str], suffix: str = "") -> bool:
-    return pattern.startswith(f"{module}.") and not any(fnmatchcase(name, pattern + suffix) for name in names)
+def _class(test: Any) -> str:
+    return _name(test).rpartition(".")[0]
+
+
+def _without_match(what: str, module: str, patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    of_module = [pattern for pattern in patterns if pattern.startswith(f"{module}.")]
+    return [f"{what}: nothing matches {pattern}" for pattern in of_module if not fnmatch.filter(names, pattern)]
 
 
 def _by_test(outcomes: Sequence[tuple[Any, str]]) -> dict[str, str]:
