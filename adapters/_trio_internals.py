@@ -31,12 +31,12 @@ __all__ = [
     "current_runner",
     "current_trio_task",
     "detach",
-    "leave_nursery",
     "first_in_first_out",
     "interrupt",
     "is_trap",
-    "make_trap",
+    "leave_nursery",
     "make_task",
+    "make_trap",
     "own_clock_time",
     "reschedule",
     "start",
@@ -53,9 +53,9 @@ try:
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
 
     _missing = [
-        f"{owner.__name__}.{name}"
+        f"{owner!r}.{name}"
         for owner, names in {
-            Task: "_abort_func _attempt_abort _cancel_status _activate_cancel_status _ki_protected _next_send_fn _create",
+            Task: "_abort_func _attempt_abort _activate_cancel_status _ki_protected _next_send_fn _create",
             Runner: "reschedule task_exited close deliver_ki",
             trio.Nursery: "_child_finished",
             trio.Cancelled: "_create",
@@ -86,7 +86,7 @@ def _in_fifo_run() -> bool:
 
 
 class _FifoSource:
-    """trio reverses a batch when `random() < 0.5` and then takes from its end, so to reverse always is to keep order."""
+    """trio reverses a batch when `random() < 0.5` and takes from its end: to reverse always is to keep order."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -109,11 +109,11 @@ class _UnlessFifo:
 
 
 def _guard_shuffling() -> None:
-    """Put our source and switch in trio's place. Hypothesis, when it is imported, sets the switch anew: hence each time."""
+    """Put our source and switch in trio's place. Hypothesis, when imported, sets the switch anew: hence each time."""
     if not isinstance(_run._r, _FifoSource):
         _run._r = _FifoSource(_run._r)  # type: ignore[assignment]
     if not isinstance(_run._ALLOW_DETERMINISTIC_SCHEDULING, _UnlessFifo):
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo(_run._ALLOW_DETERMINISTIC_SCHEDULING)  # type: ignore
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo(_run._ALLOW_DETERMINISTIC_SCHEDULING)  # type: ignore[misc,assignment]
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def current_runner() -> Runner | None:
     return getattr(RUN, "runner", None)
 
 
-def current_trio_task() -> Task | None:
+def current_trio_task() -> Any:
     """The trio task that is being stepped in this thread; None between steps. trio.lowlevel's raises instead."""
     return getattr(RUN, "task", None)
 
@@ -169,14 +169,14 @@ def start(task: Task) -> None:
 
 
 def step_now(task: Task) -> bool:
-    """Have the first step at once, inside the step of the running task: asyncio's eager start. False if it was the last.
+    """Have the first step at once, inside the running step: asyncio's eager start. False if it was the last step.
 
     trio has no such thing, so what its run loop does around a step is done here.
     """
     runner, outer = task._runner, current_trio_task()
     RUN.task = task
     try:
-        trap = task.context.run(task.coro.send, None)
+        trap = task.context.run(task.coro.send, None)  # type: ignore[arg-type]
     except StopIteration as stop:
         runner.task_exited(task, Value(stop.value))
         return False
@@ -196,7 +196,7 @@ def step_now(task: Task) -> bool:
 
 
 def adopt(task: Task, coro: Any) -> None:
-    """Let trio step a task that it already runs through coro, from its next step on; trio reads `task.coro` each time."""
+    """Let trio step a task that it already runs through coro, from its next step on: it reads `task.coro` each time."""
     task.coro = coro
 
 
@@ -265,7 +265,7 @@ class _MayDerive:
 import asyncio  # noqa: E402  (the interpreter's own: for its exception)
 
 
-class Cancelled(_MayDerive, trio.Cancelled, asyncio.CancelledError):
+class Cancelled(_MayDerive, trio.Cancelled, asyncio.CancelledError):  # type: ignore[misc]
     """A trio cancel scope's cancellation, delivered in asyncio code: both trio.Cancelled and asyncio.CancelledError.
 
     `except asyncio.CancelledError:` runs its clean-up; the scope absorbs it. It should not be swallowed, since trio
@@ -277,7 +277,8 @@ class Cancelled(_MayDerive, trio.Cancelled, asyncio.CancelledError):
         """The same cancellation with the same reason and traceback."""
         if isinstance(original, cls):
             return original
-        reason = {name: getattr(original, name) for name in ("source", "source_task", "reason") if hasattr(original, name)}
+        names = ("source", "source_task", "reason")
+        reason = {name: getattr(original, name) for name in names if hasattr(original, name)}
         both: Cancelled = cls._create(**reason)  # type: ignore[assignment]
         return both.with_traceback(original.__traceback__)
 
@@ -288,8 +289,8 @@ class Cancelled(_MayDerive, trio.Cancelled, asyncio.CancelledError):
 class Alarm:
     """A deadline of a run that rings a function: what a cancel scope with a deadline is, without the task around it.
 
-    It rings between the poll for I/O and the batch of tasks, which is when asyncio looks at its timers. Setting it costs
-    a fifth of setting CancelScope.deadline, works while the run stands still, and MockClock jumps to it.
+    It rings between the poll for I/O and the batch of tasks, which is when asyncio looks at its timers. It can be set
+    while the run stands still, and MockClock jumps to it.
     """
 
     __slots__ = ("_registered_deadline", "_ring", "_runner")

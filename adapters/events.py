@@ -1,9 +1,9 @@
 """asyncio's event loop, carried by a trio run.
 
 The loop runs nothing itself. A Task's steps are those of a trio task, a batch of trio's run queue is an iteration of
-asyncio's loop, timers are trio deadlines, and other threads come in by trio's entry queue. What differs from a bare trio
-run: its order is first in, first out while a loop is open in it; callbacks of call_soon() have their place in that order
-(`ReadyQueue`); and the run can stand still between two calls of run_until_complete().
+asyncio's loop, timers are trio deadlines, and other threads come in by trio's entry queue. What differs from a bare
+trio run: its order is first in, first out while a loop is open in it; callbacks of call_soon() have their place in that
+order (`ReadyQueue`); and the run can stand still between two calls of run_until_complete().
 
 `Loop` has a run of its own. `HostedLoop` lives in a trio run that somebody else started.
 """
@@ -21,6 +21,7 @@ import signal
 import sys
 import threading
 import time
+import types
 import warnings
 import weakref
 from asyncio import AbstractEventLoop, Handle, TimerHandle
@@ -68,17 +69,21 @@ class Carrier:
     its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
     """
 
-    __slots__ = ("cancelled_by_trio", "send", "task", "trap", "trio_task")
+    __slots__ = ("cancelled_by_trio", "driver", "send", "task", "trap", "trio_task")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
-    send: Callable[[Any], object]
-    trio_task: trio.lowlevel.Task
+    trio_task: Any
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task[Any]) -> None:
         self.task = task
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
         self.trap = internals.make_trap(self.abort)
+
+    def drive_by(self, driver: types.GeneratorType[Any, Any, Any]) -> None:
+        """Step the coroutine by this generator: Task._drive()."""
+        self.driver = driver
+        self.send = driver.send
 
     def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
         """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
@@ -189,11 +194,14 @@ class MonotonicClock(Clock):
         return deadline - time.monotonic()
 
 
+# To a type checker AbstractEventLoop has dozens of abstract methods; at run time it has none.
+_AbstractEventLoop: Any = AbstractEventLoop
+
 CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
 FEWEST_TIMERS_TO_PRUNE = 100
 
 
-class BaseLoop(AbstractEventLoop):
+class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -219,7 +227,7 @@ class BaseLoop(AbstractEventLoop):
         self._coroutine_origin_tracking_enabled = False
         self._coroutine_origin_tracking_saved_depth: int | None = None
 
-        self._scheduled: list[TimerHandle] = []
+        self._scheduled: list[Any] = []  # a heap of TimerHandles
         self._timer_cancelled_count = 0
         self._inbox: deque[Handle] = deque()
         self._signal_handlers: dict[int, Handle] = {}
@@ -357,15 +365,15 @@ class BaseLoop(AbstractEventLoop):
         if self._debug:
             self._check_thread()
             self._check_callback(callback, "call_at")
-        timer = TimerHandle(when, callback, args, self, context)
+        timer: Any = TimerHandle(when, callback, args, self, context)
         _forget_last_frame(timer)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
         if self._scheduled[0] is timer:
             self._alarm.set(when)
-        return timer
+        return timer  # type: ignore[no-any-return]
 
-    def _timer_handle_cancelled(self, timer: TimerHandle) -> None:
+    def _timer_handle_cancelled(self, timer: Any) -> None:
         if not timer._scheduled:
             return
         scheduled = self._scheduled
@@ -498,7 +506,7 @@ class BaseLoop(AbstractEventLoop):
             self._thread_limiter = trio.CapacityLimiter(min(32, cpus + 4))
         return self._thread_limiter
 
-    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:  # type: ignore[override]
+    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
         """Call in this executor instead of trio's threads."""
         if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             raise TypeError("executor must be ThreadPoolExecutor instance")
@@ -693,6 +701,7 @@ class Loop(BaseLoop):
         if self._run.ended:
             return
         with self._run.current():
+            trio_task: Any
             for trio_task in self._nursery.child_tasks:
                 if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
                     internals.detach(trio_task)
@@ -798,12 +807,12 @@ def get_running_loop() -> AbstractEventLoop:
     return loop
 
 
-_std_policy: Any = getattr(std_events, "BaseDefaultEventLoopPolicy", None) or getattr(
-    std_events, "_BaseDefaultEventLoopPolicy", object
-)
+def _std_name(name: str) -> Any:
+    """A name of asyncio.events; 3.14 has put an underscore before those of the policies."""
+    return getattr(std_events, name, None) or getattr(std_events, "_" + name)
 
 
-class DefaultEventLoopPolicy(_std_policy):  # type: ignore[misc]
+class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: ignore[misc]
     """asyncio's policy, one loop for each thread, with loops on trio."""
 
     _loop_factory = Loop
@@ -825,11 +834,9 @@ def get_event_loop_policy() -> Any:
 def set_event_loop_policy(policy: Any) -> None:
     """Replace the policy; None for the default one."""
     global _policy
-    abstract = getattr(std_events, "AbstractEventLoopPolicy", None) or std_events._AbstractEventLoopPolicy  # type: ignore
+    abstract = _std_name("AbstractEventLoopPolicy")
     if policy is not None and not isinstance(policy, abstract):
-        raise TypeError(
-            f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'"
-        )
+        raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'")
     _policy = policy
 
 

@@ -36,6 +36,7 @@ def _is_by_task(error: BaseException) -> bool:
 def without(error: BaseException, what: Any) -> BaseException | None:
     """The exception less what matches, by type or by a predicate as BaseExceptionGroup.split() takes it."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split(what)[1]
+        rest: BaseException | None = error.split(what)[1]
+        return rest
     matches = what(error) if inspect.isfunction(what) else isinstance(error, what)
     return None if matches else error

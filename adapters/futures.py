@@ -1,18 +1,17 @@
 """asyncio.Future, carried by trio's wait_task_rescheduled.
 
-State, result and callbacks are those of CPython's own Future, in C. What is ours is the wait: a trio task of any kind may
-await a Future, where asyncio's may be awaited by asyncio's Tasks only.
+State, result and callbacks are those of CPython's own Future, in C. What is ours is the wait: a trio task of any kind
+may await a Future, where asyncio's may be awaited by asyncio's Tasks only.
 """
 
 from __future__ import annotations
 
+import _asyncio
 import asyncio
 import concurrent.futures
 from asyncio import isfuture
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import _asyncio
 
 from . import _trio_internals as internals
 from .events import Carrier, get_event_loop

@@ -54,7 +54,9 @@ class Runner:
         self._initialize()
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -160,9 +162,7 @@ def _check_coroutine(coro: Any) -> Any:
     return wait_for_awaitable()
 
 
-def run(
-    main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None
-) -> T:
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> T:
     """Run a coroutine on a loop of its own, and close that. https://docs.python.org/3/library/asyncio-runner.html
 
     Raises RuntimeError inside a running loop or a running trio.
@@ -198,7 +198,9 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
     where a loop is open already: there is one for each run. SystemExit and KeyboardInterrupt of a Task end the block.
     """
     if internals.current_runner() is None:
-        raise RuntimeError("compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()")
+        raise RuntimeError(
+            "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"
+        )
     if asyncio._get_running_loop() is not None:
         raise RuntimeError(
             "an event loop is open in this thread already, and a trio run has one at a time: "

@@ -4,8 +4,8 @@ A trio task is stepped by trio; here it is stepped through `Task._drive`, which 
 turns asyncio's, a future or a bare yield, into waits of trio's. What differs from a bare trio task: it can be cancelled
 by itself, once and not by scope; it has a result; and it does not bring its nursery down when it fails.
 
-A plain trio task becomes an asyncio Task when it first asks for one (`current_task()`) or first waits for a Future: from
-its next step on it is driven in the same way.
+A plain trio task becomes an asyncio Task when it first asks for one (`current_task()`) or first waits for a Future:
+from its next step on it is driven in the same way.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ import itertools
 import math
 import sys
 import types
-from asyncio import base_tasks, iscoroutine
-from asyncio import tasks as std_tasks
-from asyncio.tasks import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, _enter_task, _leave_task, _register_task, _unregister_task
+from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, iscoroutine
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import trio
-from outcome import Error, capture
+from outcome import Error
 
 from . import _trio_internals as internals
 from .events import BaseLoop, Carrier, get_event_loop, get_running_loop
@@ -34,9 +32,19 @@ from .exceptions import is_cancellation, without_task_cancellation
 from .futures import CFuture, Future, isfuture
 from .timeouts import timeout as timeout_after
 
+std: Any = asyncio
+std_tasks: Any = asyncio.tasks
+
 __all__ = std_tasks.__all__
 
 T = TypeVar("T")
+
+# With these the interpreter keeps its account of tasks, for asyncio's own functions too.
+_enter_task = std_tasks._enter_task
+_leave_task = std_tasks._leave_task
+_register_task = std_tasks._register_task
+_unregister_task = std_tasks._unregister_task
+_swap_current_task: Any = getattr(std_tasks, "_swap_current_task", None)
 
 _init = CFuture.__init__
 _result = CFuture.result
@@ -44,7 +52,6 @@ _set_result = CFuture.set_result
 _set_exception = CFuture.set_exception
 _cancel_future = CFuture.cancel
 _count = itertools.count(1)
-_swap_current_task: Any = getattr(std_tasks, "_swap_current_task", None)
 
 
 class Task(Future[T]):
@@ -95,7 +102,7 @@ class Task(Future[T]):
         nursery = loop._nursery_for_next_task
         loop._nursery_for_next_task = loop._nursery
         carrier = self._carrier
-        carrier.send = self._drive(loop, carrier).send
+        carrier.drive_by(self._drive(loop, carrier))
         carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, self._name, self._context)
         if eager_start and loop.is_running():
             self._start_now(loop, carrier.trio_task)
@@ -115,7 +122,7 @@ class Task(Future[T]):
 
     def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
         """Run the first step within the running step: the Task may be done before its maker has it."""
-        register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task  # type: ignore
+        register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task
         outer = _swap_current_task(loop, None)
         register(self)
         try:
@@ -131,7 +138,8 @@ class Task(Future[T]):
     # --- what a Task shows -------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return base_tasks._task_repr(self)  # type: ignore[no-any-return, attr-defined]
+        shown: str = std.base_tasks._task_repr(self)
+        return shown
 
     def get_coro(self) -> Any:
         """The coroutine that the Task runs."""
@@ -153,11 +161,12 @@ class Task(Future[T]):
 
     def get_stack(self, *, limit: int | None = None) -> list[types.FrameType]:
         """The frames of a suspended coroutine, or of the traceback of a failed one, the oldest first."""
-        return base_tasks._task_get_stack(self, limit)  # type: ignore[no-any-return, attr-defined]
+        frames: list[types.FrameType] = std.base_tasks._task_get_stack(self, limit)
+        return frames
 
     def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
         """Print what get_stack() gives like a traceback."""
-        base_tasks._task_print_stack(self, limit, file)  # type: ignore[attr-defined]
+        std.base_tasks._task_print_stack(self, limit, file)
 
     def set_result(self, result: object) -> NoReturn:
         """Refuse: the coroutine gives the result."""
@@ -184,7 +193,7 @@ class Task(Future[T]):
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         """The very error that ended the coroutine, once; its likes afterwards."""
         error, self._cancelled_error = self._cancelled_error, None
-        return error or super()._make_cancelled_error()  # type: ignore[misc, no-any-return]
+        return error or super()._make_cancelled_error()  # type: ignore[misc]
 
     # --- cancellation ------------------------------------------------------------------------------------------------
 
@@ -209,10 +218,10 @@ class Task(Future[T]):
 
     def _interrupt_trio_wait(self) -> None:
         carrier = self._carrier
-        if carrier is None:
+        if carrier is None:  # it has ended meanwhile
             return
         trio_task = carrier.trio_task
-        if trio_task is internals.current_trio_task() and not carrier.send.__self__.gi_running:  # type: ignore
+        if trio_task is internals.current_trio_task() and not carrier.driver.gi_running:
             # A plain trio task that has just been adopted, and is not driven yet: its next wait is interrupted then.
             get_running_loop().call_soon(self._interrupt_trio_wait)
         elif self._must_cancel:
@@ -246,7 +255,7 @@ class Task(Future[T]):
             self._must_cancel = False
         return carrier.trap
 
-    def _drive(self, loop: BaseLoop, carrier: Carrier, adopted: bool = False) -> Generator[Any, Any, Any]:
+    def _drive(self, loop: BaseLoop, carrier: Carrier, adopted: bool = False) -> Any:
         """Step the coroutine for trio: each send() is a step, each yield a wait in trio.
 
         trio answers its own waits with an Outcome, and those that are made here with None. `adopted`: the coroutine is
@@ -281,7 +290,7 @@ class Task(Future[T]):
                     # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
                     raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
                     if awaited is None or isinstance(error, asyncio.CancelledError):
-                        error = internals.Cancelled.of(capture(raise_cancel).error)  # type: ignore[union-attr]
+                        error = internals.Cancelled.of(_caught(raise_cancel))
                 awaited = None
                 if self._must_cancel:
                     self._must_cancel = False
@@ -299,10 +308,9 @@ class Task(Future[T]):
                     if error is None:
                         trap = send(value)
                     else:
-                        thrown, error = error, None
-                        trap = throw(thrown)
+                        trap = throw(error)
                 finally:
-                    thrown = value = None
+                    value = error = None
                     _leave_task(loop, self)
             except StopIteration as stop:
                 self._end(carrier)
@@ -316,9 +324,12 @@ class Task(Future[T]):
                 self._end(carrier)
                 raised.__traceback__ = raised.__traceback__.tb_next if raised.__traceback__ else None  # less our frame
                 self._fail(loop, raised, adopted)
-                if adopted and (for_trio := without_task_cancellation(raised)) is not None:
-                    raise for_trio
-                return None
+                failure = without_task_cancellation(raised) if adopted else None
+                if failure is None:
+                    return None
+                if failure is raised:
+                    raise
+                raise failure from None
 
             # 3. The wait.
             blocking = getattr(trap, "_asyncio_future_blocking", None)
@@ -347,7 +358,7 @@ class Task(Future[T]):
     def _end(self, carrier: Carrier) -> None:
         """Cut the links that go round in a circle: what is done goes at once, not by the garbage collector."""
         self._carrier = None  # type: ignore[assignment]
-        carrier.trap = carrier.send = None  # type: ignore[assignment]
+        carrier.trap = carrier.send = carrier.driver = None  # type: ignore[assignment]
 
     def _fail(self, loop: BaseLoop, error: BaseException, adopted: bool) -> None:
         if is_cancellation(error):
@@ -365,15 +376,17 @@ class Task(Future[T]):
             loop._stop_with(error)
 
     def _describe_misuse(self, loop: BaseLoop, trap: Any, blocking: bool | None) -> RuntimeError:
-        if blocking is None:
-            if inspect.isgenerator(trap):
-                return RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {trap!r}")
-            return RuntimeError(f"Task got bad yield: {trap!r}")
-        if _get_loop(trap) is not loop:
-            return RuntimeError(f"Task {self!r} got Future {trap!r} attached to a different loop")
-        if blocking:
-            return RuntimeError(f"Task cannot await on itself: {self!r}")
-        return RuntimeError(f"yield was used instead of yield from in task {self!r} with {trap!r}")
+        if blocking is None and inspect.isgenerator(trap):
+            message = f"yield was used instead of yield from for generator in task {self!r} with {trap!r}"
+        elif blocking is None:
+            message = f"Task got bad yield: {trap!r}"
+        elif _get_loop(trap) is not loop:
+            message = f"Task {self!r} got Future {trap!r} attached to a different loop"
+        elif blocking:
+            message = f"Task cannot await on itself: {self!r}"
+        else:
+            message = f"yield was used instead of yield from in task {self!r} with {trap!r}"
+        return RuntimeError(message)
 
     def _timed(self, loop: BaseLoop, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Debug mode: a step that is logged if it took long."""
@@ -386,6 +399,13 @@ class Task(Future[T]):
                 loop._log_if_slow(self, loop.time() - start)
 
         return timed_step
+
+
+def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:
+    try:
+        raise_cancel()
+    except trio.Cancelled as cancelled:
+        return cancelled
 
 
 def _get_loop(future: Any) -> object:
@@ -414,7 +434,7 @@ def adopt_current_trio_task() -> Task[Any]:
     carrier = task._carrier
     driver = task._drive(loop, carrier, adopted=True)
     next(driver)
-    carrier.send = driver.send
+    carrier.drive_by(driver)
     carrier.trio_task = trio_task
     internals.adopt(trio_task, carrier)
     _register_task(task)
@@ -446,12 +466,14 @@ def current_task(loop: Any = None) -> Task[Any] | None:
             return coro.task
         if isinstance(coro, types.CoroutineType):
             return adopt_current_trio_task()
-    return std_tasks.current_task(running if loop is None else loop)  # type: ignore[return-value]
+    task: Task[Any] | None = std_tasks.current_task(running if loop is None else loop)
+    return task
 
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:
     """The Tasks of the loop that are not done. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks"""
-    return std_tasks.all_tasks(get_running_loop() if loop is None else loop)  # type: ignore[return-value]
+    tasks: set[Task[Any]] = std_tasks.all_tasks(get_running_loop() if loop is None else loop)
+    return tasks
 
 
 if "kwargs" in inspect.signature(std_tasks.create_task).parameters:
@@ -754,7 +776,7 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
     https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
     """
     if not coros_or_futures:
-        nothing = get_event_loop().create_future()  # type: ignore[attr-defined]
+        nothing = get_event_loop().create_future()
         nothing.set_result([])
         return nothing
 
@@ -904,7 +926,7 @@ if sys.version_info >= (3, 13):
 
 else:
 
-    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Awaitable[Any]]:  # type: ignore
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Awaitable[Any]]:
         """Coroutines that give the results of the awaitables, in the order in which they complete.
 
         https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed

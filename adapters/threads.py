@@ -1,7 +1,7 @@
 """asyncio.to_thread, carried by trio.to_thread.
 
-Both run the function in the caller's context variables, and both wait for a thread that has begun: but where trio ignores
-a cancellation until the function has returned, asyncio raises it at once and leaves the thread to finish.
+Both run the function with the caller's context variables. But where trio ignores a cancellation until the function has
+returned, asyncio raises it at once and leaves the thread to finish.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Timeout:
             self._timer = None
 
 
-# 3.13 on: an error raised while the cancellation was handled shows a TimeoutError where its context has the cancellation.
+# 3.13 on: an error raised while the cancellation was handled has a TimeoutError before the cancellation in its context.
 TELLS_IN_CONTEXT = sys.version_info >= (3, 13)
 
 
