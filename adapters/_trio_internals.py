@@ -205,6 +205,8 @@ def detach(task: Task) -> None:
 
     asyncio closes a loop without ending the tasks that are left in it; a trio run cannot end while it knows a task.
     """
+    if task._next_send_fn is not None:
+        task._runner.runq.remove(task)
     task._runner.task_exited(task, Value(None))
 
 

@@ -69,21 +69,17 @@ class Carrier:
     its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
     """
 
-    __slots__ = ("cancelled_by_trio", "driver", "send", "task", "trap", "trio_task")
+    __slots__ = ("cancelled_by_trio", "send", "task", "trap", "trio_task")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
+    send: Any
     trio_task: Any
 
     def __init__(self, task: Task[Any]) -> None:
         self.task = task
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
         self.trap = internals.make_trap(self.abort)
-
-    def drive_by(self, driver: types.GeneratorType[Any, Any, Any]) -> None:
-        """Step the coroutine by this generator: Task._drive()."""
-        self.driver = driver
-        self.send = driver.send
 
     def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
         """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
@@ -105,6 +101,12 @@ class Carrier:
     def cr_await(self) -> Any:
         coro = self.task._coro
         return getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+
+
+class NewCarrier(Carrier):
+    """The carrier of a plain trio task that has been adopted in the running step: its driver is not at work yet."""
+
+    __slots__ = ()
 
 
 class Pump:
@@ -167,6 +169,13 @@ class ReadyQueue:
         self.stop_with = stop_with
         self.open: Pump | None = None
         self.parked: list[Pump] = []
+
+    def clear(self) -> None:
+        """Drop every callback that has not run."""
+        for trio_task in self.nursery.child_tasks:
+            pump: Any = trio_task.coro
+            if type(pump) is Pump:
+                pump.handles.clear()
 
     def append(self, handle: Handle) -> None:
         """Run the callback in the next batch, after everything that is queued already."""
@@ -306,9 +315,10 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
         """Call callback(*args) in the next batch, after everything that is queued already."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        if type(callback) is Carrier:
+        kind: Any = type(callback)
+        if kind is Carrier or kind is NewCarrier:
             # A future is done and wakes its waiter; nobody looks at the handle.
-            internals.reschedule(self._runner, callback.trio_task, None)  # type: ignore[arg-type]
+            internals.reschedule(self._runner, callback.trio_task, None)  # type: ignore[arg-type,attr-defined]
             return None  # type: ignore[return-value]
         if self._debug:
             self._check_thread()
@@ -453,8 +463,8 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
         from .tasks import Task
 
         task: Task[Any] = Task(coro, loop=self, **kwargs)
-        if task._source_traceback:  # type: ignore[attr-defined]
-            del task._source_traceback[-2:]  # type: ignore[attr-defined]
+        if task._source_traceback:
+            del task._source_traceback[-2:]
         return task
 
     # --- threads -----------------------------------------------------------------------------------------------------
@@ -578,7 +588,7 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
 
         def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
             task = internals.current_trio_task()
-            if task is not None and type(task.coro) is not Carrier:
+            if task is not None and isinstance(task.coro, types.CoroutineType):
                 trio_hooks.firstiter(agen)
                 return
             if self._asyncgens_shutdown_called:
@@ -692,6 +702,7 @@ class Loop(BaseLoop):
                 self.remove_signal_handler(sig)
         self._closed = True
         self._inbox.clear()
+        self._ready.clear()
         self._scheduled.clear()
         self._alarm.set(math.inf)
         self._executor_shutdown_called = True

@@ -11,15 +11,17 @@ import asyncio
 import concurrent.futures
 from asyncio import isfuture
 from collections.abc import Generator
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _trio_internals as internals
-from .events import Carrier, get_event_loop
+from .events import Carrier, NewCarrier, get_event_loop
 
 if TYPE_CHECKING:
     CFuture = asyncio.Future
 else:
     CFuture = _asyncio.Future
+CTask: Any = _asyncio.Task  # type: ignore[attr-defined,unused-ignore]
 
 __all__ = ("Future", "isfuture", "wrap_future")
 
@@ -44,8 +46,8 @@ class Future(CFuture[T]):
             del self._source_traceback[-1]  # type: ignore[attr-defined]
 
     def __await__(self) -> Generator[Any, None, T]:
-        trio_task = internals.current_trio_task()
-        if trio_task is None or type(trio_task.coro) is Carrier:
+        coro = getattr(internals.current_trio_task(), "coro", None)
+        if type(coro) is Carrier or not isinstance(coro, NewCarrier | CoroutineType):
             return _iterate(self)  # it yields the future to the Task, which waits for it
         return _wait_in_trio_task(self)
 
@@ -53,11 +55,12 @@ class Future(CFuture[T]):
 
 
 def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:
-    """The first wait of a plain trio task: from its next step on it has an asyncio Task, which would do all of this."""
+    """The first wait of a plain trio task: from its next step on its Task does this, like any other."""
     if not future.done():
-        from .tasks import adopt_current_trio_task
+        from .tasks import current_task
 
-        yield adopt_current_trio_task().wait_for_future(future)
+        task: Any = current_task()
+        yield task.wait_for_future(future)
     return future.result()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextvars import Context
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +17,7 @@ import trio
 from . import _trio_internals as internals
 from .events import get_running_loop
 from .exceptions import is_cancellation
-from .tasks import Task, current_task
+from .tasks import Task, create_task_in, current_task
 
 __all__ = ("TaskGroup",)
 
@@ -67,7 +66,7 @@ class TaskGroup:
         self._entered = True
         return self
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None, **kwargs: Any) -> Any:
+    def create_task(self, coro: Any, **kwargs: Any) -> Any:
         """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
         refusal = None
         if not self._entered:
@@ -83,9 +82,7 @@ class TaskGroup:
 
         self._loop._nursery_for_next_task = self._nursery
         try:
-            if context is not None:
-                kwargs["context"] = context
-            task = self._loop.create_task(coro, name=name, **kwargs)
+            task = create_task_in(self._loop, coro, **kwargs)
         finally:
             self._loop._nursery_for_next_task = self._loop._nursery
         if task.done():  # eagerly, in its first step

@@ -27,9 +27,9 @@ import trio
 from outcome import Error
 
 from . import _trio_internals as internals
-from .events import BaseLoop, Carrier, get_event_loop, get_running_loop
+from .events import BaseLoop, Carrier, NewCarrier, get_event_loop, get_running_loop
 from .exceptions import is_cancellation, without_task_cancellation
-from .futures import CFuture, Future, isfuture
+from .futures import CFuture, CTask, Future, isfuture
 from .timeouts import timeout as timeout_after
 
 std: Any = asyncio
@@ -54,10 +54,12 @@ _cancel_future = CFuture.cancel
 _count = itertools.count(1)
 
 
-class Task(Future[T]):
+class Task(Future[T], CTask):  # type: ignore[misc]
     """A coroutine that runs beside others. https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
 
     The coroutine is run by a trio task, so trio's functions, nurseries and cancel scopes can be used in it as they are.
+    Of CPython's Task, in C, nothing runs here: it is a base for isinstance(), and for its report of a Task that is
+    destroyed while it is pending.
     """
 
     __slots__ = (
@@ -71,8 +73,6 @@ class Task(Future[T]):
         "_num_cancels_requested",
     )
 
-    _log_destroy_pending = True
-
     def __init__(
         self,
         coro: Coroutine[Any, Any, T],
@@ -85,8 +85,8 @@ class Task(Future[T]):
         if loop is None:
             loop = get_event_loop()
         _init(self, loop=loop)
-        if self._source_traceback:  # type: ignore[attr-defined]
-            del self._source_traceback[-1]  # type: ignore[attr-defined]
+        if self._source_traceback:
+            del self._source_traceback[-1]
         if type(coro) is not types.CoroutineType and not iscoroutine(coro):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         if not isinstance(loop, BaseLoop):
@@ -94,6 +94,7 @@ class Task(Future[T]):
                 f"this Task runs on trio, and {loop!r} does not: make the loop with compat.asyncio.new_event_loop(), "
                 "or the task with loop.create_task()"
             )
+        self._log_destroy_pending = True
         self._prepare(
             coro,
             f"Task-{next(_count)}" if name is None else str(name),
@@ -102,7 +103,7 @@ class Task(Future[T]):
         nursery = loop._nursery_for_next_task
         loop._nursery_for_next_task = loop._nursery
         carrier = self._carrier
-        carrier.drive_by(self._drive(loop, carrier))
+        carrier.send = self._drive(loop, carrier).send
         carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, self._name, self._context)
         if eager_start and loop.is_running():
             self._start_now(loop, carrier.trio_task)
@@ -176,6 +177,12 @@ class Task(Future[T]):
         """Refuse: the coroutine raises the exception."""
         raise RuntimeError("Task does not support set_exception operation")
 
+    def __await__(self) -> Generator[Any, None, T]:
+        self._raise_original_cancellation()
+        return super().__await__()
+
+    __iter__ = __await__
+
     def result(self) -> T:
         """The coroutine's result; raises its exception, CancelledError or InvalidStateError."""
         self._raise_original_cancellation()
@@ -193,7 +200,7 @@ class Task(Future[T]):
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         """The very error that ended the coroutine, once; its likes afterwards."""
         error, self._cancelled_error = self._cancelled_error, None
-        return error or super()._make_cancelled_error()  # type: ignore[misc]
+        return error or super()._make_cancelled_error()
 
     # --- cancellation ------------------------------------------------------------------------------------------------
 
@@ -221,7 +228,7 @@ class Task(Future[T]):
         if carrier is None:  # it has ended meanwhile
             return
         trio_task = carrier.trio_task
-        if trio_task is internals.current_trio_task() and not carrier.driver.gi_running:
+        if type(carrier) is NewCarrier and trio_task is internals.current_trio_task():
             # A plain trio task that has just been adopted, and is not driven yet: its next wait is interrupted then.
             get_running_loop().call_soon(self._interrupt_trio_wait)
         elif self._must_cancel:
@@ -265,7 +272,10 @@ class Task(Future[T]):
         send, throw = coro.send, coro.throw
         if loop._debug:
             send, throw = self._timed(loop, send), self._timed(loop, throw)
-        answer = (yield) if adopted else None  # a fresh start is as a wake-up by nobody
+        answer = None  # a fresh start is as a wake-up by nobody
+        if adopted:
+            answer = yield
+            carrier.__class__ = Carrier
         misuse: RuntimeError | None = None
         while True:
             # 1. With what does the coroutine go on?
@@ -322,7 +332,7 @@ class Task(Future[T]):
                 return stop.value
             except BaseException as raised:
                 self._end(carrier)
-                raised.__traceback__ = raised.__traceback__.tb_next if raised.__traceback__ else None  # less our frame
+                raised.__traceback__ = _without_our_frames(raised.__traceback__)
                 self._fail(loop, raised, adopted)
                 failure = without_task_cancellation(raised) if adopted else None
                 if failure is None:
@@ -358,16 +368,13 @@ class Task(Future[T]):
     def _end(self, carrier: Carrier) -> None:
         """Cut the links that go round in a circle: what is done goes at once, not by the garbage collector."""
         self._carrier = None  # type: ignore[assignment]
-        carrier.trap = carrier.send = carrier.driver = None  # type: ignore[assignment]
+        carrier.trap = carrier.send = None  # type: ignore[assignment]
 
     def _fail(self, loop: BaseLoop, error: BaseException, adopted: bool) -> None:
         if is_cancellation(error):
-            message = None
-            if isinstance(error, asyncio.CancelledError):
-                message = error.args[0] if error.args else None
-                if not isinstance(error, trio.Cancelled):  # whose place is inside its scope
-                    self._cancelled_error = error
-            _cancel_future(self, msg=message)
+            if isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled):
+                self._cancelled_error = error  # trio's has its place inside its scope only
+            _cancel_future(self)
             return
         _set_exception(self, error)
         if adopted:
@@ -401,6 +408,13 @@ class Task(Future[T]):
         return timed_step
 
 
+def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """A traceback shows the program's own lines; and frames of ours would keep the Task alive."""
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    return traceback
+
+
 def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:
     try:
         raise_cancel()
@@ -424,17 +438,18 @@ def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any
 UNCANCEL_CLEARS_REQUEST = sys.version_info >= (3, 13)
 
 
-def adopt_current_trio_task() -> Task[Any]:
-    """The asyncio Task of the running plain trio task, made now."""
+def _adopt_current_trio_task() -> Task[Any]:
+    """Give the running plain trio task an asyncio Task; it is driven from its next step on."""
     loop: Any = get_running_loop()
     trio_task: Any = internals.current_trio_task()
     task: Task[Any] = Task.__new__(Task)
     _init(task, loop=loop)
     task._prepare(trio_task.coro, trio_task.name, trio_task.context)
     carrier = task._carrier
+    carrier.__class__ = NewCarrier
     driver = task._drive(loop, carrier, adopted=True)
     next(driver)
-    carrier.drive_by(driver)
+    carrier.send = driver.send
     carrier.trio_task = trio_task
     internals.adopt(trio_task, carrier)
     _register_task(task)
@@ -462,10 +477,10 @@ def current_task(loop: Any = None) -> Task[Any] | None:
     running = get_running_loop() if loop is None else asyncio._get_running_loop()
     if (loop is None or loop is running) and isinstance(running, BaseLoop):
         coro = getattr(internals.current_trio_task(), "coro", None)
-        if type(coro) is Carrier:
+        if isinstance(coro, Carrier):
             return coro.task
         if isinstance(coro, types.CoroutineType):
-            return adopt_current_trio_task()
+            return _adopt_current_trio_task()
     task: Task[Any] | None = std_tasks.current_task(running if loop is None else loop)
     return task
 
@@ -476,23 +491,28 @@ def all_tasks(loop: Any = None) -> set[Task[Any]]:
     return tasks
 
 
-if "kwargs" in inspect.signature(std_tasks.create_task).parameters:
+def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
+    """Run a coroutine as a Task: `name`, `context`, and from 3.14 on what the loop's task factory takes.
 
-    def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
-        """Run a coroutine as a Task. https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task"""
-        loop: Any = get_running_loop()
-        return loop.create_task(coro, **kwargs)  # type: ignore[no-any-return]
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
+    """
+    return create_task_in(get_running_loop(), coro, **kwargs)
 
-else:
 
-    def create_task(  # type: ignore[misc]
-        coro: Coroutine[Any, Any, T], *, name: str | None = None, context: contextvars.Context | None = None
-    ) -> Task[T]:
-        """Run a coroutine as a Task. https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task"""
-        loop: Any = get_running_loop()
-        if context is None:  # a loop of somebody else's may not know the argument
-            return loop.create_task(coro, name=name)  # type: ignore[no-any-return]
-        return loop.create_task(coro, name=name, context=context)  # type: ignore[no-any-return]
+def create_task_in(loop: Any, coro: Any, *, name: str | None = None, **kwargs: Any) -> Any:
+    """loop.create_task() as asyncio.create_task() and TaskGroup call it."""
+    if kwargs.get("context", kwargs) is None:  # a task factory may not know the argument
+        del kwargs["context"]
+    if NAMES_AT_ONCE:
+        return loop.create_task(coro, name=name, **kwargs)
+    task = loop.create_task(coro, **kwargs)
+    if name is not None:
+        task.set_name(name)
+    return task
+
+
+# Before 3.13 a Task got its default name first, and so used up a number.
+NAMES_AT_ONCE = sys.version_info >= (3, 13)
 
 
 if sys.version_info >= (3, 12):
@@ -567,13 +587,14 @@ SLEEP_REFUSES_NAN = sys.version_info >= (3, 13)
 @types.coroutine
 def _yield_once() -> Generator[Any, None, None]:
     trio_task: Any = internals.current_trio_task()
-    if trio_task is None or type(trio_task.coro) is Carrier:
+    coro = getattr(trio_task, "coro", None)
+    if type(coro) is Carrier or not isinstance(coro, NewCarrier | types.CoroutineType):
         yield
     else:
         loop: Any = get_running_loop()
-        carrier = adopt_current_trio_task()._carrier
+        task: Any = current_task(loop)
         internals.reschedule(loop._runner, trio_task, None)  # type: ignore[arg-type]
-        yield carrier.trap
+        yield task._carrier.trap
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:
