@@ -61,4 +61,5 @@ def test_module(module: str, tally: Tally, tmp_path: Path) -> None:
     )
     if results.exists():
         tally.figures[module] = Counter(json.loads(results.read_text()))
-    assert run.returncode == 0, run.stdout
+    if run.returncode != 0:
+        pytest.fail(run.stdout, pytrace=False)

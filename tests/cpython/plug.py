@@ -39,7 +39,7 @@ class VirtualTimeLoop(Loop, Instrument):
     def advance_time(self, seconds: float) -> None:
         self._clock.jump(seconds)
 
-    def call_at(  # type: ignore[override]
+    def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> TimerHandle:
         self._new_timers.append(when)
