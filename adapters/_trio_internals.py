@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
+from functools import partial
 from math import inf
 from typing import Any, Final, NoReturn
 
@@ -147,14 +148,16 @@ def own_clock_time(runner: Runner) -> float:
     return runner.clock.current_time()
 
 
+# What Task._create() comes to, without its two calls in between: the fields that have no default, in order.
+_create_task = partial(type.__call__, Task)
+
+
 def make_task(nursery: trio.Nursery, runner: Runner, coro: Any, name: str, context: Context) -> Task:
     """A trio task on something that has a coroutine's `send` and `cr_frame`, to be started by start() or step_now().
 
     Nursery.start_soon() takes only async functions, copies the context and refuses while the run stands still.
     """
-    task: Task = Task._create(
-        coro=coro, parent_nursery=nursery, runner=runner, name=name, context=context, ki_protected=False
-    )
+    task: Task = _create_task(nursery, coro, runner, name, context, False)
     runner.tasks.add(task)
     nursery._children.add(task)
     task._activate_cancel_status(nursery._cancel_status)
@@ -237,7 +240,9 @@ def interrupt(task: Task, raise_cancel: Callable[[], NoReturn], unless: object) 
 
 def make_trap(abort: Callable[[Callable[[], NoReturn]], Abort]) -> WaitTaskRescheduled:
     """What trio.lowlevel.wait_task_rescheduled(abort) yields: made once for each task and yielded for each wait."""
-    return WaitTaskRescheduled(abort)
+    trap = object.__new__(WaitTaskRescheduled)
+    trap.__dict__["abort_func"] = abort  # it is frozen, and its __init__ takes three times as long
+    return trap
 
 
 def is_trap(trap: object) -> bool:
@@ -336,6 +341,7 @@ class Run:
     def __init__(self, clock: Clock | None, instruments: Sequence[Instrument]) -> None:
         self.stopping = False
         self.error: BaseException | None = None
+        self.before_poll: Callable[[], object] | None = None
         self.ended = False
         with _outside_any_run():
             self.runner = setup_runner(clock, instruments, False, True)
@@ -365,6 +371,8 @@ class Run:
     def drive(self) -> None:
         """Inside current(): run trio until `stopping` is set, and at least one batch; then stand still.
 
+        What `before_poll` is set to is called once, between two batches.
+
         Raises what stop_with() was given, whatever breaks the run (trio.TrioInternalError), and what a signal handler
         raises while it waits for I/O.
         """
@@ -372,6 +380,9 @@ class Run:
         timeout = 0.0  # whatever happened while it stood still, look at it first
         try:
             while True:
+                if self.before_poll is not None:
+                    call, self.before_poll = self.before_poll, None
+                    call()
                 events = get_events(0 if self.stopping else timeout)
                 timeout = send(events)
                 if self.stopping:

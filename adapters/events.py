@@ -32,7 +32,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import trio
 from outcome import Error, capture
@@ -79,7 +79,13 @@ class Carrier:
     def __init__(self, task: Task[Any]) -> None:
         self.task = task
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
-        self.trap = internals.make_trap(self.abort)
+        self.trap: object = None
+
+    def own_trap(self) -> object:
+        """What to yield to trio in a wait of asyncio's kind: made for the first one, since many tasks never wait."""
+        if self.trap is None:
+            self.trap = internals.make_trap(self.abort)
+        return self.trap
 
     def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
         """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
@@ -203,6 +209,8 @@ class MonotonicClock(Clock):
         return deadline - time.monotonic()
 
 
+_std: Any = asyncio  # to a type checker its underscored names do not exist
+
 # To a type checker AbstractEventLoop has dozens of abstract methods; at run time it has none.
 _AbstractEventLoop: Any = AbstractEventLoop
 
@@ -214,21 +222,24 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
-    _std: Any = asyncio.BaseEventLoop
-    get_exception_handler = _std.get_exception_handler
-    set_exception_handler = _std.set_exception_handler
-    default_exception_handler = _std.default_exception_handler
-    call_exception_handler = _std.call_exception_handler
-    get_task_factory = _std.get_task_factory
-    set_task_factory = _std.set_task_factory
-    _check_callback = _std._check_callback
-    _set_coroutine_origin_tracking = _std._set_coroutine_origin_tracking
-    __repr__ = _std.__repr__
+    get_exception_handler = _std.BaseEventLoop.get_exception_handler
+    set_exception_handler = _std.BaseEventLoop.set_exception_handler
+    default_exception_handler = _std.BaseEventLoop.default_exception_handler
+    call_exception_handler = _std.BaseEventLoop.call_exception_handler
+    get_task_factory = _std.BaseEventLoop.get_task_factory
+    set_task_factory = _std.BaseEventLoop.set_task_factory
+    _check_callback = _std.BaseEventLoop._check_callback
+    _set_coroutine_origin_tracking = _std.BaseEventLoop._set_coroutine_origin_tracking
+    __repr__ = _std.BaseEventLoop.__repr__
+
+    # Set by futures.py and tasks.py, which stand on this module.
+    _make_future: ClassVar[Any]
+    _task_type: ClassVar[type[Task[Any]]]
 
     def __init__(self) -> None:
         self._closed = False
         self._thread_id: int | None = None
-        self._debug: bool = asyncio.coroutines._is_debug_mode()  # type: ignore[attr-defined]
+        self._debug: bool = _std.coroutines._is_debug_mode()
         self.slow_callback_duration = 0.1
         self._current_handle: Handle | None = None
         self._exception_handler: Callable[..., object] | None = None
@@ -384,24 +395,30 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
         return timer  # type: ignore[no-any-return]
 
     def _timer_handle_cancelled(self, timer: Any) -> None:
-        if not timer._scheduled:
-            return
+        if timer._scheduled and not self._closed:
+            self._timer_cancelled_count += 1
+            self._prune_timers_soon()
+
+    def _prune_timers_soon(self) -> None:
+        """Have _prune_timers() called before the next poll for I/O, which is when asyncio does it."""
+        raise NotImplementedError
+
+    def _prune_timers(self) -> None:
+        """Take cancelled timers off the head of the heap; all of them, if they are many."""
         scheduled = self._scheduled
-        self._timer_cancelled_count += 1
         if len(scheduled) > FEWEST_TIMERS_TO_PRUNE and self._timer_cancelled_count * 2 > len(scheduled):
-            self._scheduled = [timer for timer in scheduled if not timer._cancelled]
+            for timer in scheduled:
+                timer._scheduled = not timer._cancelled
+            self._scheduled = [timer for timer in scheduled if timer._scheduled]
             heapq.heapify(self._scheduled)
             self._timer_cancelled_count = 0
-            self._set_alarm()
-        elif scheduled[0] is timer:
-            self._set_alarm()
+        while self._scheduled and self._scheduled[0]._cancelled:
+            heapq.heappop(self._scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1
+        self._set_alarm()
 
     def _set_alarm(self) -> None:
-        scheduled = self._scheduled
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
-        self._alarm.set(scheduled[0]._when if scheduled else math.inf)
+        self._alarm.set(self._scheduled[0]._when if self._scheduled else math.inf)
 
     def _run_due_timers(self) -> None:
         until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
@@ -410,9 +427,10 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
             timer._scheduled = False
             if timer._cancelled:
                 self._timer_cancelled_count -= 1
-            else:
-                self._ready.append(timer)
+            self._ready.append(timer)
         self._set_alarm()
+        if self._timer_cancelled_count:
+            self._prune_timers_soon()
 
     def _run_timed(self, handle: Handle) -> None:
         """Debug mode: run a callback, and log it if it took long."""
@@ -432,11 +450,9 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
 
     def create_future(self) -> Future[Any]:
         """A Future of this loop."""
-        from .futures import Future
+        return self._make_future(self)
 
-        return Future(loop=self)
-
-    if "kwargs" in inspect.signature(_std.create_task).parameters:
+    if "kwargs" in inspect.signature(_std.BaseEventLoop.create_task).parameters:
 
         def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
             """Run a coroutine as a Task: `name`, `context`, and `eager_start` where Task has it."""
@@ -460,9 +476,7 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
             return task  # type: ignore[no-any-return]
 
     def _make_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
-        from .tasks import Task
-
-        task: Task[Any] = Task(coro, loop=self, **kwargs)
+        task = self._task_type(coro, loop=self, **kwargs)
         if task._source_traceback:
             del task._source_traceback[-2:]
         return task
@@ -501,7 +515,7 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
             result = await trio.to_thread.run_sync(call, limiter=self._limiter())
             if not future.cancelled():
                 if isinstance(result, Error):
-                    future.set_exception(result.error)
+                    future.set_exception(_std.futures._convert_future_exc(result.error))
                 else:
                     future.set_result(result.value)
         finally:
@@ -644,6 +658,9 @@ class Loop(BaseLoop):
         self._run = internals.Run(clock or MonotonicClock(), instruments)
         self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
 
+    def _prune_timers_soon(self) -> None:
+        self._run.before_poll = self._prune_timers
+
     def _check_running(self) -> None:
         if self.is_running():
             raise RuntimeError("This event loop is already running")
@@ -740,6 +757,7 @@ class HostedLoop(BaseLoop):
     def __init__(self, stop_with: Callable[[BaseException], None]) -> None:
         super().__init__()
         self._stop_with = stop_with
+        self._pruning: Handle | None = None
 
     async def _hold_tasks(self, *, task_status: trio.TaskStatus[None]) -> None:
         with trio.CancelScope(shield=True):
@@ -748,6 +766,14 @@ class HostedLoop(BaseLoop):
                 self._enter_run(runner, nursery, self._stop_with)
                 task_status.started()
                 await trio.sleep_forever()
+
+    def _prune_timers_soon(self) -> None:
+        if self._pruning is None:
+            self._pruning = self.call_soon(self._prune_timers)
+
+    def _prune_timers(self) -> None:
+        self._pruning = None
+        super()._prune_timers()
 
     def _end_tasks(self) -> None:
         for sig in list(self._signal_handlers):

@@ -260,7 +260,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         self._fut_waiter = future
         if self._must_cancel and future.cancel(msg=self._cancel_message):
             self._must_cancel = False
-        return carrier.trap
+        return carrier.own_trap()
 
     def _drive(self, loop: BaseLoop, carrier: Carrier, adopted: bool = False) -> Any:
         """Step the coroutine for trio: each send() is a step, each yield a wait in trio.
@@ -350,7 +350,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
                 if self._must_cancel and trap.cancel(msg=self._cancel_message):
                     self._must_cancel = False
                 trap = None
-                answer = yield carrier.trap
+                answer = yield carrier.trap or carrier.own_trap()
                 continue
             if trap is not None and blocking is None and internals.is_trap(trap):
                 interrupted = internals.answer(trap, self._raise_cancel) if self._must_cancel else None
@@ -363,12 +363,12 @@ class Task(Future[T], CTask):  # type: ignore[misc]
                     misuse = self._describe_misuse(loop, trap, blocking)
                 internals.reschedule(loop._runner, carrier.trio_task, None)  # type: ignore[arg-type]
             trap = None
-            answer = yield carrier.trap
+            answer = yield carrier.trap or carrier.own_trap()
 
     def _end(self, carrier: Carrier) -> None:
         """Cut the links that go round in a circle: what is done goes at once, not by the garbage collector."""
         self._carrier = None  # type: ignore[assignment]
-        carrier.trap = carrier.send = None  # type: ignore[assignment]
+        carrier.trap = carrier.send = None
 
     def _fail(self, loop: BaseLoop, error: BaseException, adopted: bool) -> None:
         if is_cancellation(error):
@@ -434,6 +434,8 @@ def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any
     return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
 
 
+BaseLoop._task_type = Task
+
 # 3.13 on: with the last request taken back, one that has not been delivered yet is dropped.
 UNCANCEL_CLEARS_REQUEST = sys.version_info >= (3, 13)
 
@@ -496,12 +498,13 @@ def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
-    return create_task_in(get_running_loop(), coro, **kwargs)
+    task: Task[T] = create_task_in(get_running_loop(), coro, **kwargs)
+    return task
 
 
 def create_task_in(loop: Any, coro: Any, *, name: str | None = None, **kwargs: Any) -> Any:
     """loop.create_task() as asyncio.create_task() and TaskGroup call it."""
-    if kwargs.get("context", kwargs) is None:  # a task factory may not know the argument
+    if "context" in kwargs and kwargs["context"] is None:  # a task factory may not know the argument
         del kwargs["context"]
     if NAMES_AT_ONCE:
         return loop.create_task(coro, name=name, **kwargs)
@@ -594,7 +597,7 @@ def _yield_once() -> Generator[Any, None, None]:
         loop: Any = get_running_loop()
         task: Any = current_task(loop)
         internals.reschedule(loop._runner, trio_task, None)  # type: ignore[arg-type]
-        yield task._carrier.trap
+        yield task._carrier.own_trap()
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:
