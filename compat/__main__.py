@@ -36,17 +36,35 @@ Run a program as python itself would, its asyncio being carried by trio. PROGRAM
 """
 
 
+ALIAS = "asyncio-on-trio:"
+
+# The program takes its place in sys.modules, but python itself uses it once more at the end, without owning it.
+CONSOLE_SCRIPT = sys.modules["__main__"]
+
+
+def known_as(module: ModuleType, name: str) -> None:
+    """Put a module of ours into sys.modules, and let its relative imports start from that name."""
+    sys.modules[name] = module
+    # `compat.asyncio.tasks` is adapters.tasks under a second name.
+    if module.__spec__ is not None and module.__spec__.name.endswith(name.removeprefix(ALIAS)):
+        spec = module.__spec__ = copy.copy(module.__spec__)
+        spec.name = name
+        module.__package__ = spec.parent
+
+
 class OwnPackages(MetaPathFinder, Loader):
     """Lets the program have a `compat` or an `adapters` of its own, and gives it ours if it has none.
 
-    All of ours is loaded and needs no import any more, so it leaves sys.modules and comes back when it is asked for.
+    All of ours is loaded when the program starts. It leaves sys.modules and comes back when it is asked for; meanwhile
+    its modules find each other (`from .tasks import Task` in a function) under names that no program can have.
     """
 
     def __init__(self, *packages: str) -> None:
-        self._modules = {
-            package: {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == package}
-            for package in packages
-        }
+        self._modules: dict[str, dict[str, ModuleType]] = {package: {} for package in packages}
+        for name in list(sys.modules):
+            if (package := name.partition(".")[0]) in packages:
+                module = self._modules[package][name] = sys.modules.pop(name)
+                known_as(module, ALIAS + name)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -57,14 +75,12 @@ class OwnPackages(MetaPathFinder, Loader):
         assert ours is not None
         found = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not self)
         theirs = next((spec for spec in found if spec is not None), ours)
-        if theirs.origin != ours.origin:
-            return None
-        spec = copy.copy(ours)
-        spec.loader, spec.loader_state = self, ours
-        return spec
+        return importlib.machinery.ModuleSpec(name, self, origin=ours.origin) if theirs.origin == ours.origin else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        sys.modules.update(self._modules[spec.name])
+        for name, module in self._modules[spec.name].items():
+            known_as(module, name)
+        spec.loader_state = sys.modules[spec.name].__spec__
         return sys.modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:

@@ -98,6 +98,7 @@ def fill(drop_in: ModuleType) -> None:
             module = original
         else:
             module = ours.get(bare) or ModuleType(original.__name__, original.__doc__)
+            module.__spec__ = module.__spec__ or original.__spec__
             _complete(module, original, offered)
         _modules[original.__name__] = names[bare] = module
         names.update((name, getattr(module, name)) for name in getattr(original, "__all__", ()) if name in names)

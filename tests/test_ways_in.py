@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import trio.testing
 
 import adapters.tasks
 import adapters.timeouts
@@ -120,8 +121,15 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("way", ["script", "-m", "-c", "-"])
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("ending", "way"),
+    [(ending, "script") for ending in ENDINGS]
+    + [
+        (ending, way)
+        for ending in ("exception", "exit with a text", "interrupt", "syntax")
+        for way in ("-m", "-c", "-")
+    ],
+)
 def test_ends_as_python_ends(tmp_path, ending, way):
     code = ENDINGS[ending]
     (tmp_path / "program.py").write_text(code)
@@ -228,9 +236,11 @@ def test_program_can_import_ours(tmp_path):
         "import sys, asyncio, compat, adapters.tasks, compat.asyncio\n"
         "from compat import _redirect\n"
         "print(asyncio is compat.asyncio, asyncio.tasks is adapters.tasks, _redirect._modules['asyncio'] is asyncio)\n"
-        "print(compat.__spec__.name, compat.__spec__.loader is compat.__loader__)\n"
+        "print(compat.__spec__, adapters.tasks.__spec__, adapters.tasks.__package__)\n"
     )
-    assert Ended([*COMPAT, "program.py"], tmp_path).out == "True True True\ncompat True\n"
+    ended = Ended([*COMPAT, "program.py"], tmp_path)
+    expected = f"True True True\n{compat.__spec__} {adapters.tasks.__spec__} adapters\n"
+    assert re.sub("0x[0-9a-f]+", "", ended.out) == re.sub("0x[0-9a-f]+", "", expected)
 
 
 @pytest.mark.parametrize("runner", ["unittest", "pytest"])
@@ -375,3 +385,157 @@ def test_type_checkers_see_asyncio(tmp_path, tool):
     found = [int(line) for line in re.findall(r"program\.py:(\d+)", ended.out)]
     assert sorted({*found}) == [9, 10, 11, 12], ended.out
     assert len(re.findall(r'(?:is|of) "(?:builtins\.)?str"', ended.out)) == 2, ended.out
+
+
+# --- install and run -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["", "import asyncio.tasks, unittest.async_case"], ids=["first", "later"])
+def test_install_and_uninstall(tmp_path, first):
+    (tmp_path / "extra.py").write_text("from . import tasks\nfrom .queues import Queue\n")
+    code = f"""
+        import importlib, sys, compat, compat.asyncio
+        {first}
+        def entries(): return {{name: id(module) for name, module in sys.modules.items() if "asyncio" in name}}
+        before = entries()
+        for _ in range(2):
+            compat.install()
+            compat.install()
+            import asyncio
+            assert asyncio is compat.asyncio
+            asyncio.__path__.append({str(tmp_path)!r})
+            import asyncio.tasks, asyncio.queues, asyncio.extra
+            from asyncio import tasks, Queue, extra
+            import asyncio.timeouts as timeouts
+            assert tasks is compat.asyncio.tasks is extra.tasks is sys.modules["adapters.tasks"]
+            assert timeouts is compat.asyncio.timeouts
+            assert Queue is compat.asyncio.Queue is extra.Queue
+            assert importlib.import_module("asyncio.queues") is asyncio.queues is compat.asyncio.queues
+            assert importlib.util.find_spec("asyncio.streams")
+            star = {{}}
+            exec("from asyncio import *", star)
+            assert star["gather"] is asyncio.gather
+            assert [name for name in asyncio.__all__ if name not in star] == []
+
+            compat.uninstall()
+            compat.uninstall()
+            assert entries() == before
+            import asyncio
+            assert asyncio.tasks.__name__ == "asyncio.tasks" and asyncio.Queue is not Queue
+        """
+    run_code(code, tmp_path)
+
+
+def test_code_that_imported_asyncio_earlier_gets_our_loops(tmp_path):
+    """It starts a loop, by the real asyncio.run or by unittest; what is imported later is awaited on it."""
+    code = """
+        import asyncio as real, unittest.async_case, compat, sniffio
+        compat.install()
+        import asyncio
+
+        async def main(which):
+            await which.sleep(0)
+            try:
+                return sniffio.current_async_library(), await which.gather(which.sleep(0, 1), which.sleep(0, 2))
+            finally:
+                assert which.get_running_loop() is asyncio.get_running_loop() is real.get_running_loop()
+        class Test(unittest.IsolatedAsyncioTestCase):
+            async def test(self): print(await main(asyncio), await main(real))
+
+        assert asyncio is not real
+        print(real.run(main(asyncio)), real.run(main(real)), asyncio.run(main(real)))
+        assert unittest.TextTestRunner(open("/dev/null", "w")).run(Test("test")).wasSuccessful()
+        compat.uninstall()
+        print(real.run(real.sleep(0, sniffio)).thread_local.name, type(real.new_event_loop()).__module__)
+        """
+    ended = Ended([*PYTHON, "-c", textwrap.dedent(code)], tmp_path)
+    trios = "('trio', [1, 2])"
+    assert ended.comparable()[:2] == (f"{trios} {trios} {trios}\n{trios} {trios}\nNone asyncio.unix_events\n", "")
+
+
+def test_nothing_but_ours_holds_the_real_asyncio(tmp_path):
+    """What the command line imports before the redirect would keep it."""
+    code = """
+        import sys, asyncio, compat._redirect
+        real = compat._redirect.std
+        theirs = [module for name, module in sys.modules.items()
+                  if name.partition(".")[0] not in ("__main__", "asyncio", "adapters", "compat") and ":" not in name]
+        print([module.__name__ for module in theirs if any(value is real for value in vars(module).values())])
+        """
+    assert Ended([*COMPAT, "-c", textwrap.dedent(code)], tmp_path).comparable() == ("[]\n", "", 0)
+
+
+def test_run():
+    async def both(number):
+        await trio.sleep(3)
+        await std.sleep(4)
+        return number, trio.current_time() - start, std.get_running_loop() is asyncio.get_running_loop()
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    start = clock.current_time()
+    assert compat.run(both, 5, clock=clock) == (5, 7, True)
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
+
+
+def test_run_passes_instruments():
+    seen = []
+
+    class Instrument(trio.abc.Instrument):
+        def task_spawned(self, task):
+            seen.append(task.name)
+
+    async def main():
+        return await asyncio.create_task(name())
+
+    async def name():
+        return asyncio.current_task().get_name()
+
+    assert compat.run(main, instruments=[Instrument()]) in seen
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError(), None])
+def test_run_ends_as_its_function_ends(error):
+    """The exception comes out bare, and what was left running has ended in asyncio's way."""
+    steps = []
+
+    async def rest():
+        try:
+            await trio.sleep_forever()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            steps.append("ended")
+            raise
+
+    async def main():
+        asyncio.create_task(rest())
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+        return "result"
+
+    if error is None:
+        assert compat.run(main) == "result"
+    else:
+        with pytest.raises(type(error)) as caught:
+            compat.run(main)
+        assert caught.value is error
+    assert steps == ["ended"]
+
+
+def test_run_refuses_inside_a_run():
+    async def main():
+        compat.run(main)
+
+    for outer in (compat.run, trio.run, lambda main: asyncio.run(main())):
+        with pytest.raises(RuntimeError, match=r"[Aa]ttempted to call run\(\) from inside a run"):
+            outer(main)
+
+
+def test_open_loop():
+    async def main():
+        async with compat.open_loop() as loop:
+            assert loop is asyncio.get_running_loop()
+            return await asyncio.gather(asyncio.sleep(0, 1))
+
+    assert trio.run(main) == [1]
