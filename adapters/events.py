@@ -450,7 +450,8 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
 
     def create_future(self) -> Future[Any]:
         """A Future of this loop."""
-        return self._make_future(self)
+        future: Future[Any] = self._make_future(self)
+        return future
 
     if "kwargs" in inspect.signature(_std.BaseEventLoop.create_task).parameters:
 

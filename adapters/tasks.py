@@ -817,9 +817,9 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
         if not return_exceptions and not outer._wait_for_all and (error := _error_of(child)) is not None:
             outer.set_exception(error)
         elif ended == len(futures):
-            finish(child)
+            finish()
 
-    def finish(last: Any) -> None:
+    def finish() -> None:
         assert outer is not None
         if outer._wait_for_all and not return_exceptions:
             for child in children:
@@ -829,7 +829,7 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
         # The results are looked at in any case: that marks each exception as retrieved.
         results = [_result_or_error(child) for child in children]
         if outer._cancel_requested:
-            outer.set_exception(last._make_cancelled_error())
+            outer.set_exception(children[-1]._make_cancelled_error())
         else:
             outer.set_result(results)
 
