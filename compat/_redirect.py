@@ -17,6 +17,7 @@ import importlib
 import pkgutil
 import sys
 import threading
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -103,8 +104,12 @@ def fill(drop_in: ModuleType) -> None:
         _modules[original.__name__] = names[bare] = module
         names.update((name, getattr(module, name)) for name in getattr(original, "__all__", ()) if name in names)
 
-    # With asyncio's name and path, submodules that nobody has imported yet (asyncio.tools, asyncio.__main__) are found.
-    vars(drop_in).update(names, __all__=std.__all__, __name__=std.__name__, __path__=std.__path__)
+    # As the package asyncio it has submodules that nobody has imported yet (asyncio.tools, asyncio.__main__).
+    assert drop_in.__spec__ is not None
+    spec = ModuleSpec("asyncio", drop_in.__spec__.loader, origin=drop_in.__file__, is_package=True)
+    spec.submodule_search_locations = std.__path__
+    vars(drop_in).update(names, __all__=std.__all__, __path__=std.__path__, __spec__=spec)
+    drop_in.__name__ = drop_in.__package__ = "asyncio"
     sys.modules.update((f"compat.{name}", module) for name, module in _modules.items())
     _complete(drop_in, std, offered)
     _modules[std.__name__] = drop_in
