@@ -73,6 +73,7 @@ def main(module: str, result_file: str | None = None) -> int:
     """Run the module and print the figures; write them to a file as JSON, too. Returns the exit status."""
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     plug_in()
+    gc.freeze()  # some tests collect garbage hundreds of times; what has been imported is none
     every_test = list(_tests_in(unittest.defaultTestLoader.loadTestsFromName(PACKAGE + module)))
     tests = [test for test in every_test if _class(test) not in LEFT_OUT]
     names = [_name(test) for test in tests]
@@ -84,7 +85,6 @@ def main(module: str, result_file: str | None = None) -> int:
     for test in tests:
         watch.put_on(test)
     del test, tests, every_test  # the suite lets go of each test when it has been run
-    gc.freeze()  # some tests collect garbage hundreds of times; what has been imported is none
     suite.run(record)
 
     reports, skipped = _by_test(record.failures + record.errors), _by_test(record.skipped)
