@@ -162,26 +162,26 @@ def code_of_argument(source: str) -> CodeType:
 
 def load_script(path: str, module: ModuleType) -> CodeType:
     """Read a source file or a .pyc, and let the module know about it. Exits with status 2 if it cannot be read."""
-    kind = importlib.machinery.SourcelessFileLoader if path.endswith(".pyc") else importlib.machinery.SourceFileLoader
-    loader = kind("__main__", path)
+    compiled = path.endswith(".pyc")
+    loader = (importlib.machinery.SourcelessFileLoader if compiled else importlib.machinery.SourceFileLoader)(
+        "__main__", path
+    )
     vars(module).update(__file__=path, __cached__=None, __loader__=loader)
     try:
-        if path.endswith(".pyc"):
-            code = loader.get_code("__main__")
-            assert code is not None
-            return code
         source = loader.get_data(path)
     except OSError as error:
         reason = f"[Errno {error.errno}] {error.strerror}"
         print(f"{sys.executable}: can't open file {path!r}: {reason}", file=sys.stderr)
         sys.exit(2)
-    return compile(source, path, "exec", dont_inherit=True)
+    code = loader.get_code("__main__") if compiled else compile(source, path, "exec", dont_inherit=True)
+    assert isinstance(code, CodeType)
+    return code
 
 
 def hide_launcher(error: BaseException) -> None:
     """Let the traceback that python is about to print begin with the program's own frames."""
     traceback = error.__traceback__
-    launcher = (__file__, runpy.run_module.__code__.co_filename)
+    launcher = (main.__code__.co_filename, runpy.run_module.__code__.co_filename)
     while traceback is not None and traceback.tb_frame.f_code.co_filename in launcher:
         traceback = traceback.tb_next
     hook = sys.excepthook

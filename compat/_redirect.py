@@ -32,8 +32,11 @@ STANDARD_MODULES = {
     "format_helpers", "graph", "log", "mixins", "proactor_events", "protocols", "selector_events", "sslproto",
     "staggered", "tools", "transports", "trsock",
 }
+STANDARD_NAMES = {
+    "AbstractEventLoop", "AbstractEventLoopPolicy", "AbstractServer", "Handle", "TimerHandle",
+    "future_add_to_awaited_by", "future_discard_from_awaited_by",
+}
 # fmt: on
-STANDARD_NAMES = {"AbstractEventLoop", "AbstractEventLoopPolicy", "AbstractServer", "Handle", "TimerHandle"}
 
 # asyncio and its submodules as they are here, by their full names; "asyncio" itself comes in when fill() is called.
 _modules: dict[str, ModuleType] = {}
@@ -58,23 +61,21 @@ def _acts(name: str, value: Any) -> bool:
     return callable(value) and not (isinstance(value, type) and issubclass(value, BaseException))
 
 
-def _complete(module: ModuleType, original: ModuleType, offered: dict[str, Any]) -> None:
+def _complete(module: ModuleType, original: ModuleType) -> None:
     """Give a module of ours every name of the original. The original's own are looked up late, as some change."""
-    added = {}
+    missing = {}
     for name in getattr(original, "__all__", ()):
-        value = vars(module).get(name)
-        if value is not None:
+        if name in vars(module):
+            value = vars(module)[name]
             # Reprs and tracebacks read as asyncio's.
             if getattr(value, "__module__", None) == module.__name__:
                 value.__module__ = original.__name__
-        elif name in offered:
-            added[name] = offered[name]
         elif _acts(name, value := getattr(original, name)):
             full_name = f"asyncio.{name}" if hasattr(std, name) else f"{original.__name__}.{name}"
-            added[name] = _not_there_yet(full_name, value)
+            missing[name] = _not_there_yet(full_name, value)
 
     def __getattr__(name: str) -> Any:
-        value = added[name] if name in added else getattr(original, name)
+        value = missing[name] if name in missing else getattr(original, name)
         # `asyncio.tasks.futures` and the like: a submodule seen through another one.
         return _modules.get(value.__name__, value) if isinstance(value, ModuleType) else value
 
@@ -91,17 +92,18 @@ def fill(drop_in: ModuleType) -> None:
         for info in pkgutil.iter_modules(adapters.__path__)
         if not info.name.startswith("_")
     }
-    offered = {name: getattr(module, name) for module in ours.values() for name in module.__all__}
     names = {name: value for name, value in vars(std).items() if not name.startswith("__")}
-    for original in [module for name, module in sorted(sys.modules.items()) if name.startswith("asyncio.")]:
-        bare = original.__name__.partition(".")[2]
+    for full_name, original in sorted(_loaded().items()):
+        bare = full_name.partition(".")[2]
+        if original is std:
+            continue
         if bare in STANDARD_MODULES and bare not in ours:
             module = original
         else:
-            module = ours.get(bare) or ModuleType(original.__name__, original.__doc__)
+            module = ours.get(bare) or ModuleType(full_name, original.__doc__)
             module.__spec__ = module.__spec__ or original.__spec__
-            _complete(module, original, offered)
-        _modules[original.__name__] = names[bare] = module
+            _complete(module, original)
+        _modules[full_name] = names[bare] = module
         names.update((name, getattr(module, name)) for name in getattr(original, "__all__", ()) if name in names)
 
     # As the package asyncio it has submodules that nobody has imported yet (asyncio.tools, asyncio.__main__).
@@ -111,7 +113,7 @@ def fill(drop_in: ModuleType) -> None:
     vars(drop_in).update(names, __all__=std.__all__, __path__=std.__path__, __spec__=spec)
     drop_in.__name__ = drop_in.__package__ = "asyncio"
     sys.modules.update((f"compat.{name}", module) for name, module in _modules.items())
-    _complete(drop_in, std, offered)
+    _complete(drop_in, std)
     _modules[std.__name__] = drop_in
 
 
@@ -143,7 +145,7 @@ def install() -> None:
     loop of ours, because the event loop policy of the real asyncio is replaced as well, on Pythons that have policies.
     Loops that exist already stay what they are. A second call changes nothing; uninstall() takes it back.
     """
-    from compat import asyncio as _  # noqa: F401  # fills _modules
+    from . import asyncio as _  # noqa: F401  # it fills _modules
 
     global _replaced_policy
     with _lock:

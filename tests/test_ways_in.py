@@ -25,6 +25,8 @@ from compat import asyncio
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable]
 COMPAT = [sys.executable, "-m", "compat"]
+# The folder of compat is on the path in any case, so that python's path and ours are the same.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 SHOW = """
 import asyncio, os, sys
@@ -43,8 +45,7 @@ class Ended:
     """How a process ended, in a form that can be compared."""
 
     def __init__(self, command, cwd, stdin=""):
-        # The folder of compat is on the path in any case, so that python and we have the same one.
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80"}
+        env = {**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=60)
         self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
 
@@ -180,9 +181,13 @@ def test_ctrl_c(tmp_path):
     )
     ends = []
     for command in (PYTHON, COMPAT):
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(
-            [*command, "program.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "program.py"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process:
             first_line = process.stdout.readline()
             process.send_signal(signal.SIGINT)
