@@ -24,11 +24,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import trio
-from outcome import Error
 
 from . import _trio_internals as internals
-from .events import BaseLoop, Carrier, NewCarrier, get_event_loop, get_running_loop
-from .exceptions import is_cancellation, without_task_cancellation
+from ._carriers import Carrier, NewCarrier, adopt, carry
+from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import CFuture, CTask, Future, isfuture
 from .timeouts import timeout as timeout_after
 
@@ -73,6 +72,8 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         "_num_cancels_requested",
     )
 
+    _carrier: Any  # a Carrier, until the Task is done
+
     def __init__(
         self,
         coro: Coroutine[Any, Any, T],
@@ -102,9 +103,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         )
         nursery = loop._nursery_for_next_task
         loop._nursery_for_next_task = loop._nursery
-        carrier = self._carrier
-        carrier.send = self._drive(loop, carrier).send
-        carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, self._name, self._context)
+        self._carrier = carrier = carry(self, loop, nursery, self._name, self._context)
         if eager_start and loop.is_running():
             self._start_now(loop, carrier.trio_task)
         else:
@@ -119,7 +118,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         self._must_cancel = False
         self._fut_waiter: Any = None
         self._cancelled_error: asyncio.CancelledError | None = None
-        self._carrier = Carrier(self)
+        self._carrier = None
 
     def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
         """Run the first step within the running step: the Task may be done before its maker has it."""
@@ -127,14 +126,14 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         outer = _swap_current_task(loop, None)
         register(self)
         try:
-            goes_on = internals.step_now(trio_task)
+            internals.step_now(trio_task)
         finally:
             unregister(self)
             _swap_current_task(loop, outer)
-        if goes_on:
-            _register_task(self)
-        else:
+        if self.done():
             self._coro = None
+        else:
+            _register_task(self)
 
     # --- what a Task shows -------------------------------------------------------------------------------------------
 
@@ -260,178 +259,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         self._fut_waiter = future
         if self._must_cancel and future.cancel(msg=self._cancel_message):
             self._must_cancel = False
-        return carrier.own_trap()
-
-    def _drive(self, loop: BaseLoop, carrier: Carrier, adopted: bool = False) -> Any:
-        """Step the coroutine for trio: each send() is a step, each yield a wait in trio.
-
-        trio answers its own waits with an Outcome, and those that are made here with None. `adopted`: the coroutine is
-        under way in a plain trio task, and the first answer is to a wait of its own.
-        """
-        coro: Any = self._coro
-        send, throw = coro.send, coro.throw
-        if loop._debug:
-            send, throw = self._timed(loop, send), self._timed(loop, throw)
-        answer = None  # a fresh start is as a wake-up by nobody
-        if adopted:
-            answer = yield
-            carrier.__class__ = Carrier
-        misuse: RuntimeError | None = None
-        while True:
-            # 1. With what does the coroutine go on?
-            value: Any = None
-            error: BaseException | None = None
-            if answer is not None:
-                value = answer
-                if isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled):
-                    value = Error(internals.Cancelled.of(answer.error))
-                answer = None
-            else:
-                awaited = self._fut_waiter
-                if awaited is not None:
-                    self._fut_waiter = None
-                    try:
-                        awaited.result()
-                    except BaseException as raised:
-                        error = raised
-                elif misuse is not None:
-                    error, misuse = misuse, None
-                if carrier.cancelled_by_trio is not None:
-                    # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
-                    raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
-                    if awaited is None or isinstance(error, asyncio.CancelledError):
-                        error = internals.Cancelled.of(_caught(raise_cancel))
-                awaited = None
-                if self._must_cancel:
-                    self._must_cancel = False
-                    if not isinstance(error, asyncio.CancelledError):
-                        error = self._make_cancelled_error()
-
-            # 2. The step.
-            if self.done():  # somebody has set its result by force
-                self._end(carrier)
-                loop.call_exception_handler(_already_done(self, error))
-                return None
-            _enter_task(loop, self)
-            try:
-                try:
-                    if error is None:
-                        trap = send(value)
-                    else:
-                        trap = throw(error)
-                finally:
-                    value = error = None
-                    _leave_task(loop, self)
-            except StopIteration as stop:
-                self._end(carrier)
-                if self._must_cancel:  # too late for the coroutine to see it
-                    self._must_cancel = False
-                    _cancel_future(self, msg=self._cancel_message)
-                else:
-                    _set_result(self, stop.value)
-                return stop.value
-            except BaseException as raised:
-                self._end(carrier)
-                raised.__traceback__ = _without_our_frames(raised.__traceback__)
-                self._fail(loop, raised, adopted)
-                failure = without_task_cancellation(raised) if adopted else None
-                if failure is None:
-                    return None
-                if failure is raised:
-                    raise
-                raise failure from None
-
-            # 3. The wait.
-            blocking = getattr(trap, "_asyncio_future_blocking", None)
-            if blocking and trap is not self and _get_loop(trap) is loop:
-                trap._asyncio_future_blocking = False
-                trap.add_done_callback(carrier, context=self._context)
-                self._fut_waiter = trap
-                if self._must_cancel and trap.cancel(msg=self._cancel_message):
-                    self._must_cancel = False
-                trap = None
-                answer = yield carrier.trap or carrier.own_trap()
-                continue
-            if trap is not None and blocking is None and internals.is_trap(trap):
-                interrupted = internals.answer(trap, self._raise_cancel) if self._must_cancel else None
-                if interrupted is None:
-                    answer = yield trap
-                    continue
-                internals.reschedule(loop._runner, carrier.trio_task, interrupted)
-            else:
-                if trap is not None:
-                    misuse = self._describe_misuse(loop, trap, blocking)
-                internals.reschedule(loop._runner, carrier.trio_task, None)  # type: ignore[arg-type]
-            trap = None
-            answer = yield carrier.trap or carrier.own_trap()
-
-    def _end(self, carrier: Carrier) -> None:
-        """Cut the links that go round in a circle: what is done goes at once, not by the garbage collector."""
-        self._carrier = None  # type: ignore[assignment]
-        carrier.trap = carrier.send = None
-
-    def _fail(self, loop: BaseLoop, error: BaseException, adopted: bool) -> None:
-        if is_cancellation(error):
-            if isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled):
-                self._cancelled_error = error  # trio's has its place inside its scope only
-            _cancel_future(self)
-            return
-        _set_exception(self, error)
-        if adopted:
-            self._log_traceback = False  # trio raises it out of the nursery
-        elif isinstance(error, SystemExit | KeyboardInterrupt):
-            loop._stop_with(error)
-
-    def _describe_misuse(self, loop: BaseLoop, trap: Any, blocking: bool | None) -> RuntimeError:
-        if blocking is None and inspect.isgenerator(trap):
-            message = f"yield was used instead of yield from for generator in task {self!r} with {trap!r}"
-        elif blocking is None:
-            message = f"Task got bad yield: {trap!r}"
-        elif _get_loop(trap) is not loop:
-            message = f"Task {self!r} got Future {trap!r} attached to a different loop"
-        elif blocking:
-            message = f"Task cannot await on itself: {self!r}"
-        else:
-            message = f"yield was used instead of yield from in task {self!r} with {trap!r}"
-        return RuntimeError(message)
-
-    def _timed(self, loop: BaseLoop, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Debug mode: a step that is logged if it took long."""
-
-        def timed_step(value: Any) -> Any:
-            start = loop.time()
-            try:
-                return step(value)
-            finally:
-                loop._log_if_slow(self, loop.time() - start)
-
-        return timed_step
-
-
-def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
-    """A traceback shows the program's own lines; and frames of ours would keep the Task alive."""
-    while traceback is not None and traceback.tb_frame.f_globals is globals():
-        traceback = traceback.tb_next
-    return traceback
-
-
-def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:
-    try:
-        raise_cancel()
-    except trio.Cancelled as cancelled:
-        return cancelled
-
-
-def _get_loop(future: Any) -> object:
-    try:
-        return future.get_loop()
-    except AttributeError:  # a future made for asyncio before 3.7
-        return future._loop
-
-
-def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any]:
-    message = f"_step(): already done: {task!r}, {error!r}"
-    return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
+        return carrier.trap
 
 
 BaseLoop._task_type = Task
@@ -447,27 +275,28 @@ def _adopt_current_trio_task() -> Task[Any]:
     task: Task[Any] = Task.__new__(Task)
     _init(task, loop=loop)
     task._prepare(trio_task.coro, trio_task.name, trio_task.context)
-    carrier = task._carrier
-    carrier.__class__ = NewCarrier
-    driver = task._drive(loop, carrier, adopted=True)
-    next(driver)
-    carrier.send = driver.send
-    carrier.trio_task = trio_task
-    internals.adopt(trio_task, carrier)
+    task._carrier = adopt(task, loop, trio_task)
     _register_task(task)
     return task
 
 
-async def park(lot: trio.lowlevel.ParkingLot) -> None:
+async def park(lot: trio.lowlevel.ParkingLot, pass_on: Callable[[], object] | None = None) -> None:
     """Wait in a trio parking lot as asyncio waits for a Future: the wait that locks and queues share.
 
-    A cancellation that comes after the wake-up, but before the step, is raised here, where the waiter can pass its turn
-    on to the next; trio alone would raise it at the wait that follows.
+    A cancellation that comes after the wake-up, but before the step, is raised here, and pass_on() called before: the
+    waiter can give its turn to the next. trio alone would raise it at the wait that follows.
     """
     task = current_task()
-    assert task is not None, "a callback cannot wait"
-    await lot.park()
+    if not isinstance(task, Task):
+        raise RuntimeError("only a Task of asyncio-on-trio, or a trio task, can wait in trio")
+    try:
+        await lot.park()
+    except asyncio.CancelledError:
+        task._must_cancel = False  # what was asked for twice before the step is raised once
+        raise
     if task._must_cancel:
+        if pass_on is not None:
+            pass_on()
         task._raise_cancel()
 
 
@@ -480,7 +309,8 @@ def current_task(loop: Any = None) -> Task[Any] | None:
     if (loop is None or loop is running) and isinstance(running, BaseLoop):
         coro = getattr(internals.current_trio_task(), "coro", None)
         if isinstance(coro, Carrier):
-            return coro.task
+            current: Task[Any] | None = coro.task
+            return current
         if isinstance(coro, types.CoroutineType):
             return _adopt_current_trio_task()
     task: Task[Any] | None = std_tasks.current_task(running if loop is None else loop)
@@ -597,7 +427,7 @@ def _yield_once() -> Generator[Any, None, None]:
         loop: Any = get_running_loop()
         task: Any = current_task(loop)
         internals.reschedule(loop._runner, trio_task, None)  # type: ignore[arg-type]
-        yield task._carrier.own_trap()
+        yield task._carrier.trap
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:

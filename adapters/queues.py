@@ -1,0 +1,220 @@
+"""asyncio's queues: items are stored as asyncio does, so that `_init`, `_get` and `_put` can be overridden; who waits,
+waits in trio's ParkingLot.
+
+A trio memory channel as the store would not do: it cannot be overridden, and hands an item over to a waiting receiver
+when it is sent, where asyncio's getter takes one in its own step, when others may have been faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+from asyncio import QueueEmpty, QueueFull
+from asyncio.queues import __all__ as __all__
+from collections import deque
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from trio.lowlevel import ParkingLot
+
+from .locks import Event, LoopBound
+from .tasks import park
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    class _Base(LoopBound, Generic[T]): ...
+
+else:
+
+    class _Base(LoopBound):
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+# 3.13 on.
+_QueueShutDown: Any = getattr(asyncio, "QueueShutDown", None)
+
+
+class Queue(_Base[T]):
+    """Items on their way from task to task. https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue
+
+    maxsize is how many may wait in it; 0 for any number. It can be made outside of a running loop, and belongs to the
+    first one in which somebody has to wait for it.
+    """
+
+    _queue: Any
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = maxsize
+        self._getters = ParkingLot()
+        self._putters = ParkingLot()
+        self._unfinished_tasks = 0
+        self._finished = Event()
+        self._finished.set()
+        self._is_shutdown = False
+        self._init(maxsize)
+
+    # What subclasses override: how the items are stored.
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = deque()
+
+    def _get(self) -> T:
+        return self._queue.popleft()  # type: ignore[no-any-return]
+
+    def _put(self, item: T) -> None:
+        self._queue.append(item)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x} {self._format()}>"
+
+    def __str__(self) -> str:
+        return f"<{type(self).__name__} {self._format()}>"
+
+    def _format(self) -> str:
+        parts = [f"maxsize={self._maxsize!r}"]
+        if getattr(self, "_queue", None):
+            parts.append(f"_queue={list(self._queue)!r}")
+        if self._getters:
+            parts.append(f"_getters[{len(self._getters)}]")
+        if self._putters:
+            parts.append(f"_putters[{len(self._putters)}]")
+        if self._unfinished_tasks:
+            parts.append(f"tasks={self._unfinished_tasks}")
+        if self._is_shutdown:
+            parts.append("shutdown")
+        return " ".join(parts)
+
+    def qsize(self) -> int:
+        """How many items are in the queue."""
+        return len(self._queue)
+
+    @property
+    def maxsize(self) -> int:
+        """How many items may be in the queue; 0 or less for any number."""
+        return self._maxsize
+
+    def empty(self) -> bool:
+        """Tell whether there is no item."""
+        return not self._queue
+
+    def full(self) -> bool:
+        """Tell whether there are as many items as there may be."""
+        return 0 < self._maxsize <= self.qsize()
+
+    async def put(self, item: T) -> None:
+        """Put an item into the queue: at once if there is room, else when there is.
+
+        Raises QueueShutDown (3.13) if the queue is shut down, and asyncio.CancelledError on Task.cancel(), which is a
+        trio.Cancelled too when a trio scope is the cause; the item is not in the queue then.
+        """
+        while self.full():
+            if self._is_shutdown:
+                raise _QueueShutDown
+            self._get_loop()
+            await park(self._putters, self._pass_room_on)
+        return self.put_nowait(item)
+
+    def put_nowait(self, item: T) -> None:
+        """Put an item into the queue. Raises QueueFull if there is no room, QueueShutDown (3.13) if it is shut down."""
+        if self._is_shutdown:
+            raise _QueueShutDown
+        if self.full():
+            raise QueueFull
+        self._put(item)
+        self._unfinished_tasks += 1
+        self._finished.clear()
+        self._getters.unpark()
+
+    async def get(self) -> T:
+        """Take an item out of the queue: at once if there is one, else when there is.
+
+        Raises QueueShutDown (3.13) if the queue is shut down and empty, and asyncio.CancelledError on Task.cancel(),
+        which is a trio.Cancelled too when a trio scope is the cause; no item is taken then.
+        """
+        while self.empty():
+            if self._is_shutdown:
+                raise _QueueShutDown
+            self._get_loop()
+            await park(self._getters, self._pass_item_on)
+        return self.get_nowait()
+
+    def get_nowait(self) -> T:
+        """Take an item out. Raises QueueEmpty if there is none, or QueueShutDown (3.13) if there will be none."""
+        if self.empty():
+            if self._is_shutdown:
+                raise _QueueShutDown
+            raise QueueEmpty
+        item = self._get()
+        self._putters.unpark()
+        return item
+
+    def _pass_item_on(self) -> None:
+        if not self.empty():
+            self._getters.unpark()
+
+    def _pass_room_on(self) -> None:
+        if not self.full():
+            self._putters.unpark()
+
+    def task_done(self) -> None:
+        """Tell that an item that was taken out has been dealt with. Raises ValueError if there was none."""
+        if self._unfinished_tasks <= 0:
+            raise ValueError("task_done() called too many times")
+        self._unfinished_tasks -= 1
+        if self._unfinished_tasks == 0:
+            self._finished.set()
+
+    async def join(self) -> None:
+        """Wait until every item that was put in has been taken out and dealt with; at once if that is so.
+
+        Raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope is the cause.
+        """
+        if self._unfinished_tasks > 0:
+            await self._finished.wait()
+
+    if sys.version_info >= (3, 13):
+
+        def shutdown(self, immediate: bool = False) -> None:
+            """Refuse further items and wake everyone who waits; `immediate` drops the items that are left, too."""
+            self._is_shutdown = True
+            if immediate:
+                while not self.empty():
+                    self._get()
+                    if self._unfinished_tasks > 0:
+                        self._unfinished_tasks -= 1
+                if self._unfinished_tasks == 0:
+                    self._finished.set()
+            self._getters.unpark_all()
+            self._putters.unpark_all()
+
+
+class PriorityQueue(Queue[T]):
+    """A Queue that gives the least item first.
+
+    https://docs.python.org/3/library/asyncio-queue.html#asyncio.PriorityQueue
+    """
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = []
+
+    def _put(self, item: T) -> None:
+        heapq.heappush(self._queue, item)
+
+    def _get(self) -> T:
+        return heapq.heappop(self._queue)  # type: ignore[no-any-return]
+
+
+class LifoQueue(Queue[T]):
+    """A Queue that gives the newest item first. https://docs.python.org/3/library/asyncio-queue.html#asyncio.LifoQueue"""
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = []
+
+    def _put(self, item: T) -> None:
+        self._queue.append(item)
+
+    def _get(self) -> T:
+        return self._queue.pop()  # type: ignore[no-any-return]
