@@ -40,6 +40,7 @@ from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from . import _trio_internals as internals
+from ._carriers import Carrier, NewCarrier
 
 if TYPE_CHECKING:
     from .futures import Future
@@ -59,60 +60,6 @@ __all__ = (
 
 # Callbacks are the program's own code: Ctrl-C may interrupt them, though not the pump that calls them.
 disable_ki_protection(Handle._run)
-
-
-class Carrier:
-    """What trio has as the coroutine of the trio task that carries an asyncio Task.
-
-    trio steps it by `send`, and looks through it at the coroutine inside. A Task that waits for a future registers its
-    carrier as the future's callback, and call_soon() turns that callback straight into a reschedule: a wake-up takes
-    its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
-    """
-
-    __slots__ = ("cancelled_by_trio", "send", "task", "trap", "trio_task")
-
-    __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
-
-    send: Any
-    trio_task: Any
-
-    def __init__(self, task: Task[Any]) -> None:
-        self.task = task
-        self.cancelled_by_trio: Callable[[], NoReturn] | None = None
-        self.trap: object = None
-
-    def own_trap(self) -> object:
-        """What to yield to trio in a wait of asyncio's kind: made for the first one, since many tasks never wait."""
-        if self.trap is None:
-            self.trap = internals.make_trap(self.abort)
-        return self.trap
-
-    def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
-        """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
-        self.cancelled_by_trio = raise_cancel
-        awaited = self.task._fut_waiter
-        if awaited is not None:
-            getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
-        return Abort.FAILED
-
-    def __call__(self, future: object) -> NoReturn:
-        raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
-
-    @property
-    def cr_frame(self) -> Any:
-        coro = self.task._coro
-        return getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-
-    @property
-    def cr_await(self) -> Any:
-        coro = self.task._coro
-        return getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
-
-
-class NewCarrier(Carrier):
-    """The carrier of a plain trio task that has been adopted in the running step: its driver is not at work yet."""
-
-    __slots__ = ()
 
 
 class Pump:
@@ -268,6 +215,7 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
         # Where the next Task goes: a TaskGroup sets it for the Task that it makes.
         self._nursery_for_next_task = nursery
         self._ready = ReadyQueue(runner, nursery, stop_with)
+        self._idle_carriers: list[Carrier] = []
         this = weakref.ref(self)
         self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
 
@@ -732,7 +680,7 @@ class Loop(BaseLoop):
         with self._run.current():
             trio_task: Any
             for trio_task in self._nursery.child_tasks:
-                if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
+                if type(trio_task.coro) is Carrier and trio_task.coro.task and not trio_task.child_nurseries:
                     internals.detach(trio_task)
             self._run.finish()
 

@@ -15,7 +15,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _trio_internals as internals
-from .events import BaseLoop, Carrier, NewCarrier, get_event_loop
+from ._carriers import Carrier, NewCarrier
+from .events import BaseLoop, get_event_loop
 
 if TYPE_CHECKING:
     CFuture = asyncio.Future

@@ -1,0 +1,319 @@
+"""The trio tasks that carry asyncio Tasks.
+
+A trio task is stepped by trio. Here it is stepped through `_drive`, which passes trio's own traps on untouched, and
+turns what asyncio's coroutines yield, a future or nothing, into waits of trio's. It runs one Task after the other: to
+make a trio task and to end it takes longer than all the rest of a short Task.
+"""
+
+from __future__ import annotations
+
+import _asyncio
+import asyncio
+import inspect
+import types
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from outcome import Error
+from trio.lowlevel import Abort
+
+from . import _trio_internals as internals
+from .exceptions import is_cancellation, without_task_cancellation
+
+if TYPE_CHECKING:
+    from .events import BaseLoop
+    from .tasks import Task
+
+_std_tasks: Any = asyncio.tasks
+_enter_task = _std_tasks._enter_task
+_leave_task = _std_tasks._leave_task
+
+_CFuture: Any = _asyncio.Future  # type: ignore[attr-defined,unused-ignore]
+_set_result = _CFuture.set_result
+_set_exception = _CFuture.set_exception
+_cancel = _CFuture.cancel
+
+MOST_IDLE_CARRIERS = 100
+NO_CONTEXT = Context()
+
+
+class Carrier:
+    """What trio has as the coroutine of a trio task that carries asyncio Tasks.
+
+    trio steps it by `send`, and looks through it at the coroutine inside. A Task that waits for a future registers its
+    carrier as the future's callback, and call_soon() turns that callback straight into a reschedule: a wake-up takes
+    its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
+    """
+
+    __slots__ = ("cancelled_by_trio", "loop", "send", "task", "trap", "trio_task")
+
+    __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
+
+    send: Callable[[Any], object]
+    task: Any  # the Task that it carries; None while it is idle
+    trio_task: Any
+
+    def __init__(self, loop: BaseLoop) -> None:
+        self.loop = loop
+        self.cancelled_by_trio: Callable[[], NoReturn] | None = None
+        self.trap = internals.make_trap(self.abort)
+
+    def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
+        """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
+        if self.task is None:
+            return Abort.SUCCEEDED  # idle, and the loop is closing
+        self.cancelled_by_trio = raise_cancel
+        awaited = self.task._fut_waiter
+        if awaited is not None:
+            getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
+        return Abort.FAILED
+
+    def __call__(self, future: object) -> NoReturn:
+        raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
+
+    @property
+    def cr_frame(self) -> Any:
+        coro = self.task and self.task._coro
+        return getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        coro = self.task and self.task._coro
+        return getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+
+
+class NewCarrier(Carrier):
+    """The carrier of a plain trio task that has been adopted in the running step: its driver is not at work yet."""
+
+    __slots__ = ()
+
+
+def carry(task: Task[Any], loop: BaseLoop, nursery: trio.Nursery, name: str, context: Context) -> Carrier:
+    """A carrier with the Task on it, in the nursery; to be started."""
+    idle = loop._idle_carriers
+    if idle:
+        carrier = idle.pop()
+        carrier.task = task
+        internals.hire(carrier.trio_task, nursery, name, context)
+    else:
+        carrier = Carrier(loop)
+        carrier.task = task
+        carrier.send = _drive(carrier, loop).send
+        carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, name, context)
+    return carrier
+
+
+def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
+    """A carrier for the running trio task, which has its own coroutine: it is driven from its next step on."""
+    carrier = NewCarrier(loop)
+    carrier.task = task
+    carrier.trio_task = trio_task
+    driver = _drive(carrier, loop, adopted=True)
+    next(driver)
+    carrier.send = driver.send
+    trio_task.coro = carrier  # trio looks at it before each step
+    return carrier
+
+
+def _rest(carrier: Carrier, loop: BaseLoop) -> bool:
+    """Keep the trio task for another Task, unless somebody could tell that it is the same one."""
+    idle = loop._idle_carriers
+    if len(idle) >= MOST_IDLE_CARRIERS or not internals.lay_off(carrier.trio_task, loop._nursery, NO_CONTEXT):
+        return False
+    idle.append(carrier)
+    return True
+
+
+def _drive(carrier: Carrier, loop: BaseLoop, adopted: bool = False) -> Generator[Any, Any, Any]:
+    """Step the carrier's Task for trio: each send() is a step, each yield a wait in trio.
+
+    trio answers its own waits with an Outcome, and those that are made here with None. `adopted`: the coroutine is
+    under way in a plain trio task, and the first answer is to a wait of its own.
+    """
+    trap: Any
+    answer: Any = None  # a fresh start is like a wake-up by nobody
+    if adopted:
+        answer = yield
+        carrier.__class__ = Carrier
+    while True:
+        task = carrier.task
+        coro, context = task._coro, task._context
+        send, throw = coro.send, coro.throw
+        if loop._debug:
+            send, throw = _timed(send, carrier, loop), _timed(throw, carrier, loop)
+        misuse: RuntimeError | None = None
+        while True:
+            # 1. With what does the coroutine go on?
+            value: Any = None
+            error: BaseException | None = None
+            if answer is not None:
+                value = answer
+                if isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled):
+                    value = Error(internals.Cancelled.of(answer.error))
+                answer = None
+            else:
+                awaited = task._fut_waiter
+                if awaited is not None:
+                    task._fut_waiter = None
+                    try:
+                        awaited.result()
+                    except BaseException as raised:
+                        error = raised
+                elif misuse is not None:
+                    error, misuse = misuse, None
+                if carrier.cancelled_by_trio is not None:
+                    # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
+                    raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
+                    if awaited is None or isinstance(error, asyncio.CancelledError):
+                        error = internals.Cancelled.of(_caught(raise_cancel))
+                awaited = None
+                if task._must_cancel:
+                    task._must_cancel = False
+                    if not isinstance(error, asyncio.CancelledError):
+                        error = task._make_cancelled_error()
+
+            # 2. The step.
+            if task.done():  # somebody has set its result by force
+                _part(task, carrier)
+                loop.call_exception_handler(_already_done(task, error))
+                break
+            _enter_task(loop, task)
+            try:
+                try:
+                    trap = send(value) if error is None else throw(error)
+                finally:
+                    value = error = None
+                    _leave_task(loop, task)
+            except StopIteration as stop:
+                _part(task, carrier)
+                if task._must_cancel:  # too late for the coroutine to see it
+                    task._must_cancel = False
+                    _cancel(task, msg=task._cancel_message)
+                else:
+                    _set_result(task, stop.value)
+                if adopted:
+                    return stop.value
+                break
+            except BaseException as raised:
+                _part(task, carrier)
+                raised.__traceback__ = _without_our_frames(raised.__traceback__)
+                _fail(task, raised)
+                if adopted:
+                    _raise_for_trio(task, raised)
+                elif isinstance(raised, SystemExit | KeyboardInterrupt):
+                    loop._stop_with(raised)
+                break
+
+            # 3. The wait.
+            blocking = getattr(trap, "_asyncio_future_blocking", None)
+            if blocking and trap is not task and _get_loop(trap) is loop:
+                trap._asyncio_future_blocking = False
+                trap.add_done_callback(carrier, context=context)
+                task._fut_waiter = trap
+                if task._must_cancel and trap.cancel(msg=task._cancel_message):
+                    task._must_cancel = False
+                trap = None
+                answer = yield carrier.trap
+                continue
+            if trap is not None and blocking is None and internals.is_trap(trap):
+                interrupted = internals.answer(trap, task._raise_cancel) if task._must_cancel else None
+                if interrupted is None:
+                    answer = yield trap
+                    continue
+                internals.reschedule(loop._runner, carrier.trio_task, interrupted)
+            else:
+                if trap is not None:
+                    misuse = _describe_misuse(task, trap, blocking, loop)
+                internals.reschedule(loop._runner, carrier.trio_task, None)  # type: ignore[arg-type]
+            trap = None
+            answer = yield carrier.trap
+
+        # A Task whose exception nobody retrieves reports it when it goes, in its own context, which is entered here: so
+        # trio gets the last reference, to drop it after the step.
+        last = [task] if task._log_traceback else []
+        task = coro = context = send = throw = trap = None
+        if adopted or not _rest(carrier, loop):
+            return last
+        answer = yield internals.make_trap(carrier.abort, last.pop()) if last else carrier.trap
+        if answer is not None:
+            return None  # the loop is closing
+
+
+def _part(task: Any, carrier: Carrier) -> None:
+    # They refer to each other: what is done shall go at once, not by the garbage collector.
+    task._carrier = None
+    carrier.task = None
+
+
+def _fail(task: Task[Any], error: BaseException) -> None:
+    if is_cancellation(error):
+        if isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled):
+            task._cancelled_error = error  # trio's has its place inside its scope only
+        _cancel(task)
+    else:
+        _set_exception(task, error)
+
+
+def _raise_for_trio(task: Task[Any], error: BaseException) -> None:
+    """Raise what ends an adopted trio task in trio's sense: Task.cancel() has met its end with the Task."""
+    task._log_traceback = False
+    failure = without_task_cancellation(error)
+    if failure is error:
+        raise error
+    if failure is not None:
+        raise failure from None
+
+
+def _describe_misuse(task: Task[Any], trap: Any, blocking: bool | None, loop: BaseLoop) -> RuntimeError:
+    if blocking is None and inspect.isgenerator(trap):
+        message = f"yield was used instead of yield from for generator in task {task!r} with {trap!r}"
+    elif blocking is None:
+        message = f"Task got bad yield: {trap!r}"
+    elif _get_loop(trap) is not loop:
+        message = f"Task {task!r} got Future {trap!r} attached to a different loop"
+    elif blocking:
+        message = f"Task cannot await on itself: {task!r}"
+    else:
+        message = f"yield was used instead of yield from in task {task!r} with {trap!r}"
+    return RuntimeError(message)
+
+
+def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any]:
+    message = f"_step(): already done: {task!r}, {error!r}"
+    return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
+
+
+def _timed(step: Callable[[Any], Any], carrier: Carrier, loop: BaseLoop) -> Callable[[Any], Any]:
+    """Debug mode: a step that is logged if it took long. It may outlive the Task, in the frames of an exception."""
+
+    def timed_step(value: Any) -> Any:
+        start = loop.time()
+        try:
+            return step(value)
+        finally:
+            loop._log_if_slow(carrier.task, loop.time() - start)
+
+    return timed_step
+
+
+def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """A traceback shows the program's own lines; and frames of ours would keep the Task alive."""
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:
+    try:
+        raise_cancel()
+    except trio.Cancelled as cancelled:
+        return cancelled
+
+
+def _get_loop(future: Any) -> object:
+    try:
+        return future.get_loop()
+    except AttributeError:  # a future made for asyncio before 3.7
+        return future._loop
