@@ -64,7 +64,7 @@ try:
             Runner: "reschedule task_exited close deliver_ki",
             trio.Nursery: "_child_finished",
             trio.Cancelled: "_create",
-            _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING",
+            _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup",
         }.items()
         for name in names.split()
         if not hasattr(owner, name)
@@ -83,11 +83,7 @@ except ImportError as error:
 # asyncio programs lean on it, and trio shuffles on purpose. Its run loop asks a random source, which is replaced by one
 # that knows in which run it is asked: a run without a loop of ours is shuffled as ever.
 
-_fifo_runners: set[int] = set()
-
-
-def _in_fifo_run() -> bool:
-    return id(RUN.runner) in _fifo_runners
+_fifo_runners: set[Runner] = set()
 
 
 class _FifoSource:
@@ -97,7 +93,7 @@ class _FifoSource:
         self._real = real
 
     def random(self) -> float:
-        return 0.0 if _in_fifo_run() else self._real.random()
+        return 0.0 if RUN.runner in _fifo_runners else self._real.random()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -106,30 +102,37 @@ class _FifoSource:
 class _UnlessFifo:
     """Truth of trio's switch for Hypothesis, which sorts and shuffles each batch: off in runs that must keep order."""
 
-    def __init__(self, real: object) -> None:
-        self._real = real
-
     def __bool__(self) -> bool:
-        return bool(self._real) and not _in_fifo_run()
+        return RUN.runner not in _fifo_runners
+
+
+_run._r = _FifoSource(_run._r)  # type: ignore[assignment]
+_set_up_hypothesis = _run._hypothesis_plugin_setup
 
 
 def _guard_shuffling() -> None:
-    """Put our source and switch in trio's place. Hypothesis, when imported, sets the switch anew: hence each time."""
-    if not isinstance(_run._r, _FifoSource):
-        _run._r = _FifoSource(_run._r)  # type: ignore[assignment]
-    if not isinstance(_run._ALLOW_DETERMINISTIC_SCHEDULING, _UnlessFifo):
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo(_run._ALLOW_DETERMINISTIC_SCHEDULING)  # type: ignore[misc,assignment]
+    # Only where it is on: otherwise each batch would pay for a look.
+    if _run._ALLOW_DETERMINISTIC_SCHEDULING:
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo()  # type: ignore[misc,assignment]
+
+
+def _set_up_hypothesis_and_guard() -> None:
+    _set_up_hypothesis()
+    _guard_shuffling()
+
+
+_guard_shuffling()
+_run._hypothesis_plugin_setup = _set_up_hypothesis_and_guard  # Hypothesis calls it when it is imported
 
 
 @contextmanager
 def first_in_first_out(runner: Runner) -> Iterator[None]:
     """Keep the order of this run's tasks, while the block lasts, and of no other run's."""
-    _guard_shuffling()
-    _fifo_runners.add(id(runner))
+    _fifo_runners.add(runner)
     try:
         yield
     finally:
-        _fifo_runners.discard(id(runner))
+        _fifo_runners.discard(runner)
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
