@@ -181,14 +181,8 @@ def test_ctrl_c(tmp_path):
     )
     ends = []
     for command in (PYTHON, COMPAT):
-        with subprocess.Popen(
-            [*command, "program.py"],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*command, "program.py"], cwd=tmp_path, env=ENVIRONMENT, **pipes) as process:
             first_line = process.stdout.readline()
             process.send_signal(signal.SIGINT)
             out, error = process.communicate(timeout=30)
