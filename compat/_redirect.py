@@ -109,7 +109,7 @@ def fill(drop_in: ModuleType) -> None:
     # As the package asyncio it has submodules that nobody has imported yet (asyncio.tools, asyncio.__main__).
     assert drop_in.__spec__ is not None
     spec = ModuleSpec("asyncio", drop_in.__spec__.loader, origin=drop_in.__file__, is_package=True)
-    spec.submodule_search_locations = std.__path__
+    spec.submodule_search_locations = list(std.__path__)
     vars(drop_in).update(names, __all__=std.__all__, __path__=std.__path__, __spec__=spec)
     drop_in.__name__ = drop_in.__package__ = "asyncio"
     sys.modules.update((f"compat.{name}", module) for name, module in _modules.items())
