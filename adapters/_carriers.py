@@ -201,7 +201,7 @@ def _drive(carrier: Carrier, loop: BaseLoop, adopted: bool = False) -> Generator
                 raised.__traceback__ = _without_our_frames(raised.__traceback__)
                 _fail(task, raised)
                 if adopted:
-                    _raise_for_trio(task, raised)
+                    _raise_for_trio(task, raised, carrier.trio_task)
                 elif isinstance(raised, SystemExit | KeyboardInterrupt):
                     loop._stop_with(raised)
                 break
@@ -256,10 +256,14 @@ def _fail(task: Task[Any], error: BaseException) -> None:
         _set_exception(task, error)
 
 
-def _raise_for_trio(task: Task[Any], error: BaseException) -> None:
-    """Raise what ends an adopted trio task in trio's sense: Task.cancel() has met its end with the Task."""
+def _raise_for_trio(task: Task[Any], error: BaseException, trio_task: trio.lowlevel.Task) -> None:
+    """Raise what an adopted trio task ends with, in trio's sense.
+
+    Task.cancel() has met its end with the Task, and is nothing to its nursery; but trio.run() tells of it, as
+    asyncio.run() does.
+    """
     task._log_traceback = False
-    failure = without_task_cancellation(error)
+    failure = error if internals.is_main(trio_task) else without_task_cancellation(error)
     if failure is error:
         raise error
     if failure is not None:

@@ -36,6 +36,7 @@ __all__ = [
     "first_in_first_out",
     "hire",
     "interrupt",
+    "is_main",
     "is_trap",
     "lay_off",
     "leave_nursery",
@@ -157,6 +158,11 @@ def own_clock_time(runner: Runner) -> float:
 
 # What Task._create() comes to, without its two calls in between: the fields that have no default, in order.
 _create_task = partial(type.__call__, Task)
+
+
+def is_main(task: Task) -> bool:
+    """Tell whether it is the task of the function that was given to trio.run()."""
+    return task is task._runner.main_task
 
 
 def make_task(nursery: trio.Nursery, runner: Runner, coro: Any, name: str, context: Context) -> Task:

@@ -137,15 +137,20 @@ class Runner:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
         self._interrupts += 1
         if self._interrupts == 1 and not main_task.done():
-            if internals.current_trio_task() is None:
-                # Between two steps trio's run queue must not be touched from a signal handler.
-                self._loop.call_soon_threadsafe(main_task.cancel)
-            else:
-                main_task.cancel()
+            _cancel_from_signal_handler(main_task, self._loop)
         elif isinstance(self._loop, Loop) and currently_ki_protected():
             self._loop._stop_with(KeyboardInterrupt())
         else:
             raise KeyboardInterrupt
+
+
+def _cancel_from_signal_handler(task: Any, loop: Any) -> None:
+    if isinstance(task, Task) and internals.current_trio_task() is None:
+        loop.call_soon_threadsafe(task.cancel)  # between two steps trio's run queue must not be touched
+        return
+    task.cancel()
+    # The signal may have come just when the task had stopped, and trio did not know yet how to interrupt it.
+    loop.call_soon_threadsafe(getattr(task, "_interrupt_trio_wait", lambda: None))
 
 
 def _check_coroutine(coro: Any) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
-import outcome
 import trio
 
 from adapters.runners import open_loop
@@ -30,9 +29,8 @@ def run(
     https://trio.readthedocs.io/en/stable/reference-core.html#trio.run
     """
 
-    async def with_loop() -> outcome.Outcome[T]:
-        # A trio task that asyncio cancels ends without an exception. Of this one the caller hears, as of asyncio.run().
+    async def with_loop() -> T:
         async with open_loop():
-            return await outcome.acapture(async_fn, *args)
+            return await async_fn(*args)
 
-    return trio.run(with_loop, clock=clock, instruments=instruments).unwrap()
+    return trio.run(with_loop, clock=clock, instruments=instruments)
