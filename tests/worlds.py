@@ -1,0 +1,110 @@
+"""Where a program can run on trio, and how a test runs it: shared by the tests of the core."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+import compat
+from adapters.events import Loop
+from compat import asyncio
+
+ROOT = Path(__file__).parent.parent
+FOREVER = 1000.0
+
+
+def virtual_time():
+    """A clock that jumps to the next deadline as soon as everybody waits."""
+    return MockClock(autojump_threshold=0)
+
+
+async def in_time(async_fn):
+    """Nothing here takes long: a program that hangs fails, and in virtual time it does so at once."""
+    with trio.fail_after(FOREVER):
+        return await async_fn()
+
+
+def driven(async_fn, clock=None, instruments=()):
+    """In the main Task of asyncio.run(): its loop has a trio run of its own."""
+
+    def new_loop():
+        return Loop(clock=clock or virtual_time(), instruments=instruments)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(in_time(async_fn))
+
+
+def hosted(async_fn, clock=None, instruments=()):
+    """In an asyncio Task of a loop that has been opened in a trio run."""
+
+    async def main():
+        return await asyncio.create_task(in_time(async_fn))
+
+    return compat.run(main, clock=clock or virtual_time(), instruments=instruments)
+
+
+def plain(async_fn, clock=None, instruments=()):
+    """In a plain trio task, the main one, in a trio run with an open loop."""
+    return compat.run(in_time, async_fn, clock=clock or virtual_time(), instruments=instruments)
+
+
+WORLDS = [driven, hosted, plain]
+
+
+@asynccontextmanager
+async def asyncio_tasks():
+    """spawn(async_fn) by asyncio.create_task(): a Task."""
+
+    async def spawn(async_fn):
+        return asyncio.create_task(async_fn())
+
+    yield spawn
+
+
+@asynccontextmanager
+async def trio_tasks():
+    """spawn(async_fn) by trio's nursery: a plain trio task, which has been given an asyncio Task."""
+
+    async def adopted(async_fn, task_status):
+        task_status.started(asyncio.current_task())
+        await async_fn()
+
+    async with trio.open_nursery() as nursery:
+
+        async def spawn(async_fn):
+            return await nursery.start(adopted, async_fn)
+
+        yield spawn
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of all tasks of a trio run."""
+
+    def __init__(self):
+        self.count = 0
+
+    def before_task_step(self, task):
+        self.count += 1
+
+
+async def settle():
+    """In virtual time: until everybody else waits."""
+    await asyncio.sleep(0.001)
+
+
+class Ended:
+    """How a program ended, given as text: what it wrote, and its exit status."""
+
+    def __init__(self, program, *command, timeout=60, **environment):
+        command = [sys.executable, *command, "-c", textwrap.dedent(program)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+        self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
+
+
+ON_TRIO = ("-m", "compat")
