@@ -47,7 +47,7 @@ class Carrier:
     its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
     """
 
-    __slots__ = ("cancelled_by_trio", "loop", "send", "task", "trap", "trio_task")
+    __slots__ = ("adopted", "cancelled_by_trio", "loop", "send", "task", "trap", "trio_task")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
@@ -57,6 +57,7 @@ class Carrier:
 
     def __init__(self, loop: BaseLoop) -> None:
         self.loop = loop
+        self.adopted = False
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
         self.trap = internals.make_trap(self.abort)
 
@@ -73,15 +74,13 @@ class Carrier:
     def __call__(self, future: object) -> NoReturn:
         raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
 
-    @property
-    def cr_frame(self) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        """Show trio the coroutine's cr_frame, cr_await, cr_running ... as its own."""
+        if not name.startswith("cr_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         coro = self.task and self.task._coro
-        return getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-
-    @property
-    def cr_await(self) -> Any:
-        coro = self.task and self.task._coro
-        return getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+        of_generator = "gi_yieldfrom" if name == "cr_await" else name.replace("cr_", "gi_")
+        return getattr(coro, name, None) or getattr(coro, of_generator, None)
 
 
 class NewCarrier(Carrier):
@@ -110,11 +109,20 @@ def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
     carrier = NewCarrier(loop)
     carrier.task = task
     carrier.trio_task = trio_task
-    driver = _drive(carrier, loop, adopted=True)
+    carrier.adopted = True
+    loop._adopted.add(carrier)
+    driver = _drive(carrier, loop)
     next(driver)
     carrier.send = driver.send
     trio_task.coro = carrier  # trio looks at it before each step
     return carrier
+
+
+def release_adopted(loop: BaseLoop) -> None:
+    """Leave the trio tasks that were adopted to trio again: another loop may adopt them."""
+    for carrier in list(loop._adopted):
+        carrier.trio_task.coro = carrier.task._coro
+        _part(carrier.task, carrier)
 
 
 def _rest(carrier: Carrier, loop: BaseLoop) -> bool:
@@ -126,13 +134,14 @@ def _rest(carrier: Carrier, loop: BaseLoop) -> bool:
     return True
 
 
-def _drive(carrier: Carrier, loop: BaseLoop, adopted: bool = False) -> Generator[Any, Any, Any]:
+def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
     """Step the carrier's Task for trio: each send() is a step, each yield a wait in trio.
 
-    trio answers its own waits with an Outcome, and those that are made here with None. `adopted`: the coroutine is
-    under way in a plain trio task, and the first answer is to a wait of its own.
+    trio answers its own waits with an Outcome, and those that are made here with None. The coroutine of an adopted trio
+    task is under way already, and the first answer is to a wait of its own.
     """
     trap: Any
+    adopted = carrier.adopted
     answer: Any = None  # a fresh start is like a wake-up by nobody
     if adopted:
         answer = yield
@@ -218,7 +227,7 @@ def _drive(carrier: Carrier, loop: BaseLoop, adopted: bool = False) -> Generator
                 answer = yield carrier.trap
                 continue
             if trap is not None and blocking is None and internals.is_trap(trap):
-                interrupted = internals.answer(trap, task._raise_cancel) if task._must_cancel else None
+                interrupted = internals.answer(trap, coro, task._raise_cancel) if task._must_cancel else None
                 if interrupted is None:
                     answer = yield trap
                     continue
@@ -245,6 +254,8 @@ def _part(task: Any, carrier: Carrier) -> None:
     # They refer to each other: what is done shall go at once, not by the garbage collector.
     task._carrier = None
     carrier.task = None
+    if carrier.adopted:
+        carrier.loop._adopted.discard(carrier)
 
 
 def _fail(task: Task[Any], error: BaseException) -> None:

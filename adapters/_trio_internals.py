@@ -308,11 +308,30 @@ def is_trap(trap: object) -> bool:
     return trap is CancelShieldedCheckpoint or isinstance(trap, WaitTaskRescheduled | PermanentlyDetachCoroutineObject)
 
 
-def answer(trap: object, raise_cancel: Callable[[], NoReturn]) -> Outcome[Any] | None:
-    """Ask the wait behind a yielded trap to give up, before trio has seen it; its outcome, or None if it does not."""
-    if isinstance(trap, WaitTaskRescheduled) and trap.abort_func(raise_cancel) is Abort.SUCCEEDED:
-        return capture(raise_cancel)
-    return None
+def answer(trap: object, coro: Any, raise_cancel: Callable[[], NoReturn]) -> Outcome[Any] | None:
+    """Ask the wait behind a coroutine's trap to give up, before trio has seen it: its outcome, None if it does not."""
+    if isinstance(trap, WaitTaskRescheduled):
+        gives_up = trap.abort_func(raise_cancel) is Abort.SUCCEEDED
+    else:
+        gives_up = _is_in_checkpoint(coro)
+    return capture(raise_cancel) if gives_up else None
+
+
+def _is_in_checkpoint(coro: Any) -> bool:
+    """Tell whether the coroutine waits in trio.lowlevel.checkpoint().
+
+    That starts as a shielded one, and looks afterwards whether a scope is cancelled: of Task.cancel() it knows nothing.
+    """
+    while coro is not None:
+        if getattr(coro, "cr_code", None) is trio.lowlevel.checkpoint.__code__:
+            return True
+        for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+            if hasattr(coro, name):
+                coro = getattr(coro, name)
+                break
+        else:
+            return False
+    return False
 
 
 # --- one exception for both worlds -----------------------------------------------------------------------------------
@@ -409,7 +428,8 @@ class Run:
         self.ended = False
         with _outside_any_run():
             self.runner = setup_runner(clock, instruments, False, True)
-            self._asyncgen_hooks = sys.get_asyncgen_hooks()
+            # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
+            self._asyncgen_hooks = tuple(sys.get_asyncgen_hooks())
             self.runner.ki_manager.close()
         # Signals wake the run only while it is driven, so the wakeup descriptor is set there, not by trio.
         self._steps = unrolled_run(self.runner, self._hold_nursery, (), host_uses_signal_set_wakeup_fd=True)

@@ -40,7 +40,7 @@ from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier
+from ._carriers import Carrier, NewCarrier, release_adopted
 
 if TYPE_CHECKING:
     from .futures import Future
@@ -216,6 +216,7 @@ class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
         self._nursery_for_next_task = nursery
         self._ready = ReadyQueue(runner, nursery, stop_with)
         self._idle_carriers: list[Carrier] = []
+        self._adopted: set[Carrier] = set()
         this = weakref.ref(self)
         self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
 
@@ -707,13 +708,13 @@ class HostedLoop(BaseLoop):
         super().__init__()
         self._stop_with = stop_with
         self._pruning: Handle | None = None
+        self._has_nursery = trio.Event()
 
-    async def _hold_tasks(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _hold_nursery(self) -> None:
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
-                runner = internals.current_runner()
-                self._enter_run(runner, nursery, self._stop_with)
-                task_status.started()
+                self._enter_run(internals.current_runner(), nursery, self._stop_with)
+                self._has_nursery.set()
                 await trio.sleep_forever()
 
     def _prune_timers_soon(self) -> None:
@@ -724,7 +725,7 @@ class HostedLoop(BaseLoop):
         self._pruning = None
         super()._prune_timers()
 
-    def _end_tasks(self) -> None:
+    def _end(self) -> None:
         for sig in list(self._signal_handlers):
             self.remove_signal_handler(sig)
         self._closed = True
@@ -732,6 +733,7 @@ class HostedLoop(BaseLoop):
         self._alarm.set(math.inf)
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=False)
+        release_adopted(self)
         self._nursery.cancel_scope.cancel()
 
     def run_forever(self) -> NoReturn:

@@ -25,7 +25,7 @@ from trio.lowlevel import currently_ki_protected
 
 from . import _trio_internals as internals
 from .events import BaseLoop, HostedLoop, Loop, new_event_loop, set_event_loop
-from .tasks import Task, all_tasks, gather
+from .tasks import Task, all_tasks, current_task, gather, sleep
 
 __all__ = ("Runner", "run")
 
@@ -221,17 +221,19 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
     loop = HostedLoop(stop_with)
     failure: BaseException | None = None
     async with trio.open_nursery() as outer:
-        await outer.start(loop._hold_tasks)
+        outer.start_soon(loop._hold_nursery)
+        with trio.CancelScope(shield=True):
+            await loop._has_nursery.wait()
         with loop._as_running_loop():
             try:
                 yield loop
             except BaseException as error:
                 failure = error  # not to be wrapped into an exception group by the nursery
-            with trio.CancelScope(shield=True):
-                try:
+            try:
+                with trio.CancelScope(shield=True):
                     await _end_tasks(loop)
-                finally:
-                    loop._end_tasks()
+            finally:
+                loop._end()
     if breaks:
         raise breaks[0] from failure
     if failure is not None:
@@ -239,11 +241,19 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
 
 
 async def _end_tasks(loop: HostedLoop) -> None:
-    left = {task for task in all_tasks(loop) if task._carrier.trio_task.parent_nursery is loop._nursery}
+    here = current_task(loop)
+    adopted = {carrier.task for carrier in loop._adopted}
+    left = all_tasks(loop) - adopted
     for task in left:
         task.cancel()
     if left:
         await gather(*left, return_exceptions=True)
         _report_errors(left, loop)
+    # Plain trio tasks go on, but not in a wait that this loop would have to end.
+    while waiting := [task for task in adopted if task is not here and task._fut_waiter is not None]:
+        for task in waiting:
+            if not task._fut_waiter.done():
+                task.cancel()
+        await sleep(0)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor(*EXECUTOR_PATIENCE)
