@@ -169,7 +169,7 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
                     try:
                         awaited.result()
                     except BaseException as raised:
-                        error = raised
+                        error = raised.with_traceback(_without_our_frames(raised.__traceback__))
                 elif misuse is not None:
                     error, misuse = misuse, None
                 if carrier.cancelled_by_trio is not None:
@@ -301,7 +301,7 @@ def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any
 
 
 def _timed(step: Callable[[Any], Any], carrier: Carrier, loop: BaseLoop) -> Callable[[Any], Any]:
-    """Debug mode: a step that is logged if it took long. It may outlive the Task, in the frames of an exception."""
+    """Debug mode: a step that is logged if it took long. It may outlive the Task, as a frame that an exception keeps."""
 
     def timed_step(value: Any) -> Any:
         start = loop.time()
@@ -310,14 +310,18 @@ def _timed(step: Callable[[Any], Any], carrier: Carrier, loop: BaseLoop) -> Call
         finally:
             loop._log_if_slow(carrier.task, loop.time() - start)
 
+    hidden_frames.add(timed_step.__code__)
     return timed_step
 
 
 def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
-    """A traceback shows the program's own lines; and frames of ours would keep the Task alive."""
-    while traceback is not None and traceback.tb_frame.f_globals is globals():
+    """A traceback shows the program's own lines; and whoever clears its frames must not get at a driver's."""
+    while traceback is not None and traceback.tb_frame.f_code in hidden_frames:
         traceback = traceback.tb_next
     return traceback
+
+
+hidden_frames = {_drive.__code__}
 
 
 def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from math import inf
 from types import TracebackType
 from typing import Any
 
@@ -92,8 +93,10 @@ class TaskGroup:
             task.add_done_callback(self._one_is_done)
         return task
 
-    def _abort(self) -> None:
+    def _abort(self, cause: BaseException | None = None) -> None:
         self._aborting = True
+        if isinstance(cause, trio.Cancelled) and trio.current_effective_deadline() == -inf:
+            return  # the scope reaches the tasks by itself, and heeds the shields in them
         for task in self._tasks:
             if not task.done():
                 task.cancel()
@@ -132,7 +135,7 @@ class TaskGroup:
         if not COUNTS_AT_THE_END:
             cancellation = self._take_back_own_request(cancellation)
         if exc is not None and not self._aborting:
-            self._abort()
+            self._abort(exc)
         cancellation = await self._wait_for_tasks(cancellation)
         await internals.leave_nursery(self._manager)
 
@@ -175,7 +178,7 @@ class TaskGroup:
             except asyncio.CancelledError as error:
                 if not self._aborting:
                     cancellation = error
-                    self._abort()
+                    self._abort(error)
                 elif isinstance(error, trio.Cancelled):
                     cancellation = error
             self._all_are_done = None

@@ -26,7 +26,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import trio
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier, adopt, carry
+from ._carriers import Carrier, NewCarrier, adopt, carry, hidden_frames
 from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import CFuture, CTask, Future, isfuture
 from .timeouts import timeout as timeout_after
@@ -263,6 +263,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
 
 
 BaseLoop._task_type = Task
+hidden_frames.update(method.__code__ for method in (Task.result, Task._raise_original_cancellation))
 
 # 3.13 on: with the last request taken back, one that has not been delivered yet is dropped.
 UNCANCEL_CLEARS_REQUEST = sys.version_info >= (3, 13)
@@ -439,12 +440,22 @@ def _set_unless_done(future: Any, result: object = None) -> None:
 
 
 async def _cancel_and_wait(future: Any, loop: Any) -> None:
+    future.cancel()
+    try:
+        await _wait_until_done(future, loop)
+    except trio.Cancelled:
+        # The scope, which interrupts each wait inside it, is left only when what was called in it has ended.
+        with trio.CancelScope(shield=True):
+            await _wait_until_done(future, loop)
+        raise
+
+
+async def _wait_until_done(future: Any, loop: Any) -> None:
     # Not by awaiting the future: whoever cancels this wait shall not have to wait for it.
     waiter = loop.create_future()
     release = functools.partial(_release, waiter)
     future.add_done_callback(release)
     try:
-        future.cancel()
         await waiter
     finally:
         future.remove_done_callback(release)
