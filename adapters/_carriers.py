@@ -301,7 +301,7 @@ def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any
 
 
 def _timed(step: Callable[[Any], Any], carrier: Carrier, loop: BaseLoop) -> Callable[[Any], Any]:
-    """Debug mode: a step that is logged if it took long. It may outlive the Task, as a frame that an exception keeps."""
+    """Debug mode: a step that is logged if it took long. It may outlive the Task, in an exception that keeps frames."""
 
     def timed_step(value: Any) -> Any:
         start = loop.time()
