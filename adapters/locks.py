@@ -18,9 +18,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import trio
-from trio.lowlevel import ParkingLot
-
-from .tasks import park
 
 __all__ = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")
 
@@ -36,44 +33,47 @@ else:
     from asyncio.mixins import _LoopBoundMixin as LoopBound
 
 
-class Line(deque[trio.lowlevel.Task]):
-    """The tasks that wait for something, first in, first out.
+class Line(deque[Any]):
+    """A Future for each task that waits, first in, first out.
 
-    A task sleeps in the parking lot until it is woken or cancelled, and stands in the line until its next step: so do
-    asyncio's, and it is seen from outside, by who may overtake whom.
+    Who has been woken or cancelled stays in the line until its next step: who may overtake whom depends on it.
     """
 
-    def __init__(self) -> None:
-        self._lot = ParkingLot()
-        self._woken: set[trio.lowlevel.Task] = set()
-
-    async def wait(self, pass_on: Callable[[], object] | None = None) -> None:
+    async def wait(self, loop: Any, pass_on: Callable[[], object] | None = None) -> None:
         """Wait to be woken. If it is cancelled after that, but before its step, pass_on() is called.
 
         Raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope is the cause.
         """
-        task = trio.lowlevel.current_task()
-        self.append(task)
+        waiter = loop.create_future()
+        self.append(waiter)
         try:
-            await park(self._lot, pass_on)
+            await waiter
+        except CancelledError:
+            if pass_on is not None and not waiter.cancelled():
+                pass_on()
+            raise
         finally:
-            self.remove(task)
-            self._woken.discard(task)
+            self.remove(waiter)
 
-    def wake(self, count: float = 1) -> int:
-        """Wake so many of those that sleep; how many that were."""
-        woken = self._lot.unpark(count=count)
-        self._woken.update(woken)
-        return len(woken)
+    def wake(self, most: float = 1) -> int:
+        """Wake those that have not been yet, up to so many; how many that were."""
+        woken = 0
+        for waiter in self:
+            if woken >= most:
+                break
+            if not waiter.done():
+                woken += 1
+                waiter.set_result(None)
+        return woken
 
     def wake_first(self) -> None:
         """Wake who is first in the line, unless that one is awake: then it is for him to wake the next."""
-        if self and self[0].custom_sleep_data is self._lot:
-            self.wake()
+        if self and not self[0].done():
+            self[0].set_result(None)
 
     def is_anyone_due(self) -> bool:
         """Tell whether anyone waits or has been woken; who has been cancelled does not count."""
-        return bool(self._lot or self._woken)
+        return bool(self) and not all(waiter.cancelled() for waiter in self)
 
 
 class _Waitable(LoopBound):
@@ -124,9 +124,8 @@ class Lock(_AsyncContextManager, _Waitable):
         the lock is not held then.
         """
         if self._locked or self._waiters.is_anyone_due():
-            self._get_loop()
             try:
-                await self._waiters.wait()
+                await self._waiters.wait(self._get_loop())
             except CancelledError:
                 if not self._locked:
                     self._waiters.wake_first()
@@ -172,8 +171,7 @@ class Event(_Waitable):
         Raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope is the cause.
         """
         if not self._value:
-            self._get_loop()
-            await self._waiters.wait()
+            await self._waiters.wait(self._get_loop())
         return True
 
 
@@ -211,8 +209,7 @@ class Condition(_AsyncContextManager, _Waitable):
         try:
             cancellation = None
             try:
-                self._get_loop()
-                await self._waiters.wait()
+                await self._waiters.wait(self._get_loop())
             except CancelledError as error:
                 cancellation = error
                 raise
@@ -256,7 +253,7 @@ class Condition(_AsyncContextManager, _Waitable):
         """Wake n of the waiters; each goes on when it has the lock. Raises RuntimeError if the lock is not held."""
         if not self.locked():
             raise RuntimeError("cannot notify on un-acquired lock")
-        self._waiters.wake(max(n, 0))
+        self._waiters.wake(n)
 
     def notify_all(self) -> None:
         """Wake every waiter. Raises RuntimeError if the lock is not held."""
@@ -292,9 +289,8 @@ class Semaphore(_AsyncContextManager, _Waitable):
         if not self.locked():
             self._value -= 1
             return True
-        self._get_loop()
         try:
-            await self._waiters.wait(self._return_permit)
+            await self._waiters.wait(self._get_loop(), self._return_permit)
         except CancelledError:
             if WAKES_AS_MANY_AS_FIT:
                 self._wake(self._value)

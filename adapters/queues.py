@@ -13,13 +13,11 @@ import sys
 from asyncio import QueueEmpty, QueueFull
 from asyncio.queues import __all__ as __all__
 from collections import deque
+from collections.abc import Callable
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from trio.lowlevel import ParkingLot
-
 from .locks import Event, LoopBound
-from .tasks import park
 
 T = TypeVar("T")
 
@@ -48,8 +46,8 @@ class Queue(_Base[T]):
 
     def __init__(self, maxsize: int = 0) -> None:
         self._maxsize = maxsize
-        self._getters = ParkingLot()
-        self._putters = ParkingLot()
+        self._getters = deque[Any]()
+        self._putters = deque[Any]()
         self._unfinished_tasks = 0
         self._finished = Event()
         self._finished.set()
@@ -113,8 +111,7 @@ class Queue(_Base[T]):
         while self.full():
             if self._is_shutdown:
                 raise _QueueShutDown
-            self._get_loop()
-            await park(self._putters, self._pass_room_on)
+            await self._wait(self._putters, self.full)
         return self.put_nowait(item)
 
     def put_nowait(self, item: T) -> None:
@@ -126,7 +123,7 @@ class Queue(_Base[T]):
         self._put(item)
         self._unfinished_tasks += 1
         self._finished.clear()
-        self._getters.unpark()
+        _wake_next(self._getters)
 
     async def get(self) -> T:
         """Take an item out of the queue: at once if there is one, else when there is.
@@ -137,8 +134,7 @@ class Queue(_Base[T]):
         while self.empty():
             if self._is_shutdown:
                 raise _QueueShutDown
-            self._get_loop()
-            await park(self._getters, self._pass_item_on)
+            await self._wait(self._getters, self.empty)
         return self.get_nowait()
 
     def get_nowait(self) -> T:
@@ -148,16 +144,21 @@ class Queue(_Base[T]):
                 raise _QueueShutDown
             raise QueueEmpty
         item = self._get()
-        self._putters.unpark()
+        _wake_next(self._putters)
         return item
 
-    def _pass_item_on(self) -> None:
-        if not self.empty():
-            self._getters.unpark()
-
-    def _pass_room_on(self) -> None:
-        if not self.full():
-            self._putters.unpark()
+    async def _wait(self, line: deque[Any], in_vain: Callable[[], bool]) -> None:
+        waiter = self._get_loop().create_future()
+        line.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.cancel() or waiter.cancelled():  # before it was woken
+                if waiter in line:
+                    line.remove(waiter)
+            elif not in_vain():
+                _wake_next(line)
+            raise
 
     def task_done(self) -> None:
         """Tell that an item that was taken out has been dealt with. Raises ValueError if there was none."""
@@ -187,8 +188,18 @@ class Queue(_Base[T]):
                         self._unfinished_tasks -= 1
                 if self._unfinished_tasks == 0:
                     self._finished.set()
-            self._getters.unpark_all()
-            self._putters.unpark_all()
+            for line in (self._getters, self._putters):
+                while line:
+                    _wake_next(line)
+
+
+def _wake_next(line: deque[Any]) -> None:
+    """Wake the first waiter that has not been cancelled."""
+    while line:
+        waiter = line.popleft()
+        if not waiter.done():
+            waiter.set_result(None)
+            break
 
 
 class PriorityQueue(Queue[T]):
