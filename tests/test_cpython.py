@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cpython.exclusions import MODULES
 
 HERE = Path(__file__).parent
