@@ -14,6 +14,8 @@ MODULES = (
     "test_runners",
     "test_threads",
     "test_context",
+    "test_pep492",
+    "test_staggered",
     "test_futures2",
     "test_eager_task_factory",
     "test_queues",
