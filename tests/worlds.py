@@ -1,5 +1,6 @@
 """Where a program can run on trio, and how a test runs it: shared by the tests of the core."""
 
+import asyncio as std
 import os
 import subprocess
 import sys
@@ -108,3 +109,8 @@ class Ended:
 
 
 ON_TRIO = ("-m", "compat")
+
+
+def on_both(program):
+    """What program(asyncio) returns with the real asyncio, and with ours."""
+    return program(std), program(asyncio)
