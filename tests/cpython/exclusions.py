@@ -14,7 +14,6 @@ MODULES = (
     "test_runners",
     "test_threads",
     "test_context",
-    "test_pep492",
     "test_staggered",
     "test_futures2",
     "test_eager_task_factory",
