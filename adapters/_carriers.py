@@ -157,6 +157,7 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
             # 1. With what does the coroutine go on?
             value: Any = None
             error: BaseException | None = None
+            interruption: BaseException | None
             if answer is not None:
                 value = answer
                 if isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled):
@@ -175,8 +176,12 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
                 if carrier.cancelled_by_trio is not None:
                     # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
                     raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
-                    if awaited is None or isinstance(error, asyncio.CancelledError):
-                        error = internals.Cancelled.of(_caught(raise_cancel))
+                    interruption = _caught(raise_cancel)
+                    if not isinstance(interruption, trio.Cancelled):
+                        error = interruption  # Ctrl-C
+                    elif awaited is None or isinstance(error, asyncio.CancelledError):
+                        error = internals.Cancelled.of(interruption)
+                    interruption = None
                 awaited = None
                 if task._must_cancel:
                     task._must_cancel = False
@@ -324,11 +329,11 @@ def _without_our_frames(traceback: types.TracebackType | None) -> types.Tracebac
 hidden_frames = {_drive.__code__}
 
 
-def _caught(raise_cancel: Callable[[], NoReturn]) -> trio.Cancelled:
+def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:
     try:
         raise_cancel()
-    except trio.Cancelled as cancelled:
-        return cancelled
+    except BaseException as raised:
+        return raised
 
 
 def _get_loop(future: Any) -> object:

@@ -113,8 +113,8 @@ _set_up_hypothesis = _run._hypothesis_plugin_setup
 
 def _guard_shuffling() -> None:
     # Only where it is on: otherwise each batch would pay for a look.
-    if _run._ALLOW_DETERMINISTIC_SCHEDULING:
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo()  # type: ignore[misc,assignment]
+    if _run._ALLOW_DETERMINISTIC_SCHEDULING is True:
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = _UnlessFifo()
 
 
 def _set_up_hypothesis_and_guard() -> None:
@@ -129,6 +129,7 @@ _run._hypothesis_plugin_setup = _set_up_hypothesis_and_guard  # Hypothesis calls
 @contextmanager
 def first_in_first_out(runner: Runner) -> Iterator[None]:
     """Keep the order of this run's tasks, while the block lasts, and of no other run's."""
+    _guard_shuffling()  # pytest-trio sets the switch, too, past Hypothesis
     _fifo_runners.add(runner)
     try:
         yield
@@ -482,7 +483,10 @@ class Run:
             self.stopping = False
         if self.error is not None:
             error, self.error = self.error, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
 
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""

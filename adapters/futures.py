@@ -59,6 +59,8 @@ class Future(CFuture[T]):
 def _make_future(loop: BaseLoop) -> Future[Any]:
     future: Future[Any] = _new(Future)
     _init(future, loop=loop)  # past __init__, which looks for a loop: half the time
+    if future._source_traceback:  # type: ignore[attr-defined]
+        del future._source_traceback[-1]  # type: ignore[attr-defined]
     return future
 
 

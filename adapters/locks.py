@@ -39,21 +39,11 @@ class Line(deque[Any]):
     Who has been woken or cancelled stays in the line until its next step: who may overtake whom depends on it.
     """
 
-    async def wait(self, loop: Any, pass_on: Callable[[], object] | None = None) -> None:
-        """Wait to be woken. If it is cancelled after that, but before its step, pass_on() is called.
-
-        Raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope is the cause.
-        """
+    def join(self, loop: Any) -> Any:
+        """A Future to wait for, last in the line; who waited takes it out."""
         waiter = loop.create_future()
         self.append(waiter)
-        try:
-            await waiter
-        except CancelledError:
-            if pass_on is not None and not waiter.cancelled():
-                pass_on()
-            raise
-        finally:
-            self.remove(waiter)
+        return waiter
 
     def wake(self, most: float = 1) -> int:
         """Wake those that have not been yet, up to so many; how many that were."""
@@ -124,12 +114,15 @@ class Lock(_AsyncContextManager, _Waitable):
         the lock is not held then.
         """
         if self._locked or self._waiters.is_anyone_due():
+            waiter = self._waiters.join(self._get_loop())
             try:
-                await self._waiters.wait(self._get_loop())
-            except CancelledError:
+                await waiter
+            except BaseException:
+                self._waiters.remove(waiter)
                 if not self._locked:
                     self._waiters.wake_first()
                 raise
+            self._waiters.remove(waiter)
         self._locked = True
         return True
 
@@ -171,12 +164,16 @@ class Event(_Waitable):
         Raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope is the cause.
         """
         if not self._value:
-            await self._waiters.wait(self._get_loop())
+            waiter = self._waiters.join(self._get_loop())
+            try:
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
         return True
 
 
 # 3.13 on: wait() that fails notifies another waiter, and raises the cancellation itself, not a new one without message.
-HANDS_NOTIFICATION_ON = sys.version_info >= (3, 13)
+PASSES_NOTIFICATION_ON = sys.version_info >= (3, 13)
 
 
 class Condition(_AsyncContextManager, _Waitable):
@@ -203,41 +200,45 @@ class Condition(_AsyncContextManager, _Waitable):
         """
         if not self.locked():
             raise RuntimeError("cannot wait on un-acquired lock")
-        if HANDS_NOTIFICATION_ON:
+        if PASSES_NOTIFICATION_ON:
             self._get_loop()
         self.release()
         try:
             cancellation = None
             try:
-                await self._waiters.wait(self._get_loop())
+                waiter = self._waiters.join(self._get_loop())
+                try:
+                    await waiter
+                finally:
+                    self._waiters.remove(waiter)
             except CancelledError as error:
                 cancellation = error
                 raise
             finally:
                 await self._acquire_again(cancellation)
         except BaseException:
-            if HANDS_NOTIFICATION_ON:
+            if PASSES_NOTIFICATION_ON:
                 self._waiters.wake()
             raise
         return True
 
     async def _acquire_again(self, cancellation: CancelledError | None) -> None:
+        """Take the lock, however often that is cancelled, and raise the cancellation then."""
         cancelled_here = False
         while True:
-            # A cancelled trio scope would interrupt each attempt at once.
+            # A trio scope that is cancelled would interrupt every attempt at once.
             by_trio = isinstance(cancellation, trio.Cancelled)
             try:
                 with trio.CancelScope(shield=True) if by_trio else nullcontext():
                     await self.acquire()
+                break
             except CancelledError as error:
                 cancelled_here = True
                 if not by_trio:
                     cancellation = error
-            else:
-                break
         if cancelled_here and cancellation is not None:
             try:
-                if HANDS_NOTIFICATION_ON or isinstance(cancellation, trio.Cancelled):
+                if PASSES_NOTIFICATION_ON or isinstance(cancellation, trio.Cancelled):
                     raise cancellation
                 raise CancelledError
             finally:
@@ -289,25 +290,29 @@ class Semaphore(_AsyncContextManager, _Waitable):
         if not self.locked():
             self._value -= 1
             return True
+        waiter = self._waiters.join(self._get_loop())
         try:
-            await self._waiters.wait(self._get_loop(), self._return_permit)
-        except CancelledError:
+            await waiter
+        except BaseException:
+            self._waiters.remove(waiter)
+            if waiter.done() and not waiter.cancelled():
+                Semaphore.release(self)  # it was given a permit, and has not taken its step
             if WAKES_AS_MANY_AS_FIT:
                 self._wake(self._value)
             raise
-        self._wake(self._value if WAKES_AS_MANY_AS_FIT else min(self._value, 1))
+        self._waiters.remove(waiter)
+        if self._value > 0:
+            self._wake(self._value if WAKES_AS_MANY_AS_FIT else 1)
         return True
 
     def release(self) -> None:
         """Give a permit back and wake the next waiter, whose it is from then on. Any task may do it."""
-        self._return_permit()
-
-    def _return_permit(self) -> None:
         self._value += 1
-        self._wake(1)
+        if self._waiters:
+            self._wake(1)
 
-    def _wake(self, count: int) -> None:
-        self._value -= self._waiters.wake(count)
+    def _wake(self, most: int) -> None:
+        self._value -= self._waiters.wake(most)
 
 
 class BoundedSemaphore(Semaphore):

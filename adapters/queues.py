@@ -111,7 +111,12 @@ class Queue(_Base[T]):
         while self.full():
             if self._is_shutdown:
                 raise _QueueShutDown
-            await self._wait(self._putters, self.full)
+            putter = self._join(self._putters)
+            try:
+                await putter
+            except BaseException:
+                self._leave(self._putters, putter, self.full)
+                raise
         return self.put_nowait(item)
 
     def put_nowait(self, item: T) -> None:
@@ -134,7 +139,12 @@ class Queue(_Base[T]):
         while self.empty():
             if self._is_shutdown:
                 raise _QueueShutDown
-            await self._wait(self._getters, self.empty)
+            getter = self._join(self._getters)
+            try:
+                await getter
+            except BaseException:
+                self._leave(self._getters, getter, self.empty)
+                raise
         return self.get_nowait()
 
     def get_nowait(self) -> T:
@@ -147,18 +157,18 @@ class Queue(_Base[T]):
         _wake_next(self._putters)
         return item
 
-    async def _wait(self, line: deque[Any], in_vain: Callable[[], bool]) -> None:
+    def _join(self, line: deque[Any]) -> Any:
         waiter = self._get_loop().create_future()
         line.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.cancel() or waiter.cancelled():  # before it was woken
-                if waiter in line:
-                    line.remove(waiter)
-            elif not in_vain():
-                _wake_next(line)
-            raise
+        return waiter
+
+    def _leave(self, line: deque[Any], waiter: Any, in_vain: Callable[[], bool]) -> None:
+        """A waiter is cancelled. If it was woken before, the next one is, unless that would be in vain."""
+        if waiter.cancel() or waiter.cancelled():
+            if waiter in line:
+                line.remove(waiter)
+        elif not in_vain():
+            _wake_next(line)
 
     def task_done(self) -> None:
         """Tell that an item that was taken out has been dealt with. Raises ValueError if there was none."""

@@ -110,7 +110,7 @@ class Runner:
             if self._interrupts > 0:
                 uncancel = getattr(task, "uncancel", None)
                 if uncancel is not None and uncancel() == 0:
-                    raise KeyboardInterrupt from None
+                    raise KeyboardInterrupt  # noqa: B904  (its context shows where the program was)
             raise
         finally:
             if handler is not None and signal.getsignal(signal.SIGINT) is handler:

@@ -330,6 +330,8 @@ def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
     task: Task[T] = create_task_in(get_running_loop(), coro, **kwargs)
+    if task._source_traceback:
+        del task._source_traceback[-1]
     return task
 
 

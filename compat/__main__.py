@@ -180,6 +180,8 @@ def load_script(path: str, module: ModuleType) -> CodeType:
 
 def hide_launcher(error: BaseException) -> None:
     """Let the traceback that python is about to print begin with the program's own frames."""
+    if isinstance(error, SystemExit):
+        return  # it prints none, and what its frames hold has to go in time to report itself
     traceback = error.__traceback__
     launcher = (main.__code__.co_filename, runpy.run_module.__code__.co_filename)
     while traceback is not None and traceback.tb_frame.f_code.co_filename in launcher:
