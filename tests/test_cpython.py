@@ -25,6 +25,8 @@ class Tally:
         self.figures: dict[str, Counter[str]] = {}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self.figures:
+            return
         terminalreporter.section("CPython's tests of asyncio, on trio")
         total: Counter[str] = sum(self.figures.values(), Counter())
         for name, figures in [*self.figures.items(), ("total", total)]:
@@ -60,7 +62,9 @@ def test_module(module: str, tally: Tally, tmp_path: Path) -> None:
         text=True,
         timeout=TIME_LIMIT,
     )
-    if results.exists():
-        tally.figures[module] = Counter(json.loads(results.read_text()))
+    figures = json.loads(results.read_text()) if results.exists() else {}
+    if "running" in figures:
+        pytest.fail(f"{figures['running']} hangs, or has ended the interpreter\n{run.stdout}", pytrace=False)
+    tally.figures[module] = Counter(figures)
     if run.returncode != 0:
         pytest.fail(run.stdout, pytrace=False)

@@ -10,10 +10,11 @@ import functools
 import gc
 import inspect
 import json
+import os
 import sys
 import unittest
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,10 +30,11 @@ OURS = str(Path(adapters.__file__).parent)
 
 
 class Watch:
-    """Notes the tests in whose body code of ours runs."""
+    """Notes the tests in whose body code of ours runs, and tells which one is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], object]) -> None:
         self.ours: set[str] = set()
+        self._tell = tell
 
     def put_on(self, test: Any) -> None:
         """Watch the test's body when it is run."""
@@ -62,6 +64,7 @@ class Watch:
                 self.ours.add(test)
                 sys.setprofile(None)
 
+        self._tell({"running": test})
         sys.setprofile(see)
         try:
             yield
@@ -69,8 +72,11 @@ class Watch:
             sys.setprofile(None)
 
 
-def main(module: str, result_file: str | None = None) -> int:
-    """Run the module and print the figures; write them to a file as JSON, too. Returns the exit status."""
+def main(module: str, results: str = os.devnull) -> int:
+    """Run the module and print the figures. Returns the exit status.
+
+    The file `results` gets the figures as JSON; before the end, the name of the running test.
+    """
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     plug_in()
     gc.freeze()  # some tests collect garbage hundreds of times; what has been imported is none
@@ -81,7 +87,10 @@ def main(module: str, result_file: str | None = None) -> int:
     complaints = _without_match("LEFT_OUT", module, LEFT_OUT, {_class(test) for test in every_test})
     complaints += _without_match("EXCLUDED", module, excluded, names)
 
-    watch, record, suite = Watch(), unittest.TestResult(), unittest.TestSuite(tests)
+    def tell(state: dict[str, Any]) -> None:
+        Path(results).write_text(json.dumps(state))
+
+    watch, record, suite = Watch(tell), unittest.TestResult(), unittest.TestSuite(tests)
     for test in tests:
         watch.put_on(test)
     del test, tests, every_test  # the suite lets go of each test when it has been run
@@ -110,8 +119,7 @@ def main(module: str, result_file: str | None = None) -> int:
     complaints += [f"{name}\n{report}" for name, report in reports.items()]  # setUpModule and the like
     print(*complaints, sep="\n")
     print(f"{module}: {summary(figures)}")
-    if result_file is not None:
-        Path(result_file).write_text(json.dumps(figures))
+    tell(figures)
     return 1 if complaints or figures["failed"] else 0
 
 
