@@ -1,8 +1,9 @@
-"""asyncio's locks, carried by trio's ParkingLot.
+"""asyncio's locks. Who waits, waits for a Future, that is in trio's wait_task_rescheduled.
 
 trio's own Lock, Semaphore and Event would not do. trio.Lock knows its owner and hands itself over to the next waiter;
 asyncio's is open between release() and the step of the waiter that was woken. trio.Event wakes in no order and cannot
-be cleared. And all of trio's yield to the scheduler when nobody is in the way, where asyncio's return at once.
+be cleared. And all of trio's yield to the scheduler when nobody is in the way, where asyncio's return at once. As the
+waiting line trio's ParkingLot would do, and takes 1.6 times as long as Futures: see README.md.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""asyncio's queues: items are stored as asyncio does, so that `_init`, `_get` and `_put` can be overridden; who waits,
-waits in trio's ParkingLot.
+"""asyncio's queues. Who waits, waits for a Future, that is in trio's wait_task_rescheduled.
 
-A trio memory channel as the store would not do: it cannot be overridden, and hands an item over to a waiting receiver
-when it is sent, where asyncio's getter takes one in its own step, when others may have been faster.
+A trio memory channel would not do as the store: subclasses override `_init`, `_get` and `_put`, and a channel hands an
+item over when it is sent, where asyncio's getter takes one in its own step, when others may have been faster. As mere
+waiting line it takes 1.6 times as long: see README.md. `compat.as_channels` shows a queue as a pair of channels.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import sys
 from asyncio import QueueEmpty, QueueFull
@@ -31,8 +30,12 @@ else:
         __class_getitem__ = classmethod(GenericAlias)
 
 
-# 3.13 on.
-_QueueShutDown: Any = getattr(asyncio, "QueueShutDown", None)
+if sys.version_info >= (3, 13):
+    from asyncio import QueueShutDown as _QueueShutDown
+else:
+
+    class _QueueShutDown(Exception):
+        """What asyncio has from 3.13 on. Before, a queue is shut down by a channel of it that is closed only."""
 
 
 class Queue(_Base[T]):
@@ -186,21 +189,27 @@ class Queue(_Base[T]):
         if self._unfinished_tasks > 0:
             await self._finished.wait()
 
+    def _shut_down(self, immediate: bool = False) -> None:
+        self._is_shutdown = True
+        if immediate:
+            while not self.empty():
+                self._get()
+                if self._unfinished_tasks > 0:
+                    self._unfinished_tasks -= 1
+            if self._unfinished_tasks == 0:
+                self._finished.set()
+        for line in (self._getters, self._putters):
+            while line:
+                _wake_next(line)
+
     if sys.version_info >= (3, 13):
 
         def shutdown(self, immediate: bool = False) -> None:
-            """Refuse further items and wake everyone who waits; `immediate` drops the items that are left, too."""
-            self._is_shutdown = True
-            if immediate:
-                while not self.empty():
-                    self._get()
-                    if self._unfinished_tasks > 0:
-                        self._unfinished_tasks -= 1
-                if self._unfinished_tasks == 0:
-                    self._finished.set()
-            for line in (self._getters, self._putters):
-                while line:
-                    _wake_next(line)
+            """Refuse further items, and fail with QueueShutDown whoever waits, or asks for an item when none is left.
+
+            `immediate` drops the items that are left; to join() they count as dealt with.
+            """
+            self._shut_down(immediate)
 
 
 def _wake_next(line: deque[Any]) -> None:

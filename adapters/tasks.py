@@ -238,6 +238,11 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         self._must_cancel = False
         raise self._make_cancelled_error()
 
+    def _cancel_again(self) -> None:
+        if self._num_cancels_requested > 0:
+            self._num_cancels_requested -= 1
+            self.cancel(self._cancel_message)
+
     def cancelling(self) -> int:
         """How many requests to cancel there are that uncancel() has not taken back."""
         return self._num_cancels_requested
@@ -281,24 +286,16 @@ def _adopt_current_trio_task() -> Task[Any]:
     return task
 
 
-async def park(lot: trio.lowlevel.ParkingLot, pass_on: Callable[[], object] | None = None) -> None:
-    """Wait in a trio parking lot as asyncio waits for a Future: the wait that locks and queues share.
+def postpone_cancellation() -> None:
+    """Let the running step end well: a cancellation that came while it was due is raised at a later wait, if at all.
 
-    A cancellation that comes after the wake-up, but before the step, is raised here, and pass_on() called before: the
-    waiter can give its turn to the next. trio alone would raise it at the wait that follows.
+    trio hands an item over when it wakes the receiver. Were the Task to end with the item as its result, a cancellation
+    that came between wake-up and step would lose it.
     """
-    task = current_task()
-    if not isinstance(task, Task):
-        raise RuntimeError("only a Task of asyncio-on-trio, or a trio task, can wait in trio")
-    try:
-        await lot.park()
-    except asyncio.CancelledError:
-        task._must_cancel = False  # what was asked for twice before the step is raised once
-        raise
-    if task._must_cancel:
-        if pass_on is not None:
-            pass_on()
-        task._raise_cancel()
+    carrier = getattr(internals.current_trio_task(), "coro", None)
+    if isinstance(carrier, Carrier) and carrier.task._must_cancel:
+        carrier.task._must_cancel = False
+        carrier.loop.call_soon(carrier.task._cancel_again)
 
 
 def current_task(loop: Any = None) -> Task[Any] | None:

@@ -3,6 +3,7 @@
 - `python -m compat app.py` runs a program with asyncio being on trio; `-m MODULE` and `-c CODE` as `python` has them.
 - `from compat import asyncio` is asyncio, module by module, without touching what others import.
 - `install()` makes every later `import asyncio` of this process get it; `uninstall()` ends that.
+- `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
 
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
     import asyncio as asyncio
 
     from adapters.runners import open_loop
+    from compat._channels import QueueShutDown, as_channels, as_queue
     from compat._redirect import install, uninstall
     from compat._run import run
 
-__all__ = ["asyncio", "install", "open_loop", "run", "uninstall"]
+__all__ = ["QueueShutDown", "as_channels", "as_queue", "asyncio", "install", "open_loop", "run", "uninstall"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"install": "_redirect", "uninstall": "_redirect", "open_loop": "_run", "run": "_run"}
+_HOMES = {
+    "QueueShutDown": "_channels",
+    "as_channels": "_channels",
+    "as_queue": "_channels",
+    "install": "_redirect",
+    "open_loop": "_run",
+    "run": "_run",
+    "uninstall": "_redirect",
+}
 
 
 def __getattr__(name: str) -> Any:

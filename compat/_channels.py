@@ -1,0 +1,197 @@
+"""Bridges for porting: an asyncio Queue seen as a pair of trio channels, and a pair of trio channels seen as a Queue.
+
+So one end of a pipeline is ported at a time. Both are views: no task and no second store is behind them, the bound on
+how many items may wait stays what it was, and no item is lost or comes twice when a wait is cancelled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import trio
+from trio.abc import ReceiveChannel, SendChannel
+
+from adapters.queues import Queue, QueueEmpty, QueueFull
+from adapters.queues import _QueueShutDown as QueueShutDown
+from adapters.tasks import postpone_cancellation
+
+__all__ = ["QueueShutDown", "as_channels", "as_queue"]
+
+T = TypeVar("T")
+
+
+def as_channels(queue: Queue[T]) -> tuple[SendChannel[T], ReceiveChannel[T]]:
+    """An asyncio Queue seen as a trio send channel and a trio receive channel.
+
+    - `send()` is `put()`, `receive()` is `get()`, and each is a checkpoint; who waits, waits in one line with asyncio's
+      getters and putters. A wait that is cancelled, by scope or by Task.cancel(), has moved no item.
+    - To close either channel is to shut the queue down for all who use it. What is in it can still be taken out; then
+      the receive channel is at its end (trio.EndOfChannel), and asyncio's `get()` raises QueueShutDown. Who waits to
+      put an item in keeps it: `send()` raises trio.BrokenResourceError, and `put()` QueueShutDown. Before Python 3.13,
+      where asyncio has no such thing, that is `compat.QueueShutDown`.
+    - `Queue.shutdown()` does the same from asyncio's side.
+    - For `join()`, who takes an item out through the channel calls `queue.task_done()`, as who takes it by `get()`.
+    """
+    return _QueueSendChannel(queue), _QueueReceiveChannel(queue)
+
+
+class _QueueEnd:
+    def __init__(self, queue: Queue[Any]) -> None:
+        self._queue = queue
+        self._closed = False
+
+    async def _checkpoint(self) -> None:
+        # Before anything is moved: afterwards a cancellation of the asyncio kind would lose the item.
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this channel was closed")
+
+    async def aclose(self) -> None:
+        """Shut the queue down; what is in it can still be taken out."""
+        self._closed = True
+        getattr(self._queue, "shutdown", self._queue._shut_down)()
+        await trio.lowlevel.checkpoint()
+
+
+class _QueueSendChannel(_QueueEnd, SendChannel[T]):
+    """A Queue's entrance."""
+
+    async def send(self, value: T) -> None:
+        """Put an item in. Raises trio.ClosedResourceError after aclose(), BrokenResourceError after a shutdown."""
+        await self._checkpoint()
+        try:
+            await self._queue.put(value)
+        except QueueShutDown:
+            self._check_open()
+            raise trio.BrokenResourceError("the queue was shut down") from None
+
+
+class _QueueReceiveChannel(_QueueEnd, ReceiveChannel[T]):
+    """A Queue's exit."""
+
+    async def receive(self) -> T:
+        """Take an item out. Raises trio.ClosedResourceError after aclose(), EndOfChannel after a shutdown."""
+        await self._checkpoint()
+        try:
+            item: T = await self._queue.get()
+        except QueueShutDown:
+            self._check_open()
+            raise trio.EndOfChannel from None
+        return item
+
+
+def as_queue(send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]) -> Queue[T]:
+    """A pair of trio memory channels seen as an asyncio Queue.
+
+    - `put()` is `send()`, `get()` is `receive()`; if nothing is in the way they return without a checkpoint, as
+      asyncio's do. A cancellation that comes when the item has been handed over already is raised at the next wait.
+    - When every send channel is closed and the last item taken, `get()` raises QueueShutDown; when every receive
+      channel is closed, `put()` does: asyncio's own, or before Python 3.13 `compat.QueueShutDown`. `shutdown()` closes
+      send_channel; before Python 3.13, close that itself.
+    - `task_done()` is due for every item that is put in or taken out through the queue, once. Who takes one out through
+      the channel, that was put in through the queue, calls it, too.
+    - Of a channel without a buffer, `full()` tells whether nobody waits to receive, and `empty()` whether nobody waits
+      to send.
+    """
+    return _ChannelQueue(send_channel, receive_channel)
+
+
+class _ChannelQueue(Queue[T]):
+    """A Queue whose items are in a memory channel. The lines of waiters are the channel's own."""
+
+    def __init__(self, send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]) -> None:
+        self._send_channel = send_channel
+        self._receive_channel = receive_channel
+        most = send_channel.statistics().max_buffer_size
+        super().__init__(0 if most == math.inf else int(most))
+
+    def _init(self, maxsize: int) -> None:
+        self._to_be_got = 0  # put in here, and not taken out here: a trio task may have taken them
+
+    def _count_put(self) -> None:
+        self._to_be_got += 1
+        self._count_unfinished()
+
+    def _count_got(self) -> None:
+        if self._to_be_got:
+            self._to_be_got -= 1
+        else:
+            self._count_unfinished()  # it was sent by a trio task
+
+    def _count_unfinished(self) -> None:
+        self._unfinished_tasks += 1
+        self._finished.clear()
+
+    def qsize(self) -> int:
+        """How many items are in the channel's buffer."""
+        return self._send_channel.statistics().current_buffer_used
+
+    def empty(self) -> bool:
+        """Tell whether there is no item, nor a task that waits to send one."""
+        statistics = self._send_channel.statistics()
+        return not (statistics.current_buffer_used or statistics.tasks_waiting_send)
+
+    def full(self) -> bool:
+        """Tell whether the buffer is full, and nobody waits to receive."""
+        statistics = self._send_channel.statistics()
+        return statistics.current_buffer_used >= statistics.max_buffer_size and not statistics.tasks_waiting_receive
+
+    def put_nowait(self, item: T) -> None:
+        """As Queue.put_nowait()."""
+        try:
+            with _closed_is_shut_down():
+                self._send_channel.send_nowait(item)
+        except trio.WouldBlock:
+            raise QueueFull from None
+        self._count_put()
+
+    async def put(self, item: T) -> None:
+        """As Queue.put()."""
+        with suppress(QueueFull):
+            return self.put_nowait(item)
+        with _closed_is_shut_down():
+            await self._send_channel.send(item)
+        postpone_cancellation()
+        return self._count_put()
+
+    def get_nowait(self) -> T:
+        """As Queue.get_nowait()."""
+        try:
+            with _closed_is_shut_down():
+                item = self._receive_channel.receive_nowait()
+        except trio.WouldBlock:
+            raise QueueEmpty from None
+        self._count_got()
+        return item
+
+    async def get(self) -> T:
+        """As Queue.get()."""
+        with suppress(QueueEmpty):
+            return self.get_nowait()
+        with _closed_is_shut_down():
+            item = await self._receive_channel.receive()
+        postpone_cancellation()
+        self._count_got()
+        return item
+
+    def _shut_down(self, immediate: bool = False) -> None:
+        self._send_channel.close()
+        if immediate:
+            for _ in range(self.qsize()):
+                self.get_nowait()
+                self.task_done()
+            self._receive_channel.close()
+
+
+@contextmanager
+def _closed_is_shut_down() -> Iterator[None]:
+    try:
+        yield
+    except (trio.ClosedResourceError, trio.BrokenResourceError, trio.EndOfChannel):
+        raise QueueShutDown from None
