@@ -1,0 +1,120 @@
+"""The table and the picture."""
+
+from collections.abc import Iterable, Mapping
+from math import log2
+from statistics import geometric_mean
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+CARRIERS = ("asyncio", "us", "trio-asyncio", "trio")
+RATIOS = (("us", "asyncio"), ("trio-asyncio", "us"), ("trio", "us"))
+SCALES = {"µs": 1e6, "ms": 1e3, "KiB": 1 / 1024}
+
+
+class Figure(NamedTuple):
+    median: float  # seconds or bytes
+    deviation: float  # median absolute deviation, in the same unit
+
+
+class Line(NamedTuple):
+    title: str
+    unit: str  # a key of SCALES, and behind it what clock
+    core: bool
+    figures: Mapping[str, Figure]  # by carrier
+
+    def ratio(self, above: str, below: str) -> float | None:
+        if above in self.figures and below in self.figures:
+            return self.figures[above].median / self.figures[below].median
+        return None
+
+
+def means(lines: list[Line]) -> dict[tuple[str, str], float]:
+    """The geometric mean over the core workloads of each ratio that there is."""
+    found = {pair: [ratio for line in lines if line.core and (ratio := line.ratio(*pair))] for pair in RATIOS}
+    return {pair: geometric_mean(ratios) for pair, ratios in found.items() if ratios}
+
+
+def table(lines: list[Line]) -> str:
+    """The lines as text, in columns; the core workloads come first."""
+
+    def shown(line: Line, carrier: str) -> str:
+        if carrier not in line.figures:
+            return "-"
+        median, deviation = line.figures[carrier]
+        return f"{median * SCALES[line.unit.split()[0]]:#.3g} ±{deviation / median:.0%}"
+
+    def row(title: str, unit: str, figures: Iterable[str], ratios: Iterable[str]) -> str:
+        return f"{title:34}{unit:7}" + "".join(f"{cell:>13}" for cell in [*figures, *ratios])
+
+    def ratio(value: float | None) -> str:
+        return "-" if value is None else f"{value:.2f}"
+
+    def rows(core: bool) -> list[str]:
+        return [
+            row(
+                line.title,
+                line.unit,
+                [shown(line, carrier) for carrier in CARRIERS],
+                [ratio(line.ratio(*pair)) for pair in RATIOS],
+            )
+            for line in lines
+            if line.core == core
+        ]
+
+    mean = means(lines)
+    head = row("", "", CARRIERS, [f"{above}/" for above, _ in RATIOS])
+    head2 = row("per operation: median ± spread", "unit", ["" for _ in CARRIERS], [below for _, below in RATIOS])
+    foot = row("geometric mean of the core", "", ["" for _ in CARRIERS], [ratio(mean.get(pair)) for pair in RATIOS])
+    rule = "-" * len(head)
+    return "\n".join([head, head2, rule, *rows(core=True), rule, *rows(core=False), rule, foot])
+
+
+COLOURS = {"trio-asyncio": "#c2571a", "trio": "#3c6fd1", "us": "#0b7a4b"}  # the last is drawn on top
+NAMES = {"us": "asyncio-on-trio", "trio": "trio by hand", "trio-asyncio": "trio-asyncio"}
+LABELS, WIDTH, HEIGHT, TOP = 230, 500, 22, 62  # in pixels: the titles' column, the scale, a line, what is above them
+
+
+def picture(lines: list[Line], footnote: str) -> str:
+    """An SVG file: for each core workload a dot per carrier, at its time as a multiple of asyncio's."""
+    lines = [line for line in lines if line.core and "asyncio" in line.figures]
+    dots = {
+        (number, carrier): ratio
+        for number, line in enumerate(lines)
+        for carrier in COLOURS
+        if (ratio := line.ratio(carrier, "asyncio"))
+    }
+    logs = [log2(ratio) for ratio in dots.values()]
+    low, high = int(min(logs, default=0) // 1), int(-(-max(logs, default=0) // 1))
+    low, high = min(low, -1), max(high, 1)
+    bottom = TOP + HEIGHT * len(lines)
+
+    def x(ratio: float) -> float:
+        return LABELS + (log2(ratio) - low) / (high - low) * WIDTH
+
+    def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+        return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+    def dot(x: float, y: float, carrier: str) -> str:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{COLOURS[carrier]}"/>'
+
+    def rule(x: float, colour: str) -> str:
+        return f'<path d="M{x:.1f} {TOP - 6}V{bottom}" stroke="{colour}"/>'
+
+    size = f'width="{LABELS + WIDTH + 40}" height="{bottom + 30}"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">']
+    parts.append('<rect width="100%" height="100%" fill="white"/>')
+    parts.append(text(LABELS - 12, 20, "time, as a multiple of asyncio's", "end"))
+    for number, (carrier, colour) in enumerate(COLOURS.items()):
+        parts += [dot(LABELS + 12 + 150 * number, 16, carrier)]
+        parts += [f'<g fill="{colour}">', text(LABELS + 24 + 150 * number, 20, NAMES[carrier], "start"), "</g>"]
+    for power in range(low, high + 1):
+        parts += [text(x(2.0**power), TOP - 12, f"{2.0**power:g}x"), rule(x(2.0**power), "#dddddd")]
+    parts.append(rule(x(1), "#333333"))
+    for number, line in enumerate(lines):
+        y = TOP + HEIGHT * (number + 0.5)
+        parts.append(text(LABELS - 12, y + 4, line.title, "end"))
+        parts += [
+            dot(x(dots[number, carrier]), y, carrier) for carrier in reversed(COLOURS) if (number, carrier) in dots
+        ]
+    parts.append(f'<g fill="#666666" font-size="11">{text(LABELS - 12, bottom + 20, footnote, "start")}</g>')
+    return "\n".join([*parts, "</svg>", ""])

@@ -1,0 +1,72 @@
+"""A process that measures one workload on one carrier.
+
+`python -m benchmarks.worker CARRIER NAME SECONDS` answers the first line of its input when it is ready to measure, and
+each further one with a value. `python -m benchmarks.worker CARRIER` measures nothing: it writes what each workload
+returns for n = 3, as JSON.
+"""
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .carriers import load
+from .gauges import GAUGES
+
+
+def measurement(carrier: str, name: str, seconds: float) -> Callable[[], float]:
+    """A function that returns the seconds that one operation has taken, or what a gauge says.
+
+    It runs the workload as often as it takes to fill `seconds`, found out by trying. That warms it up, too.
+    """
+    if name in GAUGES:
+        return lambda: GAUGES[name].measure(carrier)
+    module, run = load(carrier)
+    from .workloads import WORKLOADS  # only now: they keep the asyncio that they find
+
+    workload, function = WORKLOADS[name], getattr(module, name)
+    clock = time.perf_counter if workload.unit == "µs wall" else time.process_time
+
+    def elapsed(n: int) -> float:
+        async def main() -> float:
+            gc.collect()
+            start = clock()
+            await function(n)
+            return clock() - start
+
+        result: float = run(main)
+        return result
+
+    n = 1
+    while elapsed(n) < seconds:
+        n *= 2
+    return lambda: elapsed(n) / (n * workload.operations)
+
+
+def check(carrier: str) -> dict[str, Any]:
+    """What the workloads return, by name."""
+    module, run = load(carrier)
+    from .workloads import WORKLOADS
+
+    def result_of(name: str) -> Any:
+        return run(lambda: getattr(module, name)(3))
+
+    return {name: result_of(name) for name in WORKLOADS if hasattr(module, name)}
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case [carrier]:
+            print(json.dumps(check(carrier)))
+        case [carrier, name, seconds]:
+            measure = measurement(carrier, name, float(seconds))
+            for number, _ in enumerate(sys.stdin):
+                print(measure() if number else "ready", flush=True)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
