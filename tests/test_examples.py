@@ -104,7 +104,9 @@ def test_concordance(folder: Path) -> None:
 def test_wordcount(folder: Path) -> None:
     (folder / "latin1").write_bytes("déjà".encode("latin-1"))
     expected = (0, "      5 zebra\n      2 sys\n", f"{folder}/latin1: not a text\n")
-    assert both("wordcount.py", "--workers", "2", "--ahead", "1", "--top", "2", str(folder)) == expected
+    options = ("--workers", "2", "--ahead", "1", "--top", "2", str(folder))
+    assert both("wordcount.py", *options) == expected
+    assert run(str(EXAMPLES / "wordcount_ported.py"), *options) == expected
 
 
 def test_the_mixing_example_of_the_readme(tmp_path: Path) -> None:
