@@ -47,7 +47,7 @@ class Carrier:
     its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
     """
 
-    __slots__ = ("adopted", "cancelled_by_trio", "loop", "send", "task", "trap", "trio_task")
+    __slots__ = ("adopted", "cancelled_by_trio", "send", "task", "trap", "trio_task")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
@@ -55,8 +55,7 @@ class Carrier:
     task: Any  # the Task that it carries; None while it is idle
     trio_task: Any
 
-    def __init__(self, loop: BaseLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
         self.adopted = False
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
         self.trap = internals.make_trap(self.abort)
@@ -97,21 +96,21 @@ def carry(task: Task[Any], loop: BaseLoop, nursery: trio.Nursery, name: str, con
         carrier.task = task
         internals.hire(carrier.trio_task, nursery, name, context)
     else:
-        carrier = Carrier(loop)
+        carrier = Carrier()
         carrier.task = task
-        carrier.send = _drive(carrier, loop).send
+        carrier.send = _drive(carrier).send
         carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, name, context)
     return carrier
 
 
 def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
     """A carrier for the running trio task, which has its own coroutine: it is driven from its next step on."""
-    carrier = NewCarrier(loop)
+    carrier = NewCarrier()
     carrier.task = task
     carrier.trio_task = trio_task
     carrier.adopted = True
     loop._adopted.add(carrier)
-    driver = _drive(carrier, loop)
+    driver = _drive(carrier)
     next(driver)
     carrier.send = driver.send
     trio_task.coro = carrier  # trio looks at it before each step
@@ -134,7 +133,7 @@ def _rest(carrier: Carrier, loop: BaseLoop) -> bool:
     return True
 
 
-def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
+def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
     """Step the carrier's Task for trio: each send() is a step, each yield a wait in trio.
 
     trio answers its own waits with an Outcome, and those that are made here with None. The coroutine of an adopted trio
@@ -148,7 +147,7 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
         carrier.__class__ = Carrier
     while True:
         task = carrier.task
-        coro, context = task._coro, task._context
+        loop, coro, context = task._loop, task._coro, task._context
         send, throw = coro.send, coro.throw
         if loop._debug:
             send, throw = _timed(send, carrier, loop), _timed(throw, carrier, loop)
@@ -160,8 +159,11 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
             interruption: BaseException | None
             if answer is not None:
                 value = answer
-                if isinstance(answer, Error) and isinstance(answer.error, trio.Cancelled):
-                    value = Error(internals.Cancelled.of(answer.error))
+                if isinstance(answer, Error):
+                    if isinstance(answer.error, trio.Cancelled):
+                        value = Error(internals.Cancelled.of(answer.error))
+                    elif isinstance(answer.error, asyncio.CancelledError):
+                        answer.error.__traceback__ = None  # asyncio's has none; the frames of Task.cancel() hold the Task
                 answer = None
             else:
                 awaited = task._fut_waiter
@@ -250,6 +252,7 @@ def _drive(carrier: Carrier, loop: BaseLoop) -> Generator[Any, Any, Any]:
         task = coro = context = send = throw = trap = None
         if adopted or not _rest(carrier, loop):
             return last
+        loop = None  # idle, it shall not hold a loop that nobody else does
         answer = yield internals.make_trap(carrier.abort, last.pop()) if last else carrier.trap
         if answer is not None:
             return None  # the loop is closing
@@ -260,7 +263,7 @@ def _part(task: Any, carrier: Carrier) -> None:
     task._carrier = None
     carrier.task = None
     if carrier.adopted:
-        carrier.loop._adopted.discard(carrier)
+        task._loop._adopted.discard(carrier)
 
 
 def _fail(task: Task[Any], error: BaseException) -> None:
