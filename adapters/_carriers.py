@@ -163,7 +163,7 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                     if isinstance(answer.error, trio.Cancelled):
                         value = Error(internals.Cancelled.of(answer.error))
                     elif isinstance(answer.error, asyncio.CancelledError):
-                        answer.error.__traceback__ = None  # asyncio's has none; the frames of Task.cancel() hold the Task
+                        answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
                 answer = None
             else:
                 awaited = task._fut_waiter
