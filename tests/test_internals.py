@@ -1,0 +1,292 @@
+"""The inside of trio: what the core leans on there, and what it says of a trio that it does not know."""
+
+import pytest
+import trio
+import trio.testing
+
+import compat
+from adapters import _trio_internals as internals
+from adapters.events import Loop
+from compat import asyncio
+from worlds import WORLDS, Ended
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)
+def world(request):
+    return request.param
+
+
+# --- a trio that we do not know --------------------------------------------------------------------------------------
+
+WAYS_IN = ["from compat import asyncio", "import compat; compat.run", "import adapters.events"]
+PRIVATE_NAMES = [
+    "trio._core._run.setup_runner",
+    "trio._core._run.GLOBAL_RUN_CONTEXT",
+    "trio._core._run._r",
+    "trio._core._run.Task._attempt_abort",
+    "trio._core._run.Runner.task_exited",
+    "trio._core._traps.WaitTaskRescheduled",
+]
+
+
+@pytest.mark.parametrize(
+    ("way_in", "name"),
+    [*[(way, "trio._core._run.unrolled_run") for way in WAYS_IN], *[(WAYS_IN[0], name) for name in PRIVATE_NAMES]],
+)
+def test_unknown_trio_says_what_to_do(way_in, name):
+    """One name of trio's is missing, as in a release to come."""
+    owner, _, attribute = name.rpartition(".")
+    ended = Ended(f"""
+        import trio, trio._core._run, trio._core._traps
+        trio.__version__ = "99.0"
+        type.__delattr__({owner}, {attribute!r}) if isinstance({owner}, type) else delattr({owner}, {attribute!r})
+        try:
+            {way_in}
+        except ImportError as error:
+            print(error)
+    """)
+    assert ended.error == ""
+    assert "trio 99.0" in ended.out
+    assert f"works with trio {internals.WORKS_WITH}" in ended.out
+    assert "Install one of these" in ended.out
+    assert attribute in ended.out
+
+
+def test_unknown_trio_on_the_command_line():
+    """The whole of it is one error with one line at the end, which says what to install."""
+    ended = Ended(
+        """
+        import runpy, sys, trio
+        trio.__version__ = "99.0"
+        import trio._core._run
+        del trio._core._run.unrolled_run
+        sys.argv = ["compat", "-c", "print('not reached')"]
+        runpy.run_module("compat", run_name="__main__", alter_sys=True)
+        """
+    )
+    assert ended.status == 1
+    assert ended.out == ""
+    assert ended.error.splitlines()[-1].startswith("ImportError: asyncio-on-trio does not know the inside of trio 99.0")
+
+
+# --- one exception for both worlds -----------------------------------------------------------------------------------
+
+
+def caught_in_scope(world):
+    async def main():
+        errors = []
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await asyncio.sleep(1)
+            except BaseException as error:
+                errors.append(error)
+                raise
+        assert scope.cancelled_caught
+        return errors[0]
+
+    return world(main)
+
+
+def test_cancelled_is_both(world):
+    error = caught_in_scope(world)
+    assert isinstance(error, trio.Cancelled)
+    assert isinstance(error, asyncio.CancelledError)
+    assert not isinstance(error, Exception)
+    assert type(error).__mro__.index(trio.Cancelled) < type(error).__mro__.index(asyncio.CancelledError)
+    assert "Cancelled" in repr(error)
+    assert str(error)
+    assert internals.Cancelled.of(error) is error
+
+
+def test_cancelled_stays_final():
+    """For everybody else trio's class is as closed as before."""
+    with pytest.raises(TypeError):
+
+        class Mine(trio.Cancelled):
+            pass
+
+    with pytest.raises(TypeError):
+        trio.Cancelled()
+    with pytest.raises(TypeError):
+        internals.Cancelled()
+
+
+# --- runs that stand still -------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_run_shows_while_it_stands_still():
+    loop = Loop()
+    try:
+        for _ in range(2):
+            assert loop.run_until_complete(asyncio.sleep(0, "value")) == "value"
+            assert internals.current_runner() is None
+            with pytest.raises(RuntimeError):
+                trio.lowlevel.current_task()
+            with pytest.raises(RuntimeError):
+                trio.current_time()
+
+            async def another():
+                await trio.sleep(0)
+                return trio.lowlevel.current_task().name
+
+            assert "another" in trio.run(another)
+            assert compat.run(another)
+    finally:
+        loop.close()
+
+
+def test_trio_run_inside_a_callback_is_refused():
+    """There is a run in this thread already: trio says so itself."""
+
+    async def main():
+        async def inner():
+            pass
+
+        with pytest.raises(RuntimeError, match="Attempted to call run\\(\\) from inside a run\\(\\)"):
+            trio.run(inner)
+        errors = []
+
+        def callback():
+            try:
+                trio.run(inner)
+            except RuntimeError as error:
+                errors.append(str(error))
+
+        asyncio.get_running_loop().call_soon(callback)
+        await asyncio.sleep(0.001)
+        assert errors == ["Attempted to call run() from inside a run()"]
+
+    asyncio.run(main())
+
+
+def test_instruments_see_the_tasks(world):
+    """A Task is a trio task to trio's instruments: spawned, stepped, exited."""
+
+    class Watch(trio.abc.Instrument):
+        def __init__(self):
+            self.spawned, self.exited, self.stepped = [], [], set()
+
+        def task_spawned(self, task):
+            self.spawned.append(task.name)
+
+        def before_task_step(self, task):
+            self.stepped.add(task.name)
+
+        def task_exited(self, task):
+            self.exited.append(task.name)
+
+    async def main():
+        async def body():
+            await asyncio.sleep(1)
+
+        await asyncio.gather(*[asyncio.create_task(body(), name=f"T{n}") for n in range(3)])
+
+    watch = Watch()
+    world(main, instruments=[watch])
+    assert {"T0", "T1", "T2"} <= watch.stepped
+
+
+def test_wait_all_tasks_blocked(world):
+    """trio.testing's helpers know when asyncio code waits."""
+
+    async def main():
+        log = []
+
+        async def body():
+            for n in range(5):
+                await asyncio.sleep(0)
+                log.append(n)
+            await asyncio.get_running_loop().create_future()
+
+        task = asyncio.create_task(body())
+        await trio.testing.wait_all_tasks_blocked()
+        assert log == [0, 1, 2, 3, 4]
+        task.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert task.cancelled()
+
+    world(main)
+
+
+def test_trio_checkpoint_assertions(world):
+    """asyncio's functions are checkpoints exactly where asyncio's tasks would switch."""
+
+    async def main():
+        with trio.testing.assert_checkpoints():
+            await asyncio.sleep(0)
+        with trio.testing.assert_checkpoints():
+            await asyncio.gather(asyncio.sleep(0))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(1)
+        with trio.testing.assert_no_checkpoints():
+            assert await done == 1
+            async with asyncio.timeout(1):
+                pass
+            async with asyncio.TaskGroup():
+                pass
+
+    world(main)
+
+
+def test_trios_own_primitives_in_tasks(world):
+    """Each primitive that looks at trio's tasks, contended by asyncio Tasks."""
+
+    async def main():
+        log = []
+
+        async def locked(lock, name):
+            async with lock:
+                log.append(name)
+                await asyncio.sleep(0.1)
+                await trio.sleep(0.1)
+
+        for lock in (trio.Lock(), trio.StrictFIFOLock(), trio.Semaphore(1), trio.CapacityLimiter(1)):
+            log.clear()
+            async with trio.open_nursery() as nursery, asyncio.TaskGroup() as group:
+                for n in range(2):
+                    group.create_task(locked(lock, f"Task {n}"))
+                    nursery.start_soon(locked, lock, f"trio {n}")
+            assert sorted(log) == ["Task 0", "Task 1", "trio 0", "trio 1"]
+
+        condition = trio.Condition()
+
+        async def wait():
+            async with condition:
+                await condition.wait()
+                return "notified"
+
+        tasks = [asyncio.create_task(wait()) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        async with condition:
+            condition.notify_all()
+        assert await asyncio.gather(*tasks) == ["notified"] * 2
+
+        async def server(task_status):
+            task_status.started("started")
+            await asyncio.sleep(1)
+
+        async with trio.open_nursery() as nursery:
+            assert await nursery.start(server) == "started"
+
+    world(main)
+
+
+def test_lock_of_a_task_that_has_ended(world):
+    """trio breaks the lock of a task that ends while it holds it: an asyncio Task is no exception."""
+    if not hasattr(trio, "BrokenResourceError") or not hasattr(trio.lowlevel, "add_parking_lot_breaker"):
+        pytest.skip("this trio does not break locks")
+
+    async def main():
+        lock = trio.Lock()
+
+        async def keep():
+            await lock.acquire()
+
+        await asyncio.create_task(keep())
+        with trio.move_on_after(5) as scope:
+            with pytest.raises(trio.BrokenResourceError):
+                await lock.acquire()
+        assert not scope.cancelled_caught
+
+    world(main)
