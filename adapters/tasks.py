@@ -293,9 +293,10 @@ def postpone_cancellation() -> None:
     that came between wake-up and step would lose it.
     """
     carrier = getattr(internals.current_trio_task(), "coro", None)
-    if isinstance(carrier, Carrier) and carrier.task._must_cancel:
-        carrier.task._must_cancel = False
-        carrier.loop.call_soon(carrier.task._cancel_again)
+    task = carrier.task if isinstance(carrier, Carrier) else None
+    if task is not None and task._must_cancel:
+        task._must_cancel = False
+        task.get_loop().call_soon(task._cancel_again)
 
 
 def current_task(loop: Any = None) -> Task[Any] | None:

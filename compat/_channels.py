@@ -7,8 +7,9 @@ how many items may wait stays what it was, and no item is lost or comes twice wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
@@ -43,10 +44,12 @@ class _QueueEnd:
         self._queue = queue
         self._closed = False
 
-    async def _checkpoint(self) -> None:
-        # Before anything is moved: afterwards a cancellation of the asyncio kind would lose the item.
-        await trio.lowlevel.checkpoint()
+    async def _move(self, move: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        await trio.lowlevel.checkpoint()  # before, since nothing may be cancelled afterwards
         self._check_open()
+        result = await move()
+        postpone_cancellation()
+        return result
 
     def _check_open(self) -> None:
         if self._closed:
@@ -64,9 +67,8 @@ class _QueueSendChannel(_QueueEnd, SendChannel[T]):
 
     async def send(self, value: T) -> None:
         """Put an item in. Raises trio.ClosedResourceError after aclose(), BrokenResourceError after a shutdown."""
-        await self._checkpoint()
         try:
-            await self._queue.put(value)
+            await self._move(partial(self._queue.put, value))
         except QueueShutDown:
             self._check_open()
             raise trio.BrokenResourceError("the queue was shut down") from None
@@ -77,13 +79,11 @@ class _QueueReceiveChannel(_QueueEnd, ReceiveChannel[T]):
 
     async def receive(self) -> T:
         """Take an item out. Raises trio.ClosedResourceError after aclose(), EndOfChannel after a shutdown."""
-        await self._checkpoint()
         try:
-            item: T = await self._queue.get()
+            return await self._move(self._queue.get)
         except QueueShutDown:
             self._check_open()
             raise trio.EndOfChannel from None
-        return item
 
 
 def as_queue(send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]) -> Queue[T]:
@@ -113,6 +113,7 @@ class _ChannelQueue(Queue[T]):
 
     def _init(self, maxsize: int) -> None:
         self._to_be_got = 0  # put in here, and not taken out here: a trio task may have taken them
+        self._getters_inside = 0
 
     def _count_put(self) -> None:
         self._to_be_got += 1
@@ -172,10 +173,15 @@ class _ChannelQueue(Queue[T]):
 
     async def get(self) -> T:
         """As Queue.get()."""
-        with suppress(QueueEmpty):
-            return self.get_nowait()
-        with _closed_is_shut_down():
-            item = await self._receive_channel.receive()
+        if not self._getters_inside:  # one may have been handed an item, and shall not be overtaken
+            with suppress(QueueEmpty):
+                return self.get_nowait()
+        self._getters_inside += 1
+        try:
+            with _closed_is_shut_down():
+                item = await self._receive_channel.receive()
+        finally:
+            self._getters_inside -= 1
         postpone_cancellation()
         self._count_got()
         return item
