@@ -154,6 +154,23 @@ def test_trio_and_asyncio_tasks_are_woken_in_the_order_in_which_they_came(world,
     world(main)
 
 
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+def test_who_is_cancelled_when_it_was_woken_wakes_the_next(world, kind):
+    async def main():
+        _, wait, wake, waiters = KINDS[kind]()
+        woken = asyncio.create_task(wait())
+        async with trio.open_nursery() as nursery:
+            await asyncio.sleep(0)
+            nursery.start_soon(wait)
+            await settle()
+            wake()
+            woken.cancel()
+        assert woken.cancelled()
+        assert not waiters
+
+    world(main)
+
+
 def test_an_event_wakes_all_in_order(world):
     async def main():
         event, log = asyncio.Event(), []
