@@ -43,7 +43,6 @@ _enter_task = std_tasks._enter_task
 _leave_task = std_tasks._leave_task
 _register_task = std_tasks._register_task
 _unregister_task = std_tasks._unregister_task
-_swap_current_task: Any = getattr(std_tasks, "_swap_current_task", None)
 
 _init = CFuture.__init__
 _result = CFuture.result
@@ -123,13 +122,16 @@ class Task(Future[T], CTask):  # type: ignore[misc]
     def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
         """Run the first step within the running step: the Task may be done before its maker has it."""
         register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task
-        outer = _swap_current_task(loop, None)
+        outer = std_tasks.current_task(loop)
+        if outer is not None:
+            _leave_task(loop, outer)
         register(self)
         try:
             internals.step_now(trio_task)
         finally:
             unregister(self)
-            _swap_current_task(loop, outer)
+            if outer is not None:
+                _enter_task(loop, outer)
         if self.done():
             self._coro = None
         else:
