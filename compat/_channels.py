@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from trio.abc import ReceiveChannel, SendChannel
@@ -19,12 +19,15 @@ from adapters.queues import Queue, QueueEmpty, QueueFull
 from adapters.queues import _QueueShutDown as QueueShutDown
 from adapters.tasks import postpone_cancellation
 
+if TYPE_CHECKING:
+    import asyncio  # whose Queue this one is to a type checker
+
 __all__ = ["QueueShutDown", "as_channels", "as_queue"]
 
 T = TypeVar("T")
 
 
-def as_channels(queue: Queue[T]) -> tuple[SendChannel[T], ReceiveChannel[T]]:
+def as_channels(queue: asyncio.Queue[T]) -> tuple[SendChannel[T], ReceiveChannel[T]]:
     """An asyncio Queue seen as a trio send channel and a trio receive channel.
 
     - `send()` is `put()`, `receive()` is `get()`, and each is a checkpoint; who waits, waits in one line with asyncio's
@@ -35,7 +38,11 @@ def as_channels(queue: Queue[T]) -> tuple[SendChannel[T], ReceiveChannel[T]]:
       where asyncio has no such thing, that is `compat.QueueShutDown`.
     - `Queue.shutdown()` does the same from asyncio's side.
     - For `join()`, who takes an item out through the channel calls `queue.task_done()`, as who takes it by `get()`.
+
+    Raises TypeError for a Queue of the real asyncio: make it by compat.asyncio.
     """
+    if not isinstance(queue, Queue):
+        raise TypeError(f"as_channels() takes a Queue of compat.asyncio, not {queue!r}")
     return _QueueSendChannel(queue), _QueueReceiveChannel(queue)
 
 
@@ -86,7 +93,9 @@ class _QueueReceiveChannel(_QueueEnd, ReceiveChannel[T]):
             raise trio.EndOfChannel from None
 
 
-def as_queue(send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]) -> Queue[T]:
+def as_queue(
+    send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]
+) -> asyncio.Queue[T]:
     """A pair of trio memory channels seen as an asyncio Queue.
 
     - `put()` is `send()`, `get()` is `receive()`; if nothing is in the way they return without a checkpoint, as
@@ -99,7 +108,8 @@ def as_queue(send_channel: trio.MemorySendChannel[T], receive_channel: trio.Memo
     - Of a channel without a buffer, `full()` tells whether nobody waits to receive, and `empty()` whether nobody waits
       to send.
     """
-    return _ChannelQueue(send_channel, receive_channel)
+    queue: Any = _ChannelQueue(send_channel, receive_channel)
+    return queue  # type: ignore[no-any-return]
 
 
 class _ChannelQueue(Queue[T]):
