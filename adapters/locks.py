@@ -11,27 +11,39 @@ from __future__ import annotations
 import enum
 import math
 import sys
-from asyncio import BrokenBarrierError, CancelledError
+import threading
+from asyncio import BrokenBarrierError, CancelledError, _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import trio
+
+from .events import get_running_loop
 
 __all__ = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")
 
 T = TypeVar("T")
 
-if TYPE_CHECKING:
+_binding = threading.Lock()
 
-    class LoopBound:
-        def _get_loop(self) -> Any: ...
 
-else:
-    # An object belongs to the loop in which somebody first had to wait for it; there is nothing in it to adapt.
-    from asyncio.mixins import _LoopBoundMixin as LoopBound
+class LoopBound:
+    """What belongs to the loop in which somebody first had to wait for it; it can be made anywhere."""
+
+    _loop: Any = None
+
+    def _get_loop(self) -> Any:
+        loop = _get_running_loop() or get_running_loop()  # ours says what to do where there is none
+        if self._loop is None:
+            with _binding:
+                if self._loop is None:
+                    self._loop = loop
+        if loop is not self._loop:
+            raise RuntimeError(f"{self!r} is bound to a different event loop")
+        return loop
 
 
 class Line(deque[Any]):

@@ -307,6 +307,16 @@ def test_made_outside_of_a_loop_it_belongs_to_the_first_in_which_somebody_waits(
     assert not lock.locked()
 
 
+def test_without_a_loop_the_error_says_what_to_do():
+    async def main():
+        lock = asyncio.Lock()
+        async with lock:
+            await lock.acquire()
+
+    with pytest.raises(RuntimeError, match=r"Start it with compat\.run\(\)"):
+        trio.run(main)
+
+
 def test_two_threads_cannot_wait_for_one_lock():
     lock = asyncio.Lock()
 
