@@ -117,14 +117,15 @@ if sys.version_info >= (3, 13):
 
 
 def names(kind: str) -> set[str]:
+    """All operations of that kind."""
     return {name for kinds in OPERATIONS.values() for name in kinds.get(kind, ())}
 
 
 ACTIONS, BLOCKS = names("action"), names("block")
 
 
-def programs(*, sync: bool = False, eager: bool = False) -> st.SearchStrategy[Program]:
-    """Programs of tasks and futures; with `sync`, of queues and locks, too; with `eager`, of eager tasks.
+def programs(*, sync: bool, eager: bool) -> st.SearchStrategy[Program]:
+    """Programs of tasks and futures; with `sync`, of queues and locks as well; with `eager`, of eager tasks.
 
     They are drawn from a Random that Hypothesis makes and shrinks. Were each part a strategy of its own, most examples
     would be variations of another one: that took five times as many programs to find a fault.
@@ -299,6 +300,7 @@ class Tracer:
             self.create(self.aio.create_task, body)
 
     def eager_factory(self) -> Any:
+        """Asyncio's eager task factory; the loop that shuffles still gets tasks of its own class."""
         base = self.loop.task_class if isinstance(self.loop, AsyncioLoop) else self.aio.Task
 
         class EagerTask(base):  # type: ignore[misc]
@@ -350,6 +352,7 @@ class Tracer:
         return f"task-{int(number) - self.first_number}" if prefix == "Task" else name
 
     def order(self, task: Any) -> tuple[int, str]:
+        """What sorts tasks by name, and not as all_tasks() happens to have them."""
         name = self.name(task)
         return len(name), name
 
@@ -374,17 +377,18 @@ class Tracer:
                 return repr(value)
 
     def state(self) -> str:
+        """The state of everything; the reprs say how many wait."""
         states = [
             f"{self.show(future)} {'cancelled' if future.cancelled() else 'done' if future.done() else 'pending'}"
             for future in self.tasks + self.futures
         ]
         locked = [name for name in LOCK if self.shared[name].locked()]
-        reprs = [repr(each) for each in (*self.shared.values(), self.event, self.queue)]
+        reprs = ", ".join(map(repr, (*self.shared.values(), self.event, self.queue)))
+        reprs = re.sub(r"<[.a-z]*(\w+)( object)? at \w+", r"<\1", reprs)
         return (
             f"{', '.join(states)}; handles {[handle.cancelled() for handle in self.handles]}"
             f"; timeouts {[(timeout.when(), timeout.expired()) for timeout in self.timeouts]}; locked {locked}"
-            f"; queue {self.queue.qsize()} {self.queue.empty()} {self.queue.full()}"
-            f"; {', '.join(re.sub(r'<(.*) at 0x[0-9a-f]+', '<', each) for each in reprs)}"
+            f"; queue {self.queue.qsize()} {self.queue.empty()} {self.queue.full()}; {reprs}"
         )
 
     def handle_exception(self, loop: Any, context: dict[str, Any]) -> None:
@@ -576,6 +580,7 @@ class Tracer:
                 raise
 
     async def block(self, node: Node) -> None:
+        """Carry out a block, or what else is more than one await."""
         aio = self.aio
         match node:
             case "catch", caught, body, handler, again:
@@ -616,6 +621,7 @@ class Tracer:
                     await self.take(future)
 
     async def take(self, future: Any) -> None:
+        """Log what as_completed has given; an error in it does not end the iteration."""
         try:
             self.write(f"next: {self.show(await future)}")
         except Exception as error:
