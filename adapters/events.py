@@ -41,6 +41,7 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from . import _trio_internals as internals
 from ._carriers import Carrier, NewCarrier, release_adopted
+from ._connections import Connections
 
 if TYPE_CHECKING:
     from .futures import Future
@@ -165,7 +166,7 @@ CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
 FEWEST_TIMERS_TO_PRUNE = 100
 
 
-class BaseLoop(_AbstractEventLoop):  # type: ignore[misc]
+class BaseLoop(Connections, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -761,8 +762,9 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
     return method
 
 
+_defined = {name for owner in (Connections, BaseLoop, Loop) for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
-    if callable(_member) and not _name.startswith("_") and not any(_name in vars(c) for c in (BaseLoop, Loop)):
+    if callable(_member) and not _name.startswith("_") and _name not in _defined:
         setattr(BaseLoop, _name, _not_there_yet(_name))
 
 

@@ -5,6 +5,7 @@
 - `install()` makes every later `import asyncio` of this process get it; `uninstall()` ends that.
 - `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
+- `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
 
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
 """
@@ -19,8 +20,20 @@ if TYPE_CHECKING:
     from compat._channels import QueueShutDown, as_channels, as_queue
     from compat._redirect import install, uninstall
     from compat._run import run
+    from compat._streams import as_streams, as_trio_stream
 
-__all__ = ["QueueShutDown", "as_channels", "as_queue", "asyncio", "install", "open_loop", "run", "uninstall"]
+__all__ = [
+    "QueueShutDown",
+    "as_channels",
+    "as_queue",
+    "as_streams",
+    "as_trio_stream",
+    "asyncio",
+    "install",
+    "open_loop",
+    "run",
+    "uninstall",
+]
 
 __version__ = "0.1.0"
 
@@ -28,6 +41,8 @@ _HOMES = {
     "QueueShutDown": "_channels",
     "as_channels": "_channels",
     "as_queue": "_channels",
+    "as_streams": "_streams",
+    "as_trio_stream": "_streams",
     "install": "_redirect",
     "open_loop": "_run",
     "run": "_run",

@@ -2,11 +2,16 @@
 
 import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -136,3 +141,83 @@ def test_borrowing_out_of_patience(folder: Path) -> None:
     status, out, err = run(str(EXAMPLES / "borrowing.py"), "--seconds", "0", str(folder), "zebra", "lion")
     assert (status, err) == (0, "")
     assert out.startswith("lion: no answer in time\nzebra: no answer in time\n")
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+ON_ASYNCIO, ON_TRIO = (), ("-m", "compat")
+
+
+@contextmanager
+def started(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs beside, ended by Ctrl-C."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(20), process.stderr.read()) == (0, "")  # type: ignore[union-attr]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    return process.stdout.readline().rstrip()  # type: ignore[union-attr]
+
+
+def type_in(process: subprocess.Popen[str], line: str) -> None:
+    process.stdin.write(f"{line}\n")  # type: ignore[union-attr]
+    process.stdin.flush()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("server", "clients"), [(ON_TRIO, ON_TRIO), (ON_TRIO, ON_ASYNCIO), (ON_ASYNCIO, ON_TRIO)])
+def test_chat(server: tuple[str, ...], clients: tuple[str, ...]) -> None:
+    program = str(EXAMPLES / "chat.py")
+    with started(*server, program, "serve", "--port", "0") as host:
+        port = line_of(host).split()[-1]
+        with started(*clients, program, "join", "ann", "--port", port) as ann:
+            assert line_of(ann) == "* here: nobody"
+            bob = run(*clients, program, "join", "bob", "--port", port, stdin="hello\nanybody?\n")
+            assert bob == (0, "* here: ann\n", "")
+            assert [line_of(ann) for _ in range(4)] == ["* bob joined", "bob: hello", "bob: anybody?", "* bob left"]
+            refused = run(*clients, program, "join", "ann", "--port", port)
+            assert refused == (0, "* the name 'ann' cannot be had\n", "")
+            ann.stdin.close()  # type: ignore[union-attr]
+            ann.wait(20)
+            ann.stdin = None
+
+
+def test_portscan() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute, socket.create_server(("127.0.0.1", 0)) as shut:
+        one, other = mute.getsockname()[1], shut.getsockname()[1]
+        shut.close()
+        done = both("portscan.py", "127.0.0.1", f"{one},{other}", "--seconds", "0.3", "--at-once", "2")
+    assert done == (0, f"{one:5} open\n1 of 2 ports are open\n", "")
+
+
+@pytest.mark.parametrize("upgrade", [[], ["--upgrade"]])
+@pytest.mark.parametrize(("server", "client"), [(ON_TRIO, ON_TRIO), (ON_TRIO, ON_ASYNCIO), (ON_ASYNCIO, ON_TRIO)])
+def test_tls_echo(server: tuple[str, ...], client: tuple[str, ...], upgrade: list[str], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    files = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    program = str(EXAMPLES / "tls_echo.py")
+    with started(*server, program, "serve", *files, "--port", "0", *upgrade) as host:
+        say = (*client, program, "say", "--port", line_of(host).split()[-1], *upgrade)
+        answer = run(*say, "--trust", str(tmp_path / "ca.pem"), stdin="hello\nworld\n")
+        greeting = "b'go ahead\\n'\n" if upgrade else ""
+        assert answer == (0, f"{greeting}TLSv1.3\nHELLO\nWORLD\n", "")
+        if not upgrade:
+            status, out, err = run(*say, stdin="hello\n")
+            assert (status, out) == (1, "")
+            assert err.startswith("SSLCertVerificationError: ")

@@ -1,0 +1,780 @@
+"""asyncio.Server and the loop's methods that make connections, carried by trio's waits on sockets.
+
+Each listening socket has a small trio task that accepts. Attempts to connect to several addresses race in a trio
+nursery. What differs from trio's own listeners: the connections are served by asyncio Tasks, and outlive the Server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import itertools
+import os
+import socket
+import ssl as ssl_module
+import stat
+import sys
+import weakref
+from asyncio import base_events as std
+from asyncio import constants, trsock
+from asyncio.log import logger
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import trio
+
+from .exceptions import is_cancellation
+from .transports import Activity, SocketTransport, TLSTransport, check_timeouts
+
+SINCE_3_12 = sys.version_info >= (3, 12)
+SINCE_3_13 = sys.version_info >= (3, 13)
+
+_std: Any = std
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+AddressInfo = tuple[Any, Any, int, str, Any]  # of socket.getaddrinfo()
+
+
+class Server(std.Server):
+    """Listening sockets. https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server
+
+    Nothing of asyncio's own runs here: it is a base for isinstance().
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        sockets: list[socket.socket],
+        protocol_factory: Callable[[], Any],
+        ssl_context: ssl_module.SSLContext | None,
+        backlog: int,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        self._loop = loop
+        self._sockets: list[socket.socket] | None = sockets
+        self._protocol_factory = protocol_factory
+        self._backlog = backlog
+        self._ssl_context = ssl_context
+        self._ssl_timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._waiters: list[Any] | None = []
+        self._accepting: list[Activity] = []
+        self._serving = False
+        self._serving_forever_fut: Any = None
+        self._unix_path: tuple[Any, int] | None = None  # to be removed by close(), and its inode
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sockets={self.sockets!r}>"
+
+    def _attach(self, transport: Any) -> None:
+        self._clients.add(transport)
+
+    def _detach(self, transport: Any) -> None:
+        self._clients.discard(transport)
+        if not self._clients and self._sockets is None:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def get_loop(self) -> Any:
+        """The loop."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """Tell whether it accepts connections."""
+        return self._serving
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """What it listens on, as objects that show a socket and cannot use it; none once it is closed."""
+        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+
+    def _start_serving(self) -> None:
+        if not self._serving:
+            self._serving = True
+            for sock in self._sockets or ():
+                sock.listen(self._backlog)
+                accept = functools.partial(self._accept, sock)
+                self._accepting.append(Activity(self._loop, accept, "asyncio server: accept"))
+
+    async def _accept(self, sock: socket.socket, me: Activity) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(sock.fileno())
+            try:
+                for _ in range(max(self._backlog, 1)):
+                    connection, address = sock.accept()
+                    connection.setblocking(False)
+                    self._loop.create_task(self._welcome(connection, address))
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                pass
+            except OSError as error:
+                if error.errno not in OUT_OF_RESOURCES:
+                    if sock.fileno() < 0:
+                        return
+                    self._loop.call_exception_handler({"message": "Error in accept()", "exception": error})
+                    continue
+                self._loop.call_exception_handler(
+                    {
+                        "message": "socket.accept() out of system resource",
+                        "exception": error,
+                        "socket": trsock.TransportSocket(sock),
+                    }
+                )
+                await trio.sleep(constants.ACCEPT_RETRY_DELAY)
+
+    async def _welcome(self, sock: socket.socket, address: Any) -> None:
+        try:
+            await connect_transport(
+                self._loop,
+                sock,
+                self._protocol_factory,
+                self._ssl_context,
+                {"extra": {"peername": address}, "server": self},
+                server_side=True,
+                timeouts=self._ssl_timeouts,
+            )
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if self._loop.get_debug():
+                message = "Error on transport creation for incoming connection"
+                self._loop.call_exception_handler({"message": message, "exception": error})
+            if isinstance(error, trio.Cancelled):
+                raise
+
+    def close(self) -> None:
+        """Stop listening. Connections that exist live on."""
+        sockets, self._sockets = self._sockets, None
+        if sockets is None:
+            return
+        for accepting in self._accepting:
+            accepting.cancel()
+        for sock in sockets:
+            sock.close()
+        if self._unix_path is not None:
+            _remove_own_socket(*self._unix_path)
+        self._serving = False
+        if self._serving_forever_fut is not None:
+            self._serving_forever_fut.cancel()
+            self._serving_forever_fut = None
+        if not self._clients:
+            self._wake_up()
+
+    if SINCE_3_13:
+
+        def close_clients(self) -> None:
+            """Close every connection, after what is in its buffer has been sent."""
+            for transport in self._clients.copy():
+                transport.close()
+
+        def abort_clients(self) -> None:
+            """Close every connection at once."""
+            for transport in self._clients.copy():
+                transport.abort()
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections; nothing if it does already."""
+        from .tasks import sleep
+
+        self._start_serving()
+        await sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, by Task.cancel() or a trio scope; the server is closed then.
+
+        Raises RuntimeError if it is closed, or is served forever by somebody else.
+        """
+        if self._serving_forever_fut is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._start_serving()
+        self._serving_forever_fut = self._loop.create_future()
+        try:
+            await self._serving_forever_fut
+        except asyncio.CancelledError:
+            try:
+                self.close()
+                await self.wait_closed()
+            finally:
+                raise
+        finally:
+            self._serving_forever_fut = None
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed and, from 3.12 on, every connection is. Cancelling it changes nothing."""
+        if self._waiters is None or (self._sockets is None and not SINCE_3_12):
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+def _remove_own_socket(path: Any, inode: int) -> None:
+    try:
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.error("Unable to clean up listening UNIX socket %r: %r", path, error)
+
+
+async def connect_transport(
+    loop: Any,
+    sock: socket.socket,
+    protocol_factory: Callable[[], Any],
+    tls: Any,
+    options: dict[str, Any],
+    *,
+    timeouts: tuple[float | None, float | None],
+    server_side: bool = False,
+    server_hostname: str | None = None,
+) -> tuple[Any, Any]:
+    """A transport and its protocol on a connected socket; `tls` is an SSLContext, True for the default one, or None.
+
+    When it fails or is cancelled, the socket is closed.
+    """
+    try:
+        sock.setblocking(False)
+        protocol = protocol_factory()
+        if tls:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            context = None if isinstance(tls, bool) else tls
+            transport: Any = TLSTransport(
+                loop,
+                stream,
+                sock,
+                protocol,
+                context,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                timeouts=check_timeouts(*timeouts),
+                **options,
+            )
+        else:
+            transport = SocketTransport(loop, sock, protocol, **options)
+    except BaseException:
+        sock.close()
+        raise
+    if tls:
+        await transport.shake_hands()
+    waiter = loop.create_future()
+    transport.start(waiter)
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        raise
+    return transport, protocol
+
+
+def _only_with_tls(tls: Any, handshake: float | None, shutdown: float | None) -> tuple[float | None, float | None]:
+    for name, value in ("handshake", handshake), ("shutdown", shutdown):
+        if value is not None and not tls:
+            raise ValueError(f"ssl_{name}_timeout is only meaningful with ssl")
+    return handshake, shutdown
+
+
+def _check_stream_socket(sock: Any) -> None:
+    if isinstance(sock, ssl_module.SSLSocket):
+        raise TypeError("Socket cannot be of type SSLSocket")
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+
+
+def _check_unix_socket(sock: Any) -> None:
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+
+
+class Connections:
+    """The loop's methods for connections and servers.
+
+    https://docs.python.org/3/library/asyncio-eventloop.html#opening-network-connections
+    """
+
+    _debug: bool
+    run_in_executor: Callable[..., Any]
+
+    # --- names and addresses -----------------------------------------------------------------------------------------
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[AddressInfo]:
+        """socket.getaddrinfo() in a thread."""
+        infos: list[AddressInfo] = await self.run_in_executor(
+            None, socket.getaddrinfo, host, port, family, type, proto, flags
+        )
+        return infos
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """socket.getnameinfo() in a thread."""
+        name: tuple[str, str] = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+        return name
+
+    async def _resolve(self, address: Any, *, family: int, proto: int, flags: int) -> list[AddressInfo]:
+        host, port = address[:2]
+        known = _std._ipaddr_info(host, port, family, socket.SOCK_STREAM, proto, *address[2:])
+        if known is not None:
+            return [known]
+        return await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+
+    # --- connecting --------------------------------------------------------------------------------------------------
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        ssl: Any = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: Any = None,
+        local_addr: Any = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[Any, Any]:
+        """Connect to a host, or use a connected socket; the transport and the protocol.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_connection
+
+        Raises OSError, ssl.SSLError; with all_errors an ExceptionGroup of the former. Cancelled, leaves nothing open.
+        """
+        if server_hostname is not None and not ssl:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        if server_hostname is None and ssl:
+            if not host:
+                raise ValueError("You must set server_hostname when using ssl without a host")
+            server_hostname = host
+        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            infos = await self._resolve((host, port), family=family, proto=proto, flags=flags)
+            local_infos = None
+            if local_addr is not None:
+                local_infos = await self._resolve(local_addr, family=family, proto=proto, flags=flags)
+            if not infos or local_infos == []:
+                raise OSError("getaddrinfo() returned empty list")
+            if happy_eyeballs_delay is not None and interleave is None:
+                interleave = 1
+            if interleave:
+                infos = _std._interleave_addrinfos(infos, interleave)
+            sock = await _connect_to_any(infos, local_infos, happy_eyeballs_delay, all_errors)
+        elif sock is None:
+            raise ValueError("host and port was not specified and no sock specified")
+        else:
+            _check_stream_socket(sock)
+
+        transport, protocol = await connect_transport(
+            self,
+            sock,
+            protocol_factory,
+            ssl,
+            {},
+            server_hostname=server_hostname,
+            timeouts=timeouts,
+        )
+        if self._debug:
+            sock = transport.get_extra_info("socket")
+            logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
+        return transport, protocol
+
+    async def create_unix_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        path: Any = None,
+        *,
+        ssl: Any = None,
+        sock: Any = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Any, Any]:
+        """Connect to a Unix socket, or use a connected one; the transport and the protocol.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_unix_connection
+        """
+        if ssl and server_hostname is None:
+            raise ValueError("you have to pass server_hostname when using ssl")
+        if not ssl and server_hostname is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if path is not None:
+            if sock is not None:
+                raise ValueError("path and sock can not be specified at the same time")
+            sock = await _connect((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None)
+        elif sock is None:
+            raise ValueError("no path and sock were specified")
+        else:
+            _check_unix_socket(sock)
+        return await connect_transport(
+            self,
+            sock,
+            protocol_factory,
+            ssl,
+            {},
+            server_hostname=server_hostname,
+            timeouts=timeouts,
+        )
+
+    async def connect_accepted_socket(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        *,
+        ssl: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Any, Any]:
+        """The transport and the protocol for a connection that was accepted outside of asyncio.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_accepted_socket
+        """
+        _check_stream_socket(sock)
+        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        transport, protocol = await connect_transport(
+            self,
+            sock,
+            protocol_factory,
+            ssl,
+            {},
+            server_side=True,
+            timeouts=timeouts,
+        )
+        if self._debug:
+            sock = transport.get_extra_info("socket")
+            logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
+        return transport, protocol
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: Any,
+        sslcontext: ssl_module.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Go on with TLS on a connection; the new transport. The protocol is not told of it.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.start_tls
+
+        Raises ssl.SSLError, OSError. When it fails or is cancelled, the connection is closed.
+        """
+        if not isinstance(sslcontext, ssl_module.SSLContext):
+            raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        timeouts = check_timeouts(ssl_handshake_timeout, ssl_shutdown_timeout)
+        transport.pause_reading()
+        try:
+            stream, sock = await transport._give_away()
+        except BaseException:
+            transport.close()
+            raise
+        upgraded = TLSTransport(
+            self,
+            stream,
+            sock,
+            protocol,
+            sslcontext,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            timeouts=timeouts,
+            extra=dict(transport._extra),
+            server=transport._server,
+        )
+        transport._leave_server()
+        await upgraded.shake_hands(connected=True)
+        upgraded._start_receiving()
+        return upgraded
+
+    # --- serving -----------------------------------------------------------------------------------------------------
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: Any = None,
+        backlog: int = 100,
+        ssl: Any = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
+        """Listen on the addresses of a host, of several, of all (None or ""), or on a socket.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_server
+
+        Raises OSError. Cancelled, it leaves nothing open.
+        """
+        if isinstance(ssl, bool):
+            raise TypeError("ssl argument must be an SSLContext or None")
+        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            hosts = [*host] if isinstance(host, Iterable) and not isinstance(host, str) else [host or None]
+            infos = [await self._resolve((name, port), family=family, proto=0, flags=flags) for name in hosts]
+            for name, found in zip(hosts, infos, strict=True):
+                if not found:
+                    raise OSError(f"getaddrinfo({name!r}) returned empty list")
+            if reuse_address is None:
+                reuse_address = os.name == "posix" and sys.platform != "cygwin"
+            options = {
+                socket.SO_REUSEADDR: reuse_address,
+                getattr(socket, "SO_REUSEPORT", None): reuse_port,
+                socket.SO_KEEPALIVE: keep_alive,
+            }
+            sockets = self._bind_all(dict.fromkeys(itertools.chain.from_iterable(infos)), options)
+        elif sock is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        else:
+            _check_stream_socket(sock)
+            sockets = [sock]
+        for sock in sockets:
+            sock.setblocking(False)
+        return await self._serve(
+            Server(self, sockets, protocol_factory, ssl, backlog, *timeouts),
+            start_serving,
+        )
+
+    def _bind_all(self, infos: Iterable[AddressInfo], options: dict[Any, bool | None]) -> list[socket.socket]:
+        sockets: list[socket.socket] = []
+        try:
+            for info in infos:
+                try:
+                    sock = socket.socket(*info[:3])
+                except OSError:  # a family that this machine does not have
+                    if self._debug:
+                        logger.warning("create_server() failed to create socket%r", info[:3], exc_info=True)
+                    continue
+                sockets.append(sock)
+                self._bind(sock, info, options)
+                if sock.fileno() < 0:
+                    sockets.pop()
+            if not sockets:
+                raise OSError(f"could not bind on any address out of {[info[4] for info in infos]!r}")
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        return sockets
+
+    def _bind(self, sock: socket.socket, info: AddressInfo, options: dict[Any, bool | None]) -> None:
+        """Bind the socket; from 3.13 on, close it if the machine does not have the address."""
+        for option, wanted in options.items():
+            if wanted and option is None:
+                raise ValueError("reuse_port not supported by socket module")
+            if wanted:
+                sock.setsockopt(socket.SOL_SOCKET, option, True)
+        if sock.family == socket.AF_INET6:
+            # There is a socket for IPv4 beside it.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+        try:
+            sock.bind(info[4])
+        except OSError as error:
+            failure = _bind_error(error, info[4])
+            if error.errno != errno.EADDRNOTAVAIL or not SINCE_3_13:
+                raise failure from None
+            sock.close()
+            if self._debug:
+                logger.warning(failure.args[1])
+
+    async def create_unix_server(
+        self,
+        protocol_factory: Callable[[], Any],
+        path: Any = None,
+        *,
+        sock: Any = None,
+        backlog: int = 100,
+        ssl: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = SINCE_3_13,
+    ) -> Server:
+        """Listen on a Unix socket, by its path or as it is. cleanup_socket: close() removes the path (3.13).
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_unix_server
+        """
+        if isinstance(ssl, bool):
+            raise TypeError("ssl argument must be an SSLContext or None")
+        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if path is not None:
+            if sock is not None:
+                raise ValueError("path and sock can not be specified at the same time")
+            sock = _bind_unix(os.fspath(path))
+        elif sock is None:
+            raise ValueError("path was not specified, and no sock specified")
+        else:
+            _check_unix_socket(sock)
+        sock.setblocking(False)
+        server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
+        bound = sock.getsockname()
+        if cleanup_socket and not _is_abstract(bound):
+            try:
+                server._unix_path = bound, os.stat(bound).st_ino
+            except FileNotFoundError:
+                pass
+        return await self._serve(server, start_serving)
+
+    async def _serve(self, server: Server, start_serving: bool) -> Server:
+        from .tasks import sleep
+
+        if start_serving:
+            server._start_serving()
+            try:
+                await sleep(0)
+            except BaseException:
+                server.close()
+                raise
+        if self._debug:
+            logger.info("%r is serving", server)
+        return server
+
+
+def _is_abstract(path: Any) -> bool:
+    return not path or path[0] in (0, "\0")
+
+
+def _bind_unix(path: Any) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if not _is_abstract(path):
+            try:
+                if stat.S_ISSOCK(os.stat(path).st_mode):
+                    os.remove(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
+        sock.bind(path)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from None
+        raise
+    return sock
+
+
+async def _connect(info: AddressInfo, local_infos: list[AddressInfo] | None) -> socket.socket:
+    """A socket connected to the address. Raises OSError; cancelled or failed, it leaves none open."""
+    family, kind, proto, _, address = info
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setblocking(False)
+        if local_infos is not None:
+            _bind_to_one(sock, local_infos)
+        try:
+            sock.connect(address)
+        except (BlockingIOError, InterruptedError):
+            await trio.lowlevel.wait_writable(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, f"Connect call failed {address}") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_error(error: OSError, address: Any) -> OSError:
+    reason = str(error) if SINCE_3_13 else str(error.strerror)
+    return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")
+
+
+def _bind_to_one(sock: socket.socket, infos: list[AddressInfo]) -> None:
+    failure = OSError(f"no matching local address with family={sock.family!r} found")
+    for family, _, _, _, address in infos:
+        if family == sock.family:
+            try:
+                return sock.bind(address)
+            except OSError as error:
+                failure = _bind_error(error, address)
+    raise failure
+
+
+async def _connect_to_any(
+    infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float | None, all_errors: bool
+) -> socket.socket:
+    """A socket connected to one of the addresses: each is tried when the one before has failed, or after the delay."""
+    errors: list[OSError] = []
+    if delay is None:
+        for info in infos:
+            try:
+                return await _connect(info, local_infos)
+            except OSError as error:
+                errors.append(error)
+    else:
+        winner = await _race(infos, local_infos, delay, errors)
+        if winner is not None:
+            return winner
+    try:
+        if all_errors:
+            raise ExceptionGroup("create_connection failed", errors)
+        if len({str(error) for error in errors}) == 1:
+            raise errors[0]
+        raise OSError(f"Multiple exceptions: {', '.join(str(error) for error in errors)}")
+    finally:
+        errors = []  # they hold this frame
+
+
+async def _race(
+    infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float, errors: list[OSError]
+) -> socket.socket | None:
+    winners: list[socket.socket] = []
+
+    async def attempt(info: AddressInfo, failed: trio.Event) -> None:
+        try:
+            winners.append(await _connect(info, local_infos))
+        except OSError as error:
+            errors.append(error)
+            failed.set()
+        else:
+            nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for info in infos:
+                failed = trio.Event()
+                nursery.start_soon(attempt, info, failed)
+                with trio.move_on_after(delay):
+                    await failed.wait()
+    except BaseException as error:
+        for sock in winners:
+            sock.close()
+        if isinstance(error, BaseExceptionGroup) and is_cancellation(error):
+            raise _first(error) from None
+        raise
+    for late in winners[1:]:
+        late.close()
+    return winners[0] if winners else None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

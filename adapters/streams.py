@@ -1,0 +1,583 @@
+"""asyncio.StreamReader and StreamWriter, carried by trio streams.
+
+They stand on adapters.transports, which moves the bytes of a trio stream in the background: a StreamReader is fed, and
+its buffer and the transport's are what differs from a trio stream. Any trio stream gets a pair by
+compat.as_streams(), and a pair is a trio stream by compat.as_trio_stream().
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+import weakref
+from asyncio import IncompleteReadError, LimitOverrunError, iscoroutine
+from asyncio import format_helpers as std_format_helpers
+from asyncio import streams as std_streams
+from asyncio.log import logger
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from .events import get_event_loop, get_running_loop
+from .tasks import sleep
+
+__all__ = std_streams.__all__
+
+_extract_stack: Any = std_format_helpers.extract_stack
+
+SINCE_3_13 = sys.version_info >= (3, 13)
+DEFAULT_LIMIT = 2**16  # bytes
+
+ClientConnected = Callable[["StreamReader", "StreamWriter"], Any]
+
+
+async def open_connection(
+    host: Any = None, port: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+) -> tuple[StreamReader, StreamWriter]:
+    """Connect to a host; the keywords are those of loop.create_connection(). limit: see StreamReader.
+
+    https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_connection
+
+    Raises OSError (socket.gaierror and ConnectionRefusedError among them) and ssl.SSLError. Task.cancel() and trio
+    scopes end it, and leave nothing open.
+    """
+    return await _open(get_running_loop().create_connection, (host, port), limit, kwds)
+
+
+async def start_server(
+    client_connected_cb: ClientConnected, host: Any = None, port: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+) -> Any:
+    """The Server, which calls client_connected_cb(reader, writer) for each connection; a coroutine is run as a Task.
+
+    https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_server
+
+    The keywords are those of loop.create_server(). Raises OSError.
+    """
+    return await get_running_loop().create_server(_make_factory(client_connected_cb, limit), host, port, **kwds)
+
+
+if hasattr(std_streams, "open_unix_connection"):
+
+    async def open_unix_connection(
+        path: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+    ) -> tuple[StreamReader, StreamWriter]:
+        """open_connection() to a Unix socket; the keywords are those of loop.create_unix_connection().
+
+        https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_unix_connection
+        """
+        return await _open(get_running_loop().create_unix_connection, (path,), limit, kwds)
+
+    async def start_unix_server(
+        client_connected_cb: ClientConnected, path: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+    ) -> Any:
+        """start_server() on a Unix socket; the keywords are those of loop.create_unix_server().
+
+        https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_unix_server
+        """
+        return await get_running_loop().create_unix_server(_make_factory(client_connected_cb, limit), path, **kwds)
+
+
+async def _open(
+    connect: Callable[..., Any], address: tuple[Any, ...], limit: int, kwds: dict[str, Any]
+) -> tuple[StreamReader, StreamWriter]:
+    loop = get_running_loop()
+    reader = StreamReader(limit=limit, loop=loop)
+    protocol = StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await connect(lambda: protocol, *address, **kwds)
+    return reader, StreamWriter(transport, protocol, reader, loop)
+
+
+def _make_factory(client_connected_cb: ClientConnected, limit: int) -> Callable[[], StreamReaderProtocol]:
+    loop = get_running_loop()
+    return lambda: StreamReaderProtocol(StreamReader(limit=limit, loop=loop), client_connected_cb, loop=loop)
+
+
+class FlowControlMixin(asyncio.Protocol):
+    """What makes StreamWriter.drain() wait: the transport's buffer is too full."""
+
+    def __init__(self, loop: Any = None) -> None:
+        self._loop = get_event_loop() if loop is None else loop
+        self._paused = False
+        self._drain_waiters: deque[Any] = deque()
+        self._connection_lost = False
+
+    def pause_writing(self) -> None:
+        """Called by the transport."""
+        assert not self._paused
+        self._paused = True
+        if self._loop.get_debug():
+            logger.debug("%r pauses writing", self)
+
+    def resume_writing(self) -> None:
+        """Called by the transport."""
+        assert self._paused
+        self._paused = False
+        if self._loop.get_debug():
+            logger.debug("%r resumes writing", self)
+        self._wake_drainers(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport."""
+        self._connection_lost = True
+        if self._paused:
+            self._wake_drainers(exc)
+
+    def _wake_drainers(self, error: Exception | None) -> None:
+        for waiter in self._drain_waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+    async def _drain_helper(self) -> None:
+        if self._connection_lost:
+            raise ConnectionResetError("Connection lost")
+        if self._paused:
+            waiter = self._loop.create_future()
+            self._drain_waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._drain_waiters.remove(waiter)
+
+    def _get_close_waiter(self, stream: Any) -> Any:
+        raise NotImplementedError
+
+
+class StreamReaderProtocol(FlowControlMixin):
+    """Feeds a StreamReader. https://docs.python.org/3/library/asyncio-stream.html
+
+    Of a client's reader it has a weak reference only: nobody reads any more when the program has dropped it.
+    """
+
+    _source_traceback: Any = None
+    _closed: Any = None
+
+    def __init__(
+        self, stream_reader: StreamReader, client_connected_cb: ClientConnected | None = None, loop: Any = None
+    ) -> None:
+        super().__init__(loop=loop)
+        self._reader_ref: Any = None
+        if stream_reader is not None:
+            self._reader_ref = weakref.ref(stream_reader)
+            self._source_traceback = stream_reader._source_traceback
+        # Until the connection is there, nobody else has a server's reader.
+        self._strong_reader = stream_reader if client_connected_cb is not None else None
+        self._stream_writer: StreamWriter | None = None
+        self._task: Any = None
+        self._transport: Any = None
+        self._client_connected_cb = client_connected_cb
+        self._over_ssl = False
+        self._closed = self._loop.create_future()
+
+    @property
+    def _stream_reader(self) -> Any:
+        return None if self._reader_ref is None else self._reader_ref()
+
+    def _replace_transport(self, transport: Any) -> None:
+        self._transport = transport
+        self._over_ssl = transport.get_extra_info("sslcontext") is not None
+        reader = self._stream_reader
+        if reader is not None:
+            reader._transport = transport
+            if reader._paused:
+                transport.pause_reading()
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the transport: a server's client_connected_cb() is called here."""
+        self._transport = transport
+        self._over_ssl = transport.get_extra_info("sslcontext") is not None
+        reader = self._stream_reader
+        if reader is not None:
+            reader.set_transport(transport)
+        if self._client_connected_cb is None:
+            return
+        writer = StreamWriter(transport, self, reader, self._loop)
+        if not SINCE_3_13:
+            self._stream_writer = writer
+        result = self._client_connected_cb(reader, writer)
+        if iscoroutine(result):
+
+            def handler_is_done(task: Any) -> None:
+                if not task.cancelled():
+                    error = task.exception()
+                    if error is None:
+                        return
+                    self._loop.call_exception_handler(
+                        {
+                            "message": "Unhandled exception in client_connected_cb",
+                            "exception": error,
+                            "transport": transport,
+                        }
+                    )
+                transport.close()
+
+            self._task = self._loop.create_task(result)
+            self._task.add_done_callback(handler_is_done)
+        self._strong_reader = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport."""
+        reader = self._stream_reader
+        if reader is not None:
+            if exc is None:
+                reader.feed_eof()
+            else:
+                reader.set_exception(exc)
+        if not self._closed.done():
+            if exc is None:
+                self._closed.set_result(None)
+            else:
+                self._closed.set_exception(exc)
+        super().connection_lost(exc)
+        self._reader_ref = self._stream_writer = self._task = self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        reader = self._stream_reader
+        if reader is not None:
+            reader.feed_data(data)
+
+    def eof_received(self) -> bool:
+        """Called by the transport, which stays open for writing where it can."""
+        reader = self._stream_reader
+        if reader is not None:
+            reader.feed_eof()
+        return not self._over_ssl
+
+    def _get_close_waiter(self, stream: Any) -> Any:
+        return self._closed
+
+    def __del__(self) -> None:
+        # Who never calls wait_closed() is not told what the connection ended with.
+        if self._closed is not None and self._closed.done() and not self._closed.cancelled():
+            self._closed.exception()
+
+
+class StreamWriter:
+    """The sending side of a connection. https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter"""
+
+    def __init__(self, transport: Any, protocol: Any, reader: StreamReader | None, loop: Any) -> None:
+        assert reader is None or isinstance(reader, StreamReader)
+        self._transport = transport
+        self._protocol = protocol
+        self._reader = reader
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        info = f"{type(self).__name__} transport={self._transport!r}"
+        if self._reader is not None:
+            info += f" reader={self._reader!r}"
+        return f"<{info}>"
+
+    @property
+    def transport(self) -> Any:
+        """The transport beneath, an asyncio.WriteTransport."""
+        return self._transport
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes in the background; drain() waits, and raises what sending does."""
+        self._transport.write(data)
+
+    def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send several pieces in the background."""
+        self._transport.writelines(data)
+
+    def write_eof(self) -> None:
+        """Close the sending side, once everything has been sent. Raises NotImplementedError where that cannot be."""
+        self._transport.write_eof()
+
+    def can_write_eof(self) -> bool:
+        """Tell whether write_eof() works: not with TLS."""
+        able: bool = self._transport.can_write_eof()
+        return able
+
+    def close(self) -> None:
+        """Close the connection, once everything has been sent; wait_closed() waits for that."""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is closed or is being closed."""
+        closing: bool = self._transport.is_closing()
+        return closing
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed. Raises what it ended with. Cancelling the wait changes nothing."""
+        await self._protocol._get_close_waiter(self)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Of the socket: "socket", "peername", "sockname"; of TLS: "sslcontext", "ssl_object", "cipher", "peercert".
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.BaseTransport.get_extra_info
+        """
+        return self._transport.get_extra_info(name, default)
+
+    async def drain(self) -> None:
+        """Wait until the transport's buffer has room. Raises what the connection was lost with.
+
+        Task.cancel() and trio scopes end the wait, and what was written is sent all the same.
+        """
+        if self._reader is not None:
+            error = self._reader.exception()
+            if error is not None:
+                raise error
+        if self._transport.is_closing():
+            # Let connection_lost() be called, which is how a program that only writes gets to know.
+            await sleep(0)
+        await self._protocol._drain_helper()
+
+    async def start_tls(
+        self,
+        sslcontext: Any,
+        *,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """Go on with TLS on the connection: see loop.start_tls(). Raises ssl.SSLError, OSError.
+
+        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.start_tls
+        """
+        protocol = self._protocol
+        await self.drain()
+        self._transport = await self._loop.start_tls(
+            self._transport,
+            protocol,
+            sslcontext,
+            server_side=protocol._client_connected_cb is not None,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        protocol._replace_transport(self._transport)
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not self._transport.is_closing():
+            if self._loop.is_closed():
+                _warn("loop is closed", ResourceWarning)
+            else:
+                self.close()
+                _warn(f"unclosed {self!r}", ResourceWarning)
+
+
+class StreamReader:
+    """The receiving side of a connection. https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader
+
+    limit: of the length of a line, in bytes; and with more than twice as much in the buffer, nothing more is received.
+
+    Every wait for data raises asyncio.CancelledError on Task.cancel(), which is a trio.Cancelled too when a trio scope
+    is the cause; nothing is taken from the buffer then. What set_exception() was given is raised by all that read.
+    """
+
+    _source_traceback: Any = None
+
+    def __init__(self, limit: int = DEFAULT_LIMIT, loop: Any = None) -> None:
+        if limit <= 0:
+            raise ValueError("Limit cannot be <= 0")
+        self._limit = limit
+        self._loop = get_event_loop() if loop is None else loop
+        self._buffer = bytearray()
+        self._eof = False
+        self._waiter: Any = None
+        self._exception: Exception | None = None
+        self._transport: Any = None
+        self._paused = False
+        if self._loop.get_debug():
+            self._source_traceback = _extract_stack(sys._getframe(1))
+
+    def __repr__(self) -> str:
+        info = ["StreamReader"]
+        if self._buffer:
+            info.append(f"{len(self._buffer)} bytes")
+        if self._eof:
+            info.append("eof")
+        if self._limit != DEFAULT_LIMIT:
+            info.append(f"limit={self._limit}")
+        for name in ("waiter", "exception", "transport"):
+            value = getattr(self, f"_{name}")
+            if value:
+                info.append(f"{name}={value!r}")
+        if self._paused:
+            info.append("paused")
+        return f"<{' '.join(info)}>"
+
+    # --- the feeding side --------------------------------------------------------------------------------------------
+
+    def set_transport(self, transport: Any) -> None:
+        """Name the transport that is to be paused when too much has been received."""
+        assert self._transport is None, "Transport already set"
+        self._transport = transport
+
+    def feed_data(self, data: bytes) -> None:
+        """Add to the buffer."""
+        assert not self._eof, "feed_data after feed_eof"
+        if not data:
+            return
+        self._buffer += data
+        self._wake()
+        if len(self._buffer) > 2 * self._limit and self._transport is not None and not self._paused:
+            try:
+                self._transport.pause_reading()
+            except NotImplementedError:
+                self._transport = None
+            else:
+                self._paused = True
+
+    def feed_eof(self) -> None:
+        """Say that there is no more to come."""
+        self._eof = True
+        self._wake()
+
+    def exception(self) -> Exception | None:
+        """What set_exception() was given."""
+        return self._exception
+
+    def set_exception(self, exc: Exception) -> None:
+        """Have it raised by who reads now, and from now on."""
+        self._exception = exc
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.cancelled():
+            waiter.set_exception(exc)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.cancelled():
+            waiter.set_result(None)
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._transport.resume_reading()
+
+    def _took(self) -> None:
+        if self._paused and len(self._buffer) <= self._limit:
+            self._resume()
+
+    def _take(self, size: int) -> bytes:
+        """The first bytes of the buffer, which are no longer in it."""
+        if size >= len(self._buffer):
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        else:
+            with memoryview(self._buffer) as view:
+                data = bytes(view[:size])
+            del self._buffer[:size]
+        self._took()
+        return data
+
+    async def _wait_for_data(self, func_name: str) -> None:
+        if self._waiter is not None:
+            raise RuntimeError(f"{func_name}() called while another coroutine is already waiting for incoming data")
+        assert not self._eof, "_wait_for_data after EOF"
+        if self._paused:
+            self._resume()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # --- the reading side --------------------------------------------------------------------------------------------
+
+    def at_eof(self) -> bool:
+        """Tell whether everything has been read and no more will come."""
+        return self._eof and not self._buffer
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read up to n bytes, as soon as there are any; all up to the end if n is negative. At the end it is b""."""
+        if self._exception is not None:
+            raise self._exception
+        if n == 0:
+            return b""
+        if n < 0:
+            blocks = []
+            while block := await self.read(self._limit):
+                blocks.append(block)
+            return b"".join(blocks)
+        if not self._buffer and not self._eof:
+            await self._wait_for_data("read")
+        return self._take(n)
+
+    async def readexactly(self, n: int) -> bytes:
+        """Read n bytes. Raises IncompleteReadError, with what there is, when the end comes before."""
+        if n < 0:
+            raise ValueError("readexactly size can not be less than zero")
+        if self._exception is not None:
+            raise self._exception
+        if n == 0:
+            return b""
+        while len(self._buffer) < n:
+            if self._eof:
+                self._raise_incomplete(n)
+            await self._wait_for_data("readexactly")
+        return self._take(n)
+
+    def _raise_incomplete(self, expected: int | None) -> NoReturn:
+        partial = bytes(self._buffer)
+        self._buffer.clear()
+        raise IncompleteReadError(partial, expected)
+
+    async def readline(self) -> bytes:
+        """Read up to a newline, which is included; what is left if the end comes before.
+
+        Raises ValueError when the line is longer than the limit; what has been received of it is lost then.
+        """
+        try:
+            return await self.readuntil(b"\n")
+        except IncompleteReadError as error:
+            return error.partial
+        except LimitOverrunError as error:
+            if self._buffer.startswith(b"\n", error.consumed):
+                del self._buffer[: error.consumed + 1]
+            else:
+                self._buffer.clear()
+            self._took()
+            raise ValueError(error.args[0]) from error
+
+    async def readuntil(self, separator: Any = b"\n") -> bytes:
+        """Read up to a separator, which is included; from 3.13 on it may be a tuple of which the first to end counts.
+
+        Raises IncompleteReadError, with what there is, when the end comes before; LimitOverrunError when there are more
+        bytes before it than the limit, which stay in the buffer.
+        """
+        separators = _check_separators(separator)
+        shortest, longest = len(separators[0]), len(separators[-1])
+        if self._exception is not None:
+            raise self._exception
+        searched = 0  # no separator begins before this
+        while True:
+            if len(self._buffer) - searched >= shortest:
+                found = [(at + len(s), at) for s in separators if (at := self._buffer.find(s, searched)) >= 0]
+                if found:
+                    end, start = min(found, key=lambda ends: ends[0])
+                    break
+                searched = max(0, len(self._buffer) + 1 - longest)
+                if searched > self._limit:
+                    raise LimitOverrunError("Separator is not found, and chunk exceed the limit", searched)
+            if self._eof:
+                self._raise_incomplete(None)
+            await self._wait_for_data("readuntil")
+        if start > self._limit:
+            raise LimitOverrunError("Separator is found, but chunk is longer than limit", start)
+        return self._take(end)
+
+    def __aiter__(self) -> StreamReader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
+
+def _check_separators(separator: Any) -> list[Any]:
+    """The separators, the shortest first."""
+    separators = sorted(separator, key=len) if SINCE_3_13 and isinstance(separator, tuple) else [separator]
+    if not separators:
+        raise ValueError("Separator should contain at least one element")
+    if not separators[0]:
+        raise ValueError("Separator should be at least one-byte string")
+    return separators

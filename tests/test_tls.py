@@ -1,0 +1,371 @@
+"""Streams over TLS: each program runs on the real asyncio first, and must give the same on ours."""
+
+import asyncio as std
+import socket
+import ssl
+
+import pytest
+import trio
+import trustme
+
+import compat
+from compat import asyncio
+from test_streams import HOST, closed, in_loop, nothing_left, outcome, server_elsewhere, serving
+from worlds import on_both
+
+CA = trustme.CA()
+OTHER_CA = trustme.CA()
+PROGRAMS = []
+
+
+def program(function):
+    """Collect an async program(asyncio) that is to give the same on both."""
+    PROGRAMS.append(function)
+    return function
+
+
+def server_context(*, asks_for_client=False):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CA.issue_cert("localhost", HOST).configure_cert(context)
+    context.set_alpn_protocols(["mirror", "echo"])
+    if asks_for_client:
+        CA.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(*, trusts=CA, certificate=False):
+    context = ssl.create_default_context()
+    trusts.configure_trust(context)
+    context.set_alpn_protocols(["echo"])
+    if certificate:
+        CA.issue_cert("client@example.org").configure_cert(context)
+    return context
+
+
+async def echo(reader, writer):
+    try:
+        while block := await reader.read(10_000):
+            writer.write(block)
+            await writer.drain()
+    except OSError:
+        pass
+    await closed(writer)
+
+
+@program
+async def echo_and_what_is_known_of_tls(asyncio):
+    server, connect = await serving(asyncio, echo, ssl=server_context())
+    reader, writer = await connect(ssl=client_context(), server_hostname="localhost")
+    log = []
+    for size in (1, 1000, 100_000):
+        writer.write(b"x" * size)
+        await writer.drain()
+        log.append(len(await reader.readexactly(size)))
+    tls = writer.get_extra_info("ssl_object")
+    log += [type(tls), tls.selected_alpn_protocol(), tls.version(), writer.get_extra_info("cipher")]
+    log.append(sorted(writer.get_extra_info("peercert")))
+    log += [writer.get_extra_info("compression"), isinstance(writer.get_extra_info("sslcontext"), ssl.SSLContext)]
+    log += [writer.get_extra_info("peername")[0], writer.can_write_eof()]
+    try:
+        writer.write_eof()
+    except NotImplementedError as error:
+        log.append(type(error).__name__)
+    writer.close()
+    log += [writer.is_closing(), await outcome(writer.wait_closed()), await reader.read()]
+    await closed(server)
+    return log
+
+
+@program
+async def much_both_ways(asyncio):
+    size = 3_000_000
+
+    async def source_and_sink(reader, writer):
+        writer.write(b"s" * size)
+        got = await reader.readexactly(size)
+        writer.write(b"%d" % len(got))
+        await closed(writer)
+
+    server, connect = await serving(asyncio, source_and_sink, ssl=server_context())
+    reader, writer = await connect(ssl=client_context())
+    log = []
+
+    async def send():
+        for _ in range(size // 50_000):
+            writer.write(b"c" * 50_000)
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    log.append(len(await reader.readexactly(size)))
+    await sending
+    log.append(await reader.read())
+    await closed(writer, server)
+    return log
+
+
+@program
+async def who_is_not_trusted(asyncio):
+    reports = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reports.append(context["message"]))
+    server, connect = await serving(asyncio, echo, ssl=server_context())
+    log = []
+    for options in (
+        {"ssl": True},
+        {"ssl": client_context(trusts=OTHER_CA)},
+        {"ssl": client_context(), "server_hostname": "elsewhere.example.org"},
+    ):
+        kind, message = await outcome(connect(**options))
+        log.append((kind, message))
+    await closed(server)
+    return log, reports
+
+
+@program
+async def certificates_of_clients(asyncio):
+    async def who(reader, writer):
+        writer.write(repr(writer.get_extra_info("peercert")["subjectAltName"]).encode())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, who, ssl=server_context(asks_for_client=True))
+    reader, writer = await connect(ssl=client_context(certificate=True))
+    log = [await reader.read()]
+    await closed(writer)
+    # With TLS 1.3 it is only told when it has sent its own part.
+    reader, writer = await connect(ssl=client_context())
+    ended = await outcome(reader.read())
+    log.append(ended if isinstance(ended, bytes) else ended[0])
+    await closed(writer, server)
+    return log
+
+
+@program
+async def peers_that_do_not_speak_tls(asyncio):
+    async def mute(reader, writer):
+        await outcome(reader.read())
+        await closed(writer)
+
+    async def hang_up(reader, writer):
+        await closed(writer)
+
+    async def chat(reader, writer):
+        writer.write(b"220 welcome\r\n" * 5)
+        await outcome(reader.read())
+        await closed(writer)
+
+    log = []
+    for handler in (mute, hang_up, chat):
+        server, connect = await serving(asyncio, handler)
+        log.append(await outcome(connect(ssl=client_context(), ssl_handshake_timeout=0.2)))
+        await closed(server)
+    # The other way round: a client that does not.
+    reports = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reports.append(context["message"]))
+    server, connect = await serving(asyncio, echo, ssl=server_context(), ssl_handshake_timeout=0.2)
+    for word in (b"", b"nonsense\n" * 10):
+        reader, writer = await connect()
+        writer.write(word)
+        log.append((await outcome(reader.read()))[:0])
+        await closed(writer)
+    await closed(server)
+    return log, reports
+
+
+@program
+async def cancelled_handshake(asyncio):
+    async def mute(reader, writer):
+        await outcome(reader.read())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, mute)
+    task = asyncio.create_task(connect(ssl=client_context()))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    log = [await outcome(task), task.cancelled()]
+    log.append(await outcome(asyncio.wait_for(connect(ssl=client_context()), 0.05)))
+    await closed(server)
+    return log
+
+
+@program
+async def upgrade_of_a_live_connection(asyncio):
+    log = []
+
+    async def handler(reader, writer):
+        writer.write(await reader.readline())
+        await writer.drain()
+        await writer.start_tls(server_context())
+        log.append(writer.get_extra_info("peername")[0])
+        writer.write((await reader.readline()).upper())
+        await writer.drain()
+        log.append(await reader.read())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, handler)
+    reader, writer = await connect()
+    writer.write(b"plain\n")
+    log += [await reader.readline(), writer.get_extra_info("sslcontext"), writer.can_write_eof()]
+    await writer.start_tls(client_context(), server_hostname="localhost")
+    log += [writer.get_extra_info("ssl_object").version(), writer.can_write_eof()]
+    writer.write(b"secret\n")
+    log.append(await reader.readline())
+    await closed(writer)
+    await asyncio.sleep(0.05)
+    server.close()
+    await server.wait_closed()
+    return log
+
+
+@program
+async def upgrade_that_fails(asyncio):
+    async def handler(reader, writer):
+        await reader.readline()
+        try:
+            await writer.start_tls(server_context(), ssl_handshake_timeout=1)
+        except OSError:
+            pass
+        await closed(writer)
+
+    server, connect = await serving(asyncio, handler)
+    reader, writer = await connect()
+    log = [await outcome(writer.start_tls("no context"))]
+    writer.write(b"\n")
+    log.append(await outcome(writer.start_tls(client_context(trusts=OTHER_CA), server_hostname="localhost")))
+    log += [writer.is_closing(), (await outcome(reader.read()))[:0]]
+    await closed(writer, server)
+    return log
+
+
+@program
+async def end_without_goodbye(asyncio):
+    async def handler(reader, writer):
+        writer.write(b"some")
+        await reader.readexactly(1)
+        # What TLS does not know of: asyncio takes it for an end.
+        with writer.get_extra_info("socket").dup() as sock:
+            sock.shutdown(socket.SHUT_WR)
+        writer.transport.abort()
+
+    server, connect = await serving(asyncio, handler, ssl=server_context())
+    reader, writer = await connect(ssl=client_context())
+    log = [await reader.readexactly(4)]
+    writer.write(b"!")
+    log.append(await reader.read())
+    await asyncio.sleep(0.05)
+    log += [writer.is_closing(), await outcome(writer.wait_closed())]
+    await closed(server)
+    return log
+
+
+@program
+async def goodbye_that_is_not_answered(asyncio):
+    accepted = asyncio.get_running_loop().create_future()
+
+    async def handler(reader, writer):
+        writer.transport.pause_reading()
+        accepted.set_result(writer)
+
+    server, connect = await serving(asyncio, handler, ssl=server_context())
+    reader, writer = await connect(ssl=client_context(), ssl_shutdown_timeout=0.1)
+    other = await accepted
+    writer.close()
+    log = [await outcome(writer.wait_closed()), (await outcome(reader.read()))]
+    other.transport.abort()
+    await closed(server)
+    return log
+
+
+@program
+async def tls_over_a_unix_socket(asyncio):
+    path = f"{id(asyncio)}.socket"
+    server = await asyncio.start_unix_server(echo, path, ssl=server_context())
+    reader, writer = await asyncio.open_unix_connection(path, ssl=client_context(), server_hostname="localhost")
+    writer.write(b"hello\n")
+    log = [await reader.readline(), writer.get_extra_info("ssl_object").selected_alpn_protocol()]
+    await closed(writer, server)
+    return log
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_same_on_both(program, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(asyncio):
+        async def main():
+            return await asyncio.wait_for(program(asyncio), 30)
+
+        with nothing_left():
+            return asyncio.run(main())
+
+    theirs, ours = on_both(run)
+    assert ours == theirs
+
+
+def test_timeouts_have_to_be_positive():
+    """asyncio says the same, and leaves the socket open."""
+
+    async def main():
+        server, connect = await serving(asyncio, echo)
+        for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+            with pytest.raises(ValueError, match=f"{name} should be a positive number, got -1"):
+                await connect(ssl=client_context(), **{name: -1})
+        await closed(server)
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize(("serving_one", "client"), [(std, asyncio), (asyncio, std)], ids=["std", "ours"])
+def test_with_real_asyncio(serving_one, client):
+    async def main(address):
+        reader, writer = await client.open_connection(*address, ssl=client_context())
+        for size in (1, 1000, 50_000):
+            writer.write(b"x" * size)
+            assert await reader.readexactly(size) == b"x" * size
+        await closed(writer)
+
+    with server_elsewhere(serving_one, echo, ssl=server_context()) as address:
+        client.run(main(address))
+
+
+def test_with_trios_own_tls():
+    """A trio.SSLStream as reader and writer, to a server of asyncio's; a pair over TLS as a trio stream."""
+
+    async def main():
+        server, connect = await serving(asyncio, echo, ssl=server_context())
+        address = server.sockets[0].getsockname()
+        tls = trio.SSLStream(await trio.open_tcp_stream(*address), client_context(), server_hostname=HOST)
+        reader, writer = compat.as_streams(tls)
+        writer.write(b"hello\n")
+        assert await reader.readline() == b"hello\n"
+        assert writer.get_extra_info("peername") == address
+        assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+        await closed(writer)
+
+        stream = compat.as_trio_stream(*await connect(ssl=client_context()))
+        await stream.send_all(b"hello\n")
+        assert await stream.receive_some() == b"hello\n"
+        with pytest.raises(NotImplementedError):
+            await stream.send_eof()
+        await stream.aclose()
+        await closed(server)
+
+    with nothing_left():
+        in_loop(main)
+
+
+def test_tls_in_tls_over_memory():
+    async def main():
+        ends = trio.testing.memory_stream_pair()
+        (_, one), (_, other) = pairs = [compat.as_streams(end) for end in ends]
+        other._protocol._client_connected_cb = echo  # what makes it the server's side
+        for _ in range(2):
+            await asyncio.gather(
+                one.start_tls(client_context(), server_hostname="localhost"), other.start_tls(server_context())
+            )
+        one.write(b"hello\n")
+        assert await pairs[1][0].readline() == b"hello\n"
+        one.close()
+        await closed(other, one)
+
+    in_loop(main)
