@@ -164,6 +164,7 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                         value = Error(internals.Cancelled.of(answer.error))
                     elif isinstance(answer.error, asyncio.CancelledError):
                         answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
+                        task._must_cancel = False  # asked for again before the step: as in asyncio, one error for both
                 answer = None
             else:
                 awaited = task._fut_waiter
