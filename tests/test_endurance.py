@@ -344,7 +344,7 @@ def test_many_loops(use):
     assert threading.active_count() <= threads + 1  # trio keeps idle threads for a while
     assert signals() == handlers
     assert signal.set_wakeup_fd(-1) == -1
-    assert count_of_ours() <= objects
+    assert count_of_ours() < objects + 100  # garbage of the last one or two, not of two hundred
     assert asyncio._get_running_loop() is None
     with pytest.raises(RuntimeError):
         trio.lowlevel.current_task()

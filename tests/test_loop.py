@@ -407,13 +407,13 @@ def threadsafe_callbacks_while_the_loop_stands_still(asyncio):
 
 @program
 def run_coroutine_threadsafe(asyncio):
-    log = []
+    log, in_loop = [], []
 
     async def body(value):
         try:
             await asyncio.sleep(value)
         except asyncio.CancelledError:
-            log.append("cancelled")
+            in_loop.append("cancelled")
             raise
         return value
 
@@ -457,7 +457,7 @@ def run_coroutine_threadsafe(asyncio):
         await asyncio.sleep(0.01)
 
     asyncio.run(main())
-    return log
+    return log, in_loop
 
 
 @program
@@ -496,10 +496,11 @@ def default_executor_is_waited_for(asyncio):
     log = []
 
     async def main():
+        end_of_main = threading.Event()
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, lambda: (time.sleep(0.05), log.append("thread")))
-        await asyncio.sleep(0.01)
+        loop.run_in_executor(None, lambda: (end_of_main.wait(), time.sleep(0.02), log.append("thread")))
         log.append("main")
+        end_of_main.set()
 
     asyncio.run(main())
     log.append("end")
@@ -540,12 +541,12 @@ def default_executor_has_as_many_threads(asyncio):
         with lock:
             at_work += 1
             most = max(most, at_work)
-        time.sleep(0.02)
+        time.sleep(0.05)
         with lock:
             at_work -= 1
 
     async def main():
-        await asyncio.gather(*[asyncio.to_thread(work) for _ in range(50)])
+        await asyncio.gather(*[asyncio.to_thread(work) for _ in range(20)])
 
     asyncio.run(main())
     return most, at_work
@@ -765,11 +766,11 @@ def slow_callbacks_are_logged(asyncio):
     logger.propagate = False
 
     def slow():
-        time.sleep(0.03)
+        time.sleep(0.16)
 
     async def main():
         loop = asyncio.get_running_loop()
-        loop.slow_callback_duration = 0.02
+        loop.slow_callback_duration = 0.15
         loop.call_soon(slow)
         await asyncio.sleep(0.001)
         slow()
