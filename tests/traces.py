@@ -383,8 +383,8 @@ class Tracer:
             for future in self.tasks + self.futures
         ]
         locked = [name for name in LOCK if self.shared[name].locked()]
-        reprs = ", ".join(map(repr, (*self.shared.values(), self.event, self.queue)))
-        reprs = re.sub(r"<[.a-z]*(\w+)( object)? at \w+", r"<\1", reprs)
+        objects = (*self.shared.values(), self.event, self.queue)
+        reprs = [repr(each).partition(" at ")[2].partition(" ")[2] for each in objects]  # without names and addresses
         return (
             f"{', '.join(states)}; handles {[handle.cancelled() for handle in self.handles]}"
             f"; timeouts {[(timeout.when(), timeout.expired()) for timeout in self.timeouts]}; locked {locked}"
