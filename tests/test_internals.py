@@ -1,5 +1,7 @@
 """The inside of trio: what the core leans on there, and what it says of a trio that it does not know."""
 
+import contextvars
+
 import pytest
 import trio
 import trio.testing
@@ -288,5 +290,107 @@ def test_lock_of_a_task_that_has_ended(world):
             with pytest.raises(trio.BrokenResourceError):
                 await lock.acquire()
         assert not scope.cancelled_caught
+
+    world(main)
+
+
+# --- trio tasks that carry one Task after the other ------------------------------------------------------------------
+
+
+def test_no_trace_of_the_task_before(world):
+    """Whatever became of the Tasks before, a new one starts as a new trio task does."""
+
+    async def fail():
+        with trio.move_on_after(5):
+            raise ValueError
+
+    async def in_nursery():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 0.1)
+
+    async def shielded():
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.1)
+
+    async def leaky():
+        variable.set("leaked")
+        scope = trio.CancelScope()
+        scope.__enter__()
+        await asyncio.sleep(0)
+        scope.__exit__(None, None, None)
+
+    async def state(name):
+        task = trio.lowlevel.current_task()
+        await asyncio.sleep(0)
+        await trio.sleep(0)
+        return (
+            task.name == name,
+            variable.get(),
+            len(task.child_nurseries),
+            trio.current_effective_deadline() > 500,
+            task.custom_sleep_data,
+            asyncio.current_task().cancelling(),
+        )
+
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def main():
+        for _ in range(3):
+            for before in (fail, in_nursery, shielded, leaky, trio.sleep_forever, asyncio.Event().wait):
+                with trio.CancelScope() as scope:
+                    async with asyncio.TaskGroup() as group:
+                        first = [asyncio.create_task(before()) for _ in range(3)]
+                        group.create_task(asyncio.sleep(50))
+                        await asyncio.sleep(0.5)
+                        for task in first:
+                            task.cancel()
+                        await asyncio.wait(first)
+                        scope.cancel()
+                [task.cancelled() or task.exception() for task in first]
+                del first, task
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(state(f"G{n}"), name=f"G{n}") for n in range(3)]
+                tasks += [asyncio.create_task(state(f"L{n}"), name=f"L{n}") for n in range(3)]
+                assert await asyncio.gather(*tasks) == [(True, "unset", 0, True, None, 0)] * 6
+
+    world(main)
+
+
+def test_trio_task_that_somebody_holds_is_not_used_again(world):
+    """By its trio task a library tells one Task from another."""
+
+    async def main():
+        held = []
+
+        async def body():
+            held.append(trio.lowlevel.current_task())
+            await asyncio.sleep(0)
+            assert held.count(trio.lowlevel.current_task()) == 1
+
+        for _ in range(20):
+            await asyncio.create_task(body())
+            await asyncio.gather(body(), body())
+        assert len(set(held)) == len(held) == 60
+
+    world(main)
+
+
+def test_task_in_a_group_sits_in_its_nursery(world):
+    async def main():
+        async def body():
+            await asyncio.sleep(0)
+            return trio.lowlevel.current_task().parent_nursery
+
+        in_loop = await asyncio.create_task(body())
+        assert in_loop is await asyncio.create_task(body())
+        nurseries = []
+        for _ in range(3):
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(body()) for _ in range(3)]
+                (inner,) = trio.lowlevel.current_task().child_nurseries[-1:]
+            assert [task.result() for task in tasks] == [inner] * 3
+            nurseries.append(inner)
+        assert in_loop not in nurseries
+        assert len({*nurseries}) == 3
 
     world(main)
