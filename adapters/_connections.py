@@ -300,6 +300,7 @@ class Connections:
     """
 
     _debug: bool
+    _poller: Any = None
     run_in_executor: Callable[..., Any]
 
     # --- names and addresses -----------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ the protocol, one sends what write() has left in the buffer. What differs from a
 being asked for, until pause_reading(); write() never waits; and the end of the connection is told to the protocol.
 
 `StreamTransport` sits on any trio stream, `TLSTransport` on a trio.SSLStream. `SocketTransport` stands for a
-trio.SocketStream: it waits by trio and, since write() must try to send at once, moves the bytes of the socket itself.
+trio.SocketStream: since write() must try to send at once, it moves the bytes of the socket itself. Where there is
+epoll, all sockets of a loop share one (`Poller`), and trio waits for that: waiting for each alone takes twice the time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import contextvars
 import errno
 import os
+import select
 import socket
 import ssl
 import warnings
@@ -23,6 +25,7 @@ from asyncio.log import logger
 from asyncio.transports import *  # noqa: F403
 from asyncio.transports import __all__ as __all__
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -49,17 +52,19 @@ class Activity:
 
     def __init__(self, loop: Any, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
         self.scope = trio.CancelScope()
-        self._coro = self._run(loop, function)
+        self._coro = self._run(loop._stop_with, function)
         self.send = self._coro.send
         context = contextvars.copy_context()
         internals.start(internals.make_task(loop._nursery, loop._runner, self, name, context))
 
-    async def _run(self, loop: Any, function: Callable[[Activity], Awaitable[None]]) -> None:
+    async def _run(
+        self, stop_with: Callable[[BaseException], None], function: Callable[[Activity], Awaitable[None]]
+    ) -> None:
         try:
             with self.scope:
                 await function(self)
         except (SystemExit, KeyboardInterrupt) as error:
-            loop._stop_with(error)
+            stop_with(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._coro, name)  # trio looks at its coroutine's frame and state
@@ -67,6 +72,101 @@ class Activity:
     def cancel(self) -> None:
         """Interrupt its wait, if it is in one: what it waited for is let go of before this returns."""
         self.scope.cancel()
+
+
+READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
+
+
+class Watch:
+    """What watch() returns: one callback for one direction of a socket, until it is cancelled."""
+
+    __slots__ = ("_poller", "callback", "context", "event", "fd")
+
+    def __init__(self, poller: Poller, fd: int, event: int, callback: Callable[[], None]) -> None:
+        self._poller = poller
+        self.fd = fd
+        self.event = event
+        self.callback = callback
+        self.context = contextvars.copy_context()
+
+    def cancel(self) -> None:
+        """Call no more."""
+        self._poller.remove(self)
+
+
+class Poller:
+    """One epoll for all sockets of a loop, and the trio task that waits for it and calls who is ready."""
+
+    def __init__(self, loop: Any) -> None:
+        self._epoll = select.epoll()
+        self._watches: dict[tuple[int, int], Watch] = {}
+        self._stop_with = loop._stop_with
+        Activity(loop, self._run, "asyncio sockets")
+
+    def _mask(self, fd: int) -> int:
+        return (READ if (fd, READ) in self._watches else 0) | (WRITE if (fd, WRITE) in self._watches else 0)
+
+    def add(self, watch: Watch) -> None:
+        before = self._mask(watch.fd)
+        self._watches[watch.fd, watch.event] = watch
+        if before:
+            self._epoll.modify(watch.fd, before | watch.event)
+        else:
+            self._epoll.register(watch.fd, watch.event)
+
+    def remove(self, watch: Watch) -> None:
+        if self._watches.get((watch.fd, watch.event)) is watch and not self._epoll.closed:
+            del self._watches[watch.fd, watch.event]
+            left = self._mask(watch.fd)
+            with suppress(OSError):  # somebody else has closed it
+                if left:
+                    self._epoll.modify(watch.fd, left)
+                else:
+                    self._epoll.unregister(watch.fd)
+
+    async def _run(self, me: Activity) -> None:
+        with self._epoll as epoll:
+            while True:
+                ready = epoll.poll(0)
+                if not ready:
+                    await trio.lowlevel.wait_readable(epoll.fileno())
+                    continue
+                for fd, events in ready:
+                    # An error or a hang-up, which is neither, is for whoever watches to find.
+                    if events & ~WRITE:
+                        self._call(self._watches.get((fd, READ)))
+                    if events & ~READ:
+                        self._call(self._watches.get((fd, WRITE)))
+                await trio.lowlevel.checkpoint()
+
+    def _call(self, watch: Watch | None) -> None:
+        if watch is not None:
+            try:
+                watch.context.run(watch.callback)
+            except (SystemExit, KeyboardInterrupt) as error:
+                self._stop_with(error)
+
+
+def watch(loop: Any, fd: int, event: int, callback: Callable[[], None]) -> Watch | Activity:
+    """Call back whenever the socket is ready to READ or WRITE, until cancel() of what this returns."""
+    if HAS_EPOLL:
+        if loop._poller is None:
+            loop._poller = Poller(loop)
+        new = Watch(loop._poller, fd, event, callback)
+        loop._poller.add(new)
+        return new
+
+    wait = trio.lowlevel.wait_readable if event == READ else trio.lowlevel.wait_writable
+
+    async def wait_and_call(me: Activity) -> None:
+        while not me.scope.cancel_called:
+            await wait(fd)
+            callback()
+
+    return Activity(loop, wait_and_call, "asyncio socket")
+
+
+HAS_EPOLL = hasattr(select, "epoll")
 
 
 def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
@@ -94,12 +194,12 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         self._stream = stream
         self._server = server
         self._buffer = bytearray()
-        self._receiving: Activity | None = None
-        self._sending: Activity | None = None
+        self._receiving: Watch | Activity | None = None
+        self._sending: Watch | Activity | None = None
         self._held: bytes | None = None  # received while reading was being paused
         self._paused = self._closing = self._eof_sent = self._eof_received = False
         self._lost = 0  # set when connection_lost() is due; counts writes after that
-        self._sent: trio.Event | None = None
+        self._sent: Any = None  # a Future that is done when the buffer is empty
         self._turn_to_receive = trio.Lock()  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
@@ -279,10 +379,14 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         finally:
             self._end_sending()
 
+    def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+
     def _end_sending(self) -> None:
         self._sending = None
-        if self._sent is not None:
-            self._sent.set()
+        if self._sent is not None and not self._sent.done():
+            self._sent.set_result(None)
 
     async def _send_buffer(self) -> None:
         while self._buffer:
@@ -322,8 +426,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             self._closing = True
             self._buffer.clear()
             self._stop_receiving()
-            if self._sending is not None:
-                self._sending.cancel()
+            self._stop_sending()
             self._lose_soon(error)
 
     def _lose_soon(self, error: BaseException | None) -> None:
@@ -373,8 +476,8 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         Reading has to be paused. Raises ConnectionResetError if the connection is lost before.
         """
         if self._sending is not None:
-            self._sent = trio.Event()
-            await self._sent.wait()
+            self._sent = self._loop.create_future()
+            await self._sent
         if self._closing:
             raise ConnectionResetError("Connection lost")
         async with self._turn_to_receive:
@@ -455,22 +558,21 @@ class SocketTransport(_OnSocket):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    async def _receive(self, me: Activity) -> None:
-        sock, fd = self._sock, self._fd
-        while self._receiving is me and not self._eof_received:
-            await trio.lowlevel.wait_readable(fd)
-            if self._receiving is not me:
-                return
-            try:
-                data = sock.recv(RECEIVE_SIZE)
-            except (BlockingIOError, InterruptedError):
-                continue
-            except OSError as error:
-                self._fail(error, "Fatal read error on socket transport")
-                return
-            self._feed(data)
-        if self._receiving is me:
-            self._receiving = None
+    def _start_receiving(self) -> None:
+        if self.is_reading() and not self._eof_received and self._receiving is None:
+            self._receiving = watch(self._loop, self._fd, READ, self._receive_now)
+
+    def _receive_now(self) -> None:
+        try:
+            data = self._sock.recv(RECEIVE_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._fail(error, "Fatal read error on socket transport")
+            return
+        self._feed(data)
+        if not data:
+            self._stop_receiving()
 
     def _send_at_once(self, data: Any) -> Any:
         try:
@@ -482,31 +584,32 @@ class SocketTransport(_OnSocket):
             return b""
         return memoryview(data).cast("B")[sent:] if isinstance(data, memoryview) else memoryview(data)[sent:]
 
-    async def _send(self, me: Activity) -> None:
+    def _start_sending(self) -> None:
+        if self._sending is None:
+            self._sending = watch(self._loop, self._fd, WRITE, self._send_now)
+
+    def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._end_sending()
+
+    def _send_now(self) -> None:
         try:
-            await self._send_buffer()
+            sent = self._sock.send(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
         except OSError as error:
             self._fail(error, "Fatal write error on socket transport")
-        finally:
-            self._end_sending()
-        if self._lost:
             return
-        if self._closing:
-            self._lost = 1
-            self._lose(None)
-        elif self._eof_sent:
-            self._shut_down()
-
-    async def _send_buffer(self) -> None:
-        buffer = self._buffer
-        while buffer:
-            await trio.lowlevel.wait_writable(self._fd)
-            try:
-                sent = self._sock.send(buffer)
-            except (BlockingIOError, InterruptedError):
-                continue
-            del buffer[:sent]
-            self._maybe_resume_protocol()
+        del self._buffer[:sent]
+        self._maybe_resume_protocol()
+        if not self._buffer:
+            self._stop_sending()
+            if self._closing and not self._lost:
+                self._lost = 1
+                self._lose(None)
+            elif self._eof_sent:
+                self._shut_down()
 
     def can_write_eof(self) -> bool:
         return True

@@ -5,6 +5,7 @@ Most programs run on the real asyncio first, and must give the same on ours; aft
 
 import asyncio as std
 import os
+import resource
 import socket
 import struct
 import sys
@@ -24,8 +25,8 @@ from compat import asyncio
 from worlds import WORLDS, on_both
 
 MIB = 2**20
-BULK = int(os.environ.get("STREAM_MIB", "32")) * MIB  # 1024 for the full size
-CONNECTIONS = int(os.environ.get("STREAM_CONNECTIONS", "300"))  # 2000 for the full size
+BULK = int(os.environ.get("STREAM_MIB", "256")) * MIB  # 1024 for the full size
+CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 HOST = "127.0.0.1"
 IS_AT_LEAST_3_12 = sys.version_info >= (3, 12)
 IS_AT_LEAST_3_13 = sys.version_info >= (3, 13)
@@ -726,6 +727,19 @@ def test_same_on_both(program, tmp_path, monkeypatch):
     assert ours[1] == 1
 
 
+@pytest.mark.parametrize(
+    "program",
+    [echo_and_half_close_by_client, reset_in_the_middle_of_a_write, a_peer_that_never_reads, pausing_the_transport]
+    + [close_sends_what_is_in_the_buffer, handler_cancelled_at_each_await, cancelled_read_loses_nothing],
+    ids=lambda program: program.__name__,
+)
+def test_same_without_epoll(program, monkeypatch):
+    monkeypatch.setattr("adapters.transports.HAS_EPOLL", False)
+    with nothing_left():
+        theirs, ours = on_both(lambda asyncio: asyncio.run(program(asyncio)))
+    assert ours == theirs
+
+
 # --- as large as it gets ---------------------------------------------------------------------------------------------
 
 
@@ -812,7 +826,9 @@ def test_no_trio_task_is_left():
             await closed(writer)
         await closed(server)
         await asyncio.sleep(0.05)
-        assert [name for name in tasks() if name not in before and name != "asyncio callbacks"] == []
+        # The two that serve the loop itself stay.
+        assert {*tasks()} - {*before} <= {"asyncio callbacks", "asyncio sockets"}
+        assert tasks().count("asyncio sockets") <= 1
 
     asyncio.run(main())
 

@@ -230,6 +230,7 @@ async def upgrade_that_fails(asyncio):
     reader, writer = await connect()
     log = [await outcome(writer.start_tls("no context"))]
     writer.write(b"\n")
+    await asyncio.sleep(0.05)  # what comes before the server's own start_tls() is lost on TLS
     log.append(await outcome(writer.start_tls(client_context(trusts=OTHER_CA), server_hostname="localhost")))
     log += [writer.is_closing(), (await outcome(reader.read()))[:0]]
     await closed(writer, server)
