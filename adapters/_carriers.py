@@ -187,9 +187,11 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                     interruption = None
                 awaited = None
                 if task._must_cancel:
-                    task._must_cancel = False
                     if not isinstance(error, asyncio.CancelledError):
                         error = task._make_cancelled_error()
+                    # One error for both; but a scope inside the Task absorbs it, and leaves Task.cancel()'s due.
+                    if not isinstance(error, trio.Cancelled) or internals.is_cancelled_whole(carrier.trio_task):
+                        task._must_cancel = False
 
             # 2. The step.
             if task.done():  # somebody has set its result by force

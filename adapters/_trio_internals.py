@@ -36,6 +36,7 @@ __all__ = [
     "first_in_first_out",
     "hire",
     "interrupt",
+    "is_cancelled_whole",
     "is_main",
     "is_trap",
     "lay_off",
@@ -164,6 +165,11 @@ _create_task = partial(type.__call__, Task)
 def is_main(task: Task) -> bool:
     """Tell whether it is the task of the function that was given to trio.run()."""
     return task is task._runner.main_task
+
+
+def is_cancelled_whole(task: Task) -> bool:
+    """Tell whether a scope around the whole task is cancelled, and not just one inside it."""
+    return task._parent_nursery is not None and task._parent_nursery._cancel_status.effectively_cancelled
 
 
 def make_task(nursery: trio.Nursery, runner: Runner, coro: Any, name: str, context: Context) -> Task:

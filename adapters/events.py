@@ -808,26 +808,27 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
     _loop_factory = Loop
 
 
-_policy: Any = None
+_event_loop_policy: Any = None
 _policy_lock = threading.Lock()
 
 
 def get_event_loop_policy() -> Any:
     """The policy that new_event_loop() and get_event_loop() ask."""
-    global _policy
+    global _event_loop_policy
     with _policy_lock:
-        if _policy is None:
-            _policy = DefaultEventLoopPolicy()
-    return _policy
+        if _event_loop_policy is None:
+            _event_loop_policy = DefaultEventLoopPolicy()
+    return _event_loop_policy
 
 
 def set_event_loop_policy(policy: Any) -> None:
-    """Replace the policy; None for the default one."""
-    global _policy
-    abstract = _std_name("AbstractEventLoopPolicy")
-    if policy is not None and not isinstance(policy, abstract):
+    """Replace the policy; None for the default one. Where it is the real asyncio's too, it is replaced there, too."""
+    global _event_loop_policy
+    if policy is not None and not isinstance(policy, _std_name("AbstractEventLoopPolicy")):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'")
-    _policy = policy
+    old, _event_loop_policy = _event_loop_policy, policy
+    if old is not None and _std.events._event_loop_policy is old:
+        _std.events._event_loop_policy = policy or DefaultEventLoopPolicy()
 
 
 def get_event_loop() -> AbstractEventLoop:
