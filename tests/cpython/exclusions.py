@@ -49,9 +49,6 @@ class Exclusion(NamedTuple):
     holds: bool = True
 
 
-SINCE_3_12 = sys.version_info >= (3, 12)
-SINCE_3_13 = sys.version_info >= (3, 13)
-
 EXCLUDED = (
     Exclusion(
         "test_tasks.CTask*.test_error_in_call_soon",

@@ -62,14 +62,19 @@ class Watch:
             code = frame.f_code
             if event == "call" and code.co_filename.startswith(OURS) and code.co_name != "__getattr__":
                 self.ours.add(test)
-                sys.setprofile(None)
+                end()
+
+        def end() -> None:
+            sys.setprofile(None)
+            gc.enable()
 
         self._tell({"running": test})
+        gc.disable()  # what it would run are finalizers of earlier tests' loops
         sys.setprofile(see)
         try:
             yield
         finally:
-            sys.setprofile(None)
+            end()
 
 
 def main(module: str, results: str = os.devnull) -> int:
