@@ -1152,11 +1152,10 @@ def test_only_our_run_is_in_order():
 
 
 OURS, HYPOTHESIS, PYTEST_TRIO = "compat.asyncio as asyncio", "hypothesis", "pytest_trio.plugin"
+IMPORTS = [(OURS,), (OURS, HYPOTHESIS, PYTEST_TRIO), (HYPOTHESIS, OURS, PYTEST_TRIO), (HYPOTHESIS, PYTEST_TRIO, OURS)]
 
 
-@pytest.mark.parametrize(
-    "imports", [(OURS, HYPOTHESIS, PYTEST_TRIO), (HYPOTHESIS, OURS, PYTEST_TRIO), (HYPOTHESIS, PYTEST_TRIO, OURS)]
-)
+@pytest.mark.parametrize("imports", IMPORTS, ids=", ".join)
 def test_hypothesis_does_not_shuffle_a_loop(imports):
     """Hypothesis and pytest-trio have trio sort and shuffle every batch: in other runs they still do."""
     program = f"""
@@ -1173,7 +1172,7 @@ def test_hypothesis_does_not_shuffle_a_loop(imports):
             return log
 
         print({{str(asyncio.run(order())) for _ in range(30)}} == {{str([*range(8)])}})
-        print(len({{str(trio.run(order)) for _ in range(30)}}) > 2)
+        print(len({{str(trio.run(order)) for _ in range(30)}}) > 1)
     """
     ended = Ended(program)
     assert (ended.out, ended.error) == ("True\nTrue\n", "")

@@ -5,6 +5,7 @@ plain trio task of such a run.
 """
 
 import contextvars
+import itertools
 import socket
 import threading
 from contextlib import suppress
@@ -738,19 +739,21 @@ def test_both_deadlines_at_once(world):
 
 
 class Work:
-    """Tasks that end after five seconds, and what became of them."""
+    """Tasks that end after five seconds, or, cancelled, one after the other; and what became of them."""
 
     def __init__(self):
         self.log = []
         self.children = []
+        self.patience = itertools.count(1)
 
     async def child(self):
+        patience = next(self.patience)
         try:
             await asyncio.sleep(5)
         except asyncio.CancelledError:
             # In a task group it is in the scope itself, whose cancellation stays.
             with trio.CancelScope(shield=True):
-                await asyncio.sleep(1)
+                await asyncio.sleep(patience)
             self.log.append("child cleaned up")
             raise
         return "value"
