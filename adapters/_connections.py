@@ -112,11 +112,9 @@ class Server(std.Server):
                     self._loop.create_task(self._welcome(connection, address))
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 pass
-            except OSError as error:
-                if error.errno not in OUT_OF_RESOURCES:
-                    if sock.fileno() < 0:
-                        return
-                    self._loop.call_exception_handler({"message": "Error in accept()", "exception": error})
+            except Exception as error:
+                if not isinstance(error, OSError) or error.errno not in OUT_OF_RESOURCES:
+                    me.report(error)
                     continue
                 self._loop.call_exception_handler(
                     {

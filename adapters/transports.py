@@ -19,6 +19,7 @@ import select
 import socket
 import ssl
 import warnings
+import weakref
 from asyncio import constants, protocols, trsock
 from asyncio import transports as std_transports
 from asyncio.log import logger
@@ -45,26 +46,38 @@ SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is se
 class Activity:
     """A trio task in which the loop itself is at work: not an asyncio Task, and current_task() is None in it.
 
-    It can be cancelled, also while the loop stands still. It must not raise.
+    It can be cancelled, also while the loop stands still. What it raises is reported to the loop.
     """
 
-    __slots__ = ("_coro", "scope", "send")
+    __slots__ = ("_coro", "_loop", "scope", "send")
 
     def __init__(self, loop: Any, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
         self.scope = trio.CancelScope()
-        self._coro = self._run(loop._stop_with, function)
+        self._loop = weakref.ref(loop)  # the loop's own run must not keep the loop
+        self._coro = self._run(function)
         self.send = self._coro.send
         context = contextvars.copy_context()
         internals.start(internals.make_task(loop._nursery, loop._runner, self, name, context))
 
-    async def _run(
-        self, stop_with: Callable[[BaseException], None], function: Callable[[Activity], Awaitable[None]]
-    ) -> None:
+    @trio.lowlevel.enable_ki_protection
+    async def _run(self, function: Callable[[Activity], Awaitable[None]]) -> None:
         try:
             with self.scope:
                 await function(self)
-        except (SystemExit, KeyboardInterrupt) as error:
-            stop_with(error)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.report(error)
+
+    def report(self, error: BaseException) -> None:
+        """Tell the loop of an error, as it is told of one in a callback."""
+        loop = self._loop()
+        if loop is None:
+            raise error
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            loop._stop_with(error)
+        else:
+            loop.call_exception_handler({"message": f"Exception in {self._coro!r}", "exception": error})
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._coro, name)  # trio looks at its coroutine's frame and state
@@ -78,16 +91,15 @@ READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
 class Watch:
-    """What watch() returns: one callback for one direction of a socket, until it is cancelled."""
+    """One callback for one direction of a socket, until it is cancelled."""
 
-    __slots__ = ("_poller", "callback", "context", "event", "fd")
+    __slots__ = ("_poller", "event", "fd", "handle")
 
-    def __init__(self, poller: Poller, fd: int, event: int, callback: Callable[[], None]) -> None:
+    def __init__(self, poller: Poller, fd: int, event: int, handle: Any) -> None:
         self._poller = poller
         self.fd = fd
         self.event = event
-        self.callback = callback
-        self.context = contextvars.copy_context()
+        self.handle = handle
 
     def cancel(self) -> None:
         """Call no more."""
@@ -100,7 +112,6 @@ class Poller:
     def __init__(self, loop: Any) -> None:
         self._epoll = select.epoll()
         self._watches: dict[tuple[int, int], Watch] = {}
-        self._stop_with = loop._stop_with
         Activity(loop, self._run, "asyncio sockets")
 
     def _mask(self, fd: int) -> int:
@@ -133,26 +144,22 @@ class Poller:
                     continue
                 for fd, events in ready:
                     # An error or a hang-up, which is neither, is for whoever watches to find.
-                    if events & ~WRITE:
-                        self._call(self._watches.get((fd, READ)))
-                    if events & ~READ:
-                        self._call(self._watches.get((fd, WRITE)))
+                    for event, others in (READ, ~WRITE), (WRITE, ~READ):
+                        if events & others and (fd, event) in self._watches:
+                            try:
+                                self._watches[fd, event].handle._run()
+                            except (SystemExit, KeyboardInterrupt) as error:
+                                me.report(error)
                 await trio.lowlevel.checkpoint()
-
-    def _call(self, watch: Watch | None) -> None:
-        if watch is not None:
-            try:
-                watch.context.run(watch.callback)
-            except (SystemExit, KeyboardInterrupt) as error:
-                self._stop_with(error)
 
 
 def watch(loop: Any, fd: int, event: int, callback: Callable[[], None]) -> Watch | Activity:
     """Call back whenever the socket is ready to READ or WRITE, until cancel() of what this returns."""
+    handle: Any = asyncio.Handle(callback, (), loop)
     if HAS_EPOLL:
         if loop._poller is None:
             loop._poller = Poller(loop)
-        new = Watch(loop._poller, fd, event, callback)
+        new = Watch(loop._poller, fd, event, handle)
         loop._poller.add(new)
         return new
 
@@ -161,7 +168,7 @@ def watch(loop: Any, fd: int, event: int, callback: Callable[[], None]) -> Watch
     async def wait_and_call(me: Activity) -> None:
         while not me.scope.cancel_called:
             await wait(fd)
-            callback()
+            handle._run()
 
     return Activity(loop, wait_and_call, "asyncio socket")
 
@@ -237,6 +244,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         """The protocol."""
         return self._protocol
 
+    @trio.lowlevel.disable_ki_protection
     def _feed(self, data: bytes) -> None:
         """Hand what has been received to the protocol; nothing means the end."""
         method = "data_received"

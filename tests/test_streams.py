@@ -709,6 +709,71 @@ async def protocols_of_ones_own(asyncio):
     return log
 
 
+@program
+async def what_goes_wrong_in_a_protocol_is_reported(asyncio):
+    loop, reports, log = asyncio.get_running_loop(), [], []
+    loop.set_exception_handler(lambda loop, context: reports.append(context))
+
+    class Failing(asyncio.Protocol):
+        def __init__(self, method):
+            self.lost = loop.create_future()
+            setattr(self, method, self.fail)
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def fail(self, *args):
+            raise ValueError("of the protocol")
+
+        def connection_lost(self, error):
+            self.lost.set_result(error)
+
+    async def handler(reader, writer):
+        writer.write(b"data")
+        await asyncio.sleep(0.01)
+        await closed(writer)
+
+    server, _ = await serving(asyncio, handler)
+    for method in ("connection_made", "data_received", "eof_received", "pause_writing", "connection_lost"):
+        transport, protocol = await loop.create_connection(partial(Failing, method), *server.sockets[0].getsockname())
+        if method == "pause_writing":
+            transport.write(b"x" * 20 * MIB)
+        if method != "connection_lost":
+            log.append((method, type(await asyncio.wait_for(protocol.lost, 2)).__name__))
+        await asyncio.sleep(0.05)
+        log.append(transport.is_closing())
+    await closed(server)
+    # Whose callback it was differs.
+    return log, [(report["message"].partition(" callback ")[0], shown(report["exception"])) for report in reports]
+
+
+@program
+async def server_out_of_files(asyncio):
+    reports, (soft, hard) = set(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reports.add(context["message"]))
+
+    async def handler(reader, writer):
+        writer.write(b"served")
+        await closed(writer)
+
+    server, _ = await serving(asyncio, handler)
+    with socket.socket() as client:
+        client.setblocking(False)
+        with open(os.devnull) as highest:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), hard))
+        try:
+            with suppress(BlockingIOError):
+                client.connect(server.sockets[0].getsockname())
+            await asyncio.sleep(0.1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        log = [sorted(reports)]
+        reader, writer = await asyncio.open_connection(sock=client)
+        log.append(await reader.read())
+        await closed(writer, server)
+    return log
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_same_on_both(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
