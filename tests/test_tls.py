@@ -1,8 +1,10 @@
 """Streams over TLS: each program runs on the real asyncio first, and must give the same on ours."""
 
 import asyncio as std
+import gc
 import socket
 import ssl
+import time
 
 import pytest
 import trio
@@ -370,3 +372,27 @@ def test_tls_in_tls_over_memory():
         await closed(other, one)
 
     in_loop(main)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_what_was_written_last_is_sent():
+    """By a program that ends without waiting for it, which leaves the goodbye unanswered and the socket open."""
+    got: list[bytes] = []
+
+    async def handler(reader, writer):
+        got.append(await reader.read())
+        await closed(writer)
+
+    async def main(address):
+        _, writer = await asyncio.open_connection(*address, ssl=client_context())
+        writer.write(b"bye")
+        writer.close()
+
+    with server_elsewhere(std, handler, ssl=server_context()) as address:
+        asyncio.run(main(address))
+        for _ in range(100):
+            if got:
+                break
+            time.sleep(0.02)
+    gc.collect()
+    assert got == [b"bye"]

@@ -23,6 +23,7 @@ MODULES = (
     "test_futures",
     "test_streams",
     "test_server",
+    "test_buffered_proto",
 )
 
 # Test classes in which Task and Future are both CPython's own: they say nothing about us, and are not run at all.
