@@ -440,6 +440,37 @@ def test_cancelled_once_only(world, tasks):
     world(main)
 
 
+@each_native_wait
+def test_cancelled_twice_before_the_step(world, tasks, native):
+    """Two requests before the Task has seen the first are met by one error, as in asyncio."""
+
+    async def main():
+        wait, log = native(), []
+
+        async def body():
+            try:
+                await wait.wait()
+            except BaseException as error:
+                log.append(is_by_task(error))
+            await asyncio.sleep(0.01)
+            await trio.sleep(0.01)
+            log.append("goes on")
+
+        async with tasks() as spawn:
+            task = await spawn(body)
+            await settle()
+            assert task.cancel()
+            assert task.cancel()
+            await asyncio.wait([task])
+        if (
+            native is not nursery
+        ):  # a nursery is interrupted by the first, and by the second while it waits for its child
+            assert log == [True, "goes on"]
+        assert task.cancelling() == 2
+
+    world(main)
+
+
 @pytest.mark.parametrize("next_wait", [trio.sleep_forever, partial(asyncio.sleep, FOREVER)], ids=["trio", "asyncio"])
 def test_what_trio_shields_from_itself_is_interrupted(world, tasks, next_wait):
     """A shield keeps trio's cancellation out; Task.cancel() is none, as with asyncio code in a shielded scope."""
