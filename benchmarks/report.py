@@ -1,7 +1,7 @@
 """The table and the picture."""
 
 from collections.abc import Iterable, Mapping
-from math import log2
+from math import ceil, floor, log2
 from statistics import geometric_mean
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -44,7 +44,7 @@ def table(lines: list[Line]) -> str:
         return f"{median * SCALES[line.unit.split()[0]]:#.3g} ±{deviation / median:.0%}"
 
     def row(title: str, unit: str, figures: Iterable[str], ratios: Iterable[str]) -> str:
-        return f"{title:34}{unit:7}" + "".join(f"{cell:>13}" for cell in [*figures, *ratios])
+        return f"{title:34}{unit:7}" + "".join([f"{cell:>13}" for cell in figures] + [f"{cell:>14}" for cell in ratios])
 
     def ratio(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}"
@@ -62,8 +62,8 @@ def table(lines: list[Line]) -> str:
         ]
 
     mean = means(lines)
-    head = row("", "", CARRIERS, [f"{above}/" for above, _ in RATIOS])
-    head2 = row("per operation: median ± spread", "unit", ["" for _ in CARRIERS], [below for _, below in RATIOS])
+    head = row("", "", CARRIERS, [above for above, _ in RATIOS])
+    head2 = row("per operation: median ± spread", "unit", ["" for _ in CARRIERS], [f"/{below}" for _, below in RATIOS])
     foot = row("geometric mean of the core", "", ["" for _ in CARRIERS], [ratio(mean.get(pair)) for pair in RATIOS])
     rule = "-" * len(head)
     return "\n".join([head, head2, rule, *rows(core=True), rule, *rows(core=False), rule, foot])
@@ -83,9 +83,8 @@ def picture(lines: list[Line], footnote: str) -> str:
         for carrier in COLOURS
         if (ratio := line.ratio(carrier, "asyncio"))
     }
-    logs = [log2(ratio) for ratio in dots.values()]
-    low, high = int(min(logs, default=0) // 1), int(-(-max(logs, default=0) // 1))
-    low, high = min(low, -1), max(high, 1)
+    low = min(-1, floor(log2(min(dots.values(), default=1))))
+    high = max(1, ceil(log2(max(dots.values(), default=1))))
     bottom = TOP + HEIGHT * len(lines)
 
     def x(ratio: float) -> float:
