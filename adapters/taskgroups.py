@@ -161,7 +161,9 @@ class TaskGroup:
     def _take_back_own_request(self, cancellation: BaseException | None) -> BaseException | None:
         """What is left to raise of a cancellation, without the one by which this group interrupted its block."""
         if self._parent_cancel_requested and self._parent_task.uncancel() == 0:
-            return cancellation if isinstance(cancellation, trio.Cancelled) else None
+            if not isinstance(cancellation, trio.Cancelled):
+                return None
+            self._parent_task._must_cancel = False  # a scope's cancellation came first; the own one is not due any more
         return cancellation
 
     async def _wait_for_tasks(self, cancellation: BaseException | None) -> BaseException | None:

@@ -12,6 +12,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from .events import get_running_loop
 from .exceptions import is_task_cancellation
 
@@ -94,6 +96,8 @@ class Timeout:
             if self._task.uncancel() <= self._cancelling and exc is not None:  # nobody else has cancelled the task
                 if is_task_cancellation(exc):
                     raise TimeoutError from exc
+                if isinstance(exc, trio.Cancelled):
+                    self._task._must_cancel = False  # a scope's cancellation came first; this one is not due any more
                 if TELLS_IN_CONTEXT:
                     _put_timeout_into_context(exc)
 
