@@ -71,7 +71,7 @@ def table(lines: list[Line]) -> str:
 
 COLOURS = {"trio-asyncio": "#c2571a", "trio": "#3c6fd1", "us": "#0b7a4b"}  # the last is drawn on top
 NAMES = {"us": "asyncio-on-trio", "trio": "trio by hand", "trio-asyncio": "trio-asyncio"}
-LABELS, WIDTH, HEIGHT, TOP = 230, 500, 22, 62  # in pixels: the titles' column, the scale, a line, what is above them
+LABELS, WIDTH, HEIGHT, TOP = 260, 500, 22, 62  # in pixels: the titles' column, the scale, a line, what is above them
 
 
 def picture(lines: list[Line], footnote: str) -> str:

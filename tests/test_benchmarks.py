@@ -92,6 +92,7 @@ def test_a_worker_runs_on_what_it_is_told(carrier, expected):
     needs(carrier)
     program = """if True:
         import sys
+        from pathlib import Path
         from benchmarks.carriers import load
         module, run = load(sys.argv[1])
         async def main():
