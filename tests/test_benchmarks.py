@@ -96,7 +96,13 @@ def test_a_worker_runs_on_what_it_is_told(carrier, expected):
         from benchmarks.carriers import load
         module, run = load(sys.argv[1])
         async def main():
-            return "trio" in sys.modules and sys.modules["trio"].lowlevel.in_trio_run()
+            if "trio" not in sys.modules:
+                return False
+            try:
+                sys.modules["trio"].lowlevel.current_trio_token()
+            except RuntimeError:
+                return False
+            return True
         print("adapters" in module.asyncio.tasks.__file__, run(main))
     """
     assert python("-W", "ignore::DeprecationWarning", "-c", program, carrier).strip() == expected
