@@ -249,6 +249,20 @@ class BaseLoop(Connections, _AbstractEventLoop):  # type: ignore[misc]
         if self._closed:
             raise RuntimeError("Event loop is closed")
 
+    def _take_nothing_more(self) -> None:
+        """Be closed: no timer, no signal and no other thread reaches the loop from here on."""
+        if not sys.is_finalizing():
+            for sig in list(self._signal_handlers):
+                self.remove_signal_handler(sig)
+        self._closed = True
+        self._inbox.clear()
+        self._scheduled.clear()
+        self._alarm.set(math.inf)
+        self._executor_shutdown_called = True
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=False)
+            self._default_executor = None
+
     def _check_thread(self) -> None:
         if self._thread_id is not None and self._thread_id != threading.get_ident():
             raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
@@ -615,7 +629,7 @@ class Loop(BaseLoop):
     def _check_running(self) -> None:
         if self.is_running():
             raise RuntimeError("This event loop is already running")
-        if _get_running_loop() is not None or internals.current_runner() is not None:
+        if is_thread_taken():
             raise RuntimeError("Cannot run the event loop while another loop is running")
 
     @enable_ki_protection
@@ -665,18 +679,8 @@ class Loop(BaseLoop):
             return
         if self._debug:
             logger.debug("Close %r", self)
-        if not sys.is_finalizing():
-            for sig in list(self._signal_handlers):
-                self.remove_signal_handler(sig)
-        self._closed = True
-        self._inbox.clear()
+        self._take_nothing_more()
         self._ready.clear()
-        self._scheduled.clear()
-        self._alarm.set(math.inf)
-        self._executor_shutdown_called = True
-        if self._default_executor is not None:
-            self._default_executor.shutdown(wait=False)
-            self._default_executor = None
         if self._run.ended:
             return
         with self._run.current():
@@ -727,13 +731,7 @@ class HostedLoop(BaseLoop):
         super()._prune_timers()
 
     def _end(self) -> None:
-        for sig in list(self._signal_handlers):
-            self.remove_signal_handler(sig)
-        self._closed = True
-        self._scheduled.clear()
-        self._alarm.set(math.inf)
-        if self._default_executor is not None:
-            self._default_executor.shutdown(wait=False)
+        self._take_nothing_more()
         release_adopted(self)
         self._nursery.cancel_scope.cancel()
 
@@ -782,6 +780,11 @@ def _check_signal(sig: object) -> None:
 
 
 # --- the loop of a thread --------------------------------------------------------------------------------------------
+
+
+def is_thread_taken() -> bool:
+    """Tell whether a loop or a trio run is under way in this thread: no other can run before it stands still."""
+    return _get_running_loop() is not None or internals.current_runner() is not None
 
 
 def get_running_loop() -> AbstractEventLoop:

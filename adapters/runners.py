@@ -24,7 +24,7 @@ import trio
 from trio.lowlevel import currently_ki_protected
 
 from . import _trio_internals as internals
-from .events import BaseLoop, HostedLoop, Loop, new_event_loop, set_event_loop
+from .events import BaseLoop, HostedLoop, Loop, is_thread_taken, new_event_loop, set_event_loop
 from .tasks import Task, all_tasks, current_task, gather, sleep
 
 __all__ = ("Runner", "run")
@@ -88,7 +88,7 @@ class Runner:
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
         coro = _check_coroutine(coro)
-        if asyncio._get_running_loop() is not None or internals.current_runner() is not None:
+        if is_thread_taken():
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
         self._initialize()
         task = self._loop.create_task(coro, context=self._context if context is None else context)
@@ -172,7 +172,7 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory
 
     Raises RuntimeError inside a running loop or a running trio.
     """
-    if asyncio._get_running_loop() is not None or internals.current_runner() is not None:
+    if is_thread_taken():
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
     with Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
