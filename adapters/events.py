@@ -42,6 +42,7 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 from . import _trio_internals as internals
 from ._carriers import Carrier, NewCarrier, release_adopted
 from ._connections import Connections
+from ._pipes import Pipes
 
 if TYPE_CHECKING:
     from .futures import Future
@@ -166,7 +167,7 @@ CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
 FEWEST_TIMERS_TO_PRUNE = 100
 
 
-class BaseLoop(Connections, _AbstractEventLoop):  # type: ignore[misc]
+class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -760,7 +761,7 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
     return method
 
 
-_defined = {name for owner in (Connections, BaseLoop, Loop) for name in vars(owner)}
+_defined = {name for owner in (Connections, Pipes, BaseLoop, Loop) for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
         setattr(BaseLoop, _name, _not_there_yet(_name))

@@ -119,11 +119,11 @@ class Poller:
 
     def add(self, watch: Watch) -> None:
         before = self._mask(watch.fd)
-        self._watches[watch.fd, watch.event] = watch
         if before:
             self._epoll.modify(watch.fd, before | watch.event)
         else:
             self._epoll.register(watch.fd, watch.event)
+        self._watches[watch.fd, watch.event] = watch
 
     def remove(self, watch: Watch) -> None:
         if self._watches.get((watch.fd, watch.event)) is watch and not self._epoll.closed:

@@ -1,0 +1,345 @@
+"""asyncio's transports for pipes, and the loop's methods that make them, carried by trio's waits on descriptors.
+
+trio.lowlevel.FdStream would not do: write() must try to send at once, and what has been received must be known to no
+one but the protocol. So the transports move the bytes themselves, when `transports.watch()` says that they may; beneath
+it is trio.lowlevel.wait_readable(). A write end learns from the same wait that the reader has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import sys
+import warnings
+from asyncio import constants
+from asyncio import transports as std_transports
+from asyncio.log import logger
+from collections.abc import Callable
+from typing import Any
+
+from .transports import READ, RECEIVE_SIZE, WRITE, Activity, Watch, _wake, watch
+
+_FlowControl: Any = std_transports._FlowControlMixin
+_BaseTransport: Any = asyncio.BaseTransport
+
+
+class _PipeTransport(_BaseTransport):  # type: ignore[misc]
+    """What the two ends of a pipe have in common: one descriptor, which is closed with the transport."""
+
+    _loop: Any
+    _wrong_kind: str
+    _failure: str
+    _pipe: Any = None  # also when __init__ did not get far
+
+    def _open(self, pipe: Any, protocol: Any) -> int:
+        """Take over the pipe, and return the type of its file. Raises ValueError if it cannot be waited for."""
+        self._fileno = pipe.fileno()
+        kind = stat.S_IFMT(os.fstat(self._fileno).st_mode)
+        if kind not in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR):
+            raise ValueError(self._wrong_kind)
+        os.set_blocking(self._fileno, False)
+        self._pipe = self._extra["pipe"] = pipe
+        self._protocol = protocol
+        self._closing = self._lost = False
+        self._reading: Watch | Activity | None = None
+        self._writing: Watch | Activity | None = None
+        return kind
+
+    def _start(self, waiter: Any, read: bool) -> None:
+        """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
+        self._loop.call_soon(self._protocol.connection_made, self)
+        if read:
+            self._loop.call_soon(self._start_reading)
+        if waiter is not None:
+            self._loop.call_soon(_wake, waiter)
+
+    def __repr__(self) -> str:
+        info = [type(self).__name__]
+        if self._pipe is None:
+            info.append("closed")
+        elif self._closing:
+            info.append("closing")
+        info.append(f"fd={self._fileno}")
+        info.append("closed" if self._pipe is None else self._state())
+        return f"<{' '.join(info)}>"
+
+    def _state(self) -> str:
+        raise NotImplementedError
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if self._pipe is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._stop_reading()
+            self._stop_writing()
+            self._pipe.close()
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Let another protocol have what comes from now on."""
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        """The protocol; None once the connection is lost."""
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed or about to be."""
+        return bool(self._closing)
+
+    def _start_reading(self) -> None:
+        if not self._closing and self._reading is None:
+            self._reading = watch(self._loop, self._fileno, READ, self._read_ready)
+
+    def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+
+    def _stop_writing(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.cancel()
+
+    def _read_ready(self) -> None:
+        raise NotImplementedError
+
+    def _report(self, error: BaseException) -> None:
+        context = {"message": self._failure, "exception": error, "transport": self, "protocol": self._protocol}
+        self._loop.call_exception_handler(context)
+
+    def _fail(self, error: BaseException, expected: bool) -> None:
+        """Something went wrong: an expected error goes to the protocol, any other is reported, too."""
+        if not expected:
+            self._report(error)
+        elif self._loop.get_debug():
+            logger.debug("%r: %s", self, self._failure, exc_info=error)
+        self._close_at_once(error)
+
+    def _close_at_once(self, error: BaseException | None) -> None:
+        self._closing = True
+        self._stop_reading()
+        self._stop_writing()
+        self._lose_soon(error)
+
+    def _lose_soon(self, error: BaseException | None) -> None:
+        if not self._lost:
+            self._lost = True
+            self._loop.call_soon(self._lose, error)
+
+    def _lose(self, error: BaseException | None) -> None:
+        """Tell the protocol that the connection is gone, and let go of everything."""
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._pipe.close()
+            self._pipe = self._protocol = self._loop = None
+
+
+class ReadPipeTransport(_PipeTransport, asyncio.ReadTransport):
+    """Receives from a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.ReadTransport"""
+
+    _wrong_kind = "Pipe transport is for pipes/sockets only."
+    _failure = "Fatal read error on pipe transport"
+
+    def __init__(
+        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(extra)
+        self._loop = loop
+        self._paused = False
+        self._open(pipe, protocol)
+        self._start(waiter, read=True)
+
+    def _state(self) -> str:
+        return "idle" if self._reading is None else "polling"
+
+    def is_reading(self) -> bool:
+        """Tell whether it receives: neither paused nor closing."""
+        return not self._paused and not self._closing
+
+    def pause_reading(self) -> None:
+        """Receive no more until resume_reading(). What is written into the pipe waits in the system."""
+        if self.is_reading():
+            self._paused = True
+            self._stop_reading()
+            if self._loop.get_debug():
+                logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        """Receive again."""
+        if self._paused and not self._closing:
+            self._paused = False
+            self._start_reading()
+            if self._loop.get_debug():
+                logger.debug("%r resumes reading", self)
+
+    def _start_reading(self) -> None:
+        if not self._paused:
+            super()._start_reading()
+
+    def _read_ready(self) -> None:
+        try:
+            data = os.read(self._fileno, RECEIVE_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            # EIO is how a terminal says that the other side has gone.
+            self._fail(error, expected=error.errno == errno.EIO)
+            return
+        if data:
+            self._protocol.data_received(data)
+            return
+        if self._loop.get_debug():
+            logger.info("%r was closed by peer", self)
+        self._closing = True
+        self._stop_reading()
+        self._loop.call_soon(self._protocol.eof_received)
+        self._lose_soon(None)
+
+    def close(self) -> None:
+        """Receive no more, close the pipe, and tell the protocol."""
+        if not self._closing:
+            self._close_at_once(None)
+
+
+class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport):  # type: ignore[misc]
+    """Sends into a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport"""
+
+    _wrong_kind = "Pipe transport is only for pipes, sockets and character devices"
+    _failure = "Fatal write error on pipe transport"
+
+    def __init__(
+        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(extra, loop)  # type: ignore[call-arg]
+        self._buffer = bytearray()
+        self._failed_writes = 0
+        kind = self._open(pipe, protocol)
+        # A write end becomes readable when nobody reads: on AIX that of a socket only, of a terminal nowhere.
+        tells = kind == stat.S_IFSOCK or (kind == stat.S_IFIFO and not sys.platform.startswith("aix"))
+        self._start(waiter, read=tells)
+
+    def _state(self) -> str:
+        return f"{'idle' if self._writing is None else 'polling'} bufsize={len(self._buffer)}"
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes write() was given that are not in the pipe."""
+        return len(self._buffer)
+
+    def _read_ready(self) -> None:
+        if self._loop.get_debug():
+            logger.info("%r was closed by peer", self)
+        self._close_at_once(BrokenPipeError() if self._buffer else None)
+
+    def write(self, data: Any) -> None:
+        """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
+        assert isinstance(data, bytes | bytearray | memoryview), repr(data)
+        if not data:
+            return
+        if self._failed_writes or self._closing:
+            if self._failed_writes >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+                logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
+            self._failed_writes += 1
+            return
+        if not self._buffer:
+            with memoryview(data).cast("B") as rest:
+                sent = self._send(rest)
+                if sent is None or sent == len(rest):
+                    return
+                self._buffer += rest[sent:]
+            self._writing = watch(self._loop, self._fileno, WRITE, self._write_ready)
+        else:
+            self._buffer += data
+        self._maybe_pause_protocol()
+
+    def _send(self, data: bytearray | memoryview) -> int | None:
+        """How many bytes the pipe has taken; None if it is broken, which ends the transport."""
+        try:
+            return os.write(self._fileno, data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._failed_writes += 1
+            self._fail(error, expected=isinstance(error, OSError))
+            return None
+
+    def _write_ready(self) -> None:
+        sent = self._send(self._buffer)
+        if sent is None:
+            return
+        del self._buffer[:sent]
+        if not self._buffer:
+            self._stop_writing()
+            self._maybe_resume_protocol()  # which may write
+            if self._closing and not self._lost:
+                self._lost = True
+                self._stop_reading()
+                self._lose(None)
+
+    def can_write_eof(self) -> bool:
+        """True: a pipe goes one way, so its end is that of the transport."""
+        return True
+
+    def write_eof(self) -> None:
+        """Close the pipe, once everything has been sent."""
+        if not self._closing:
+            self._closing = True
+            if not self._buffer:
+                self._stop_reading()
+                self._lose_soon(None)
+
+    def close(self) -> None:
+        """Close the pipe, once everything has been sent, and then tell the protocol."""
+        self.write_eof()
+
+    def abort(self) -> None:
+        """Close at once, and lose what is in the buffer."""
+        if self._pipe is not None:
+            self._close_at_once(None)
+
+    def _close_at_once(self, error: BaseException | None) -> None:
+        self._buffer.clear()
+        super()._close_at_once(error)
+
+
+class Pipes:
+    """The loop's methods for pipes."""
+
+    async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+        """Receive from the read end of a pipe, a FIFO, a socket or a terminal; the transport and the protocol.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_read_pipe
+
+        The file object becomes non-blocking and belongs to the transport, which closes it. Raises ValueError if it is
+        none of these, and leaves it then. Cancelled, it closes the pipe.
+        """
+        return await self._connect_pipe("Read", ReadPipeTransport, protocol_factory, pipe)
+
+    async def connect_write_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+        """Send into the write end of a pipe, a FIFO, a socket or a character device; the transport and the protocol.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_write_pipe
+
+        The file object becomes non-blocking and belongs to the transport, which closes it. Raises ValueError if it is
+        none of these, and leaves it then. Cancelled, it closes the pipe.
+        """
+        return await self._connect_pipe("Write", WritePipeTransport, protocol_factory, pipe)
+
+    async def _connect_pipe(
+        self, what: str, transport_type: Any, protocol_factory: Callable[[], Any], pipe: Any
+    ) -> tuple[Any, Any]:
+        loop: Any = self
+        protocol = protocol_factory()
+        waiter = loop.create_future()
+        transport = transport_type(loop, pipe, protocol, waiter)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        if loop.get_debug():
+            logger.debug("%s pipe %r connected: (%r, %r)", what, pipe.fileno(), transport, protocol)
+        return transport, protocol
