@@ -120,6 +120,8 @@ def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
 def release_adopted(loop: BaseLoop) -> None:
     """Leave the trio tasks that were adopted to trio again: another loop may adopt them."""
     for carrier in list(loop._adopted):
+        if _std_tasks.current_task(loop) is carrier.task:
+            _leave_task(loop, carrier.task)  # now, while it is the running loop
         carrier.trio_task.coro = carrier.task._coro
         _part(carrier.task, carrier)
 
@@ -204,7 +206,8 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                     trap = send(value) if error is None else throw(error)
                 finally:
                     value = error = None
-                    _leave_task(loop, task)
+                    if carrier.task is not None:  # else its loop has ended in this step
+                        _leave_task(loop, task)
             except StopIteration as stop:
                 _part(task, carrier)
                 if task._must_cancel:  # too late for the coroutine to see it
