@@ -761,10 +761,14 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
     return method
 
 
+# For the report: what the loop has under its name, and only refuses.
+NOT_THERE_YET: list[object] = []
+
 _defined = {name for owner in (Connections, Pipes, BaseLoop, Loop) for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
-        setattr(BaseLoop, _name, _not_there_yet(_name))
+        NOT_THERE_YET.append(_not_there_yet(_name))
+        setattr(BaseLoop, _name, NOT_THERE_YET[-1])
 
 
 def _forget_last_frame(handle: Handle) -> None:

@@ -50,8 +50,19 @@ def _not_there_yet(name: str, original: Any) -> Any:
 
     if isinstance(original, type):
         members = {"__new__": refuse, "__module__": original.__module__, "__doc__": original.__doc__}
-        return type(original)(name.rpartition(".")[2], (original,), members)
-    return functools.wraps(original)(refuse)
+        stand_in: Any = type(original)(name.rpartition(".")[2], (original,), members)
+    else:
+        stand_in = functools.wraps(original)(refuse)
+    _stand_ins.append(stand_in)
+    return stand_in
+
+
+_stand_ins: list[Any] = []
+
+
+def is_stand_in(value: object) -> bool:
+    """Tell whether this class, function or method of the loop only says that it is not adapted yet."""
+    return any(value is each for each in (*_stand_ins, *events.NOT_THERE_YET))
 
 
 def _acts(name: str, value: Any) -> bool:
