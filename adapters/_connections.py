@@ -17,7 +17,7 @@ import stat
 import sys
 import weakref
 from asyncio import base_events as std
-from asyncio import constants, trsock
+from asyncio import constants, sslproto, trsock
 from asyncio.log import logger
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -25,12 +25,13 @@ from typing import Any
 import trio
 
 from .exceptions import is_cancellation
-from .transports import Activity, SocketTransport, TLSTransport, check_timeouts
+from .transports import Activity, SocketTransport
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_13 = sys.version_info >= (3, 13)
 
 _std: Any = std
+_SSLProtocol: Any = sslproto.SSLProtocol
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AddressInfo = tuple[Any, Any, int, str, Any]  # of socket.getaddrinfo()
 
@@ -57,6 +58,7 @@ class Server(std.Server):
         self._backlog = backlog
         self._ssl_context = ssl_context
         self._ssl_timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        self._connections = 0
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._waiters: list[Any] | None = []
         self._accepting: list[Activity] = []
@@ -67,12 +69,16 @@ class Server(std.Server):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
 
-    def _attach(self, transport: Any) -> None:
-        self._clients.add(transport)
+    def _attach(self, transport: Any = None) -> None:
+        """Count a connection. Until 3.12 asyncio's servers are not told which."""
+        self._connections += 1
+        if transport is not None:
+            self._clients.add(transport)
 
-    def _detach(self, transport: Any) -> None:
+    def _detach(self, transport: Any = None) -> None:
+        self._connections -= 1
         self._clients.discard(transport)
-        if not self._clients and self._sockets is None:
+        if not self._connections and self._sockets is None:
             self._wake_up()
 
     def _wake_up(self) -> None:
@@ -160,7 +166,7 @@ class Server(std.Server):
         if self._serving_forever_fut is not None:
             self._serving_forever_fut.cancel()
             self._serving_forever_fut = None
-        if not self._clients:
+        if not self._connections:
             self._wake_up()
 
     if SINCE_3_13:
@@ -238,38 +244,55 @@ async def connect_transport(
 
     When it fails or is cancelled, the socket is closed.
     """
+    waiter = loop.create_future()
     try:
         sock.setblocking(False)
         protocol = protocol_factory()
         if tls:
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-            context = None if isinstance(tls, bool) else tls
-            transport: Any = TLSTransport(
-                loop,
-                stream,
-                sock,
-                protocol,
-                context,
-                server_side=server_side,
-                server_hostname=server_hostname,
-                timeouts=check_timeouts(*timeouts),
-                **options,
-            )
+            context = None if tls is True else tls
+            layer = _tls_layer(loop, protocol, context, waiter, server_side, server_hostname, timeouts)
+            SocketTransport(loop, sock, layer, **options).start()
+            transport: Any = layer._app_transport
         else:
             transport = SocketTransport(loop, sock, protocol, **options)
+            transport.start(waiter)
     except BaseException:
         sock.close()
         raise
-    if tls:
-        await transport.shake_hands()
-    waiter = loop.create_future()
-    transport.start(waiter)
     try:
         await waiter
     except BaseException:
         transport.close()
         raise
     return transport, protocol
+
+
+def _tls_layer(
+    loop: Any,
+    protocol: Any,
+    context: ssl_module.SSLContext | None,
+    waiter: Any,
+    server_side: bool,
+    server_hostname: str | None,
+    timeouts: tuple[float | None, float | None],
+    connected: bool = False,
+) -> Any:
+    """The protocol for a transport that speaks TLS to it, and bytes to another protocol, through a second transport.
+
+    The waiter, a Future, is done when the handshake is. connected: the other protocol is; it is not told then.
+    """
+    handshake, shutdown = timeouts
+    return _SSLProtocol(
+        loop,
+        protocol,
+        context,
+        waiter,
+        server_side,
+        server_hostname,
+        call_connection_made=not connected,
+        ssl_handshake_timeout=handshake,
+        ssl_shutdown_timeout=shutdown,
+    )
 
 
 def _only_with_tls(tls: Any, handshake: float | None, shutdown: float | None) -> tuple[float | None, float | None]:
@@ -300,6 +323,8 @@ class Connections:
     _debug: bool
     _poller: Any = None
     run_in_executor: Callable[..., Any]
+    create_future: Callable[[], Any]
+    call_soon: Callable[..., Any]
 
     # --- names and addresses -----------------------------------------------------------------------------------------
 
@@ -479,29 +504,21 @@ class Connections:
             raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
-        timeouts = check_timeouts(ssl_handshake_timeout, ssl_shutdown_timeout)
+        waiter = self.create_future()
+        timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        layer = _tls_layer(self, protocol, sslcontext, waiter, server_side, server_hostname, timeouts, connected=True)
+        # What comes before the layer is connected waits, like the answer to its first words.
         transport.pause_reading()
+        transport.set_protocol(layer)
+        steps = [self.call_soon(layer.connection_made, transport), self.call_soon(transport.resume_reading)]
         try:
-            stream, sock = await transport._give_away()
+            await waiter
         except BaseException:
             transport.close()
+            for step in steps:
+                step.cancel()
             raise
-        upgraded = TLSTransport(
-            self,
-            stream,
-            sock,
-            protocol,
-            sslcontext,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            timeouts=timeouts,
-            extra=dict(transport._extra),
-            server=transport._server,
-        )
-        transport._leave_server()
-        await upgraded.shake_hands(connected=True)
-        upgraded._start_receiving()
-        return upgraded
+        return layer._app_transport
 
     # --- serving -----------------------------------------------------------------------------------------------------
 

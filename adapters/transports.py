@@ -4,9 +4,12 @@ Two small trio tasks move the bytes, one each way, and only while there is somet
 the protocol, one sends what write() has left in the buffer. What differs from a bare trio stream: bytes arrive without
 being asked for, until pause_reading(); write() never waits; and the end of the connection is told to the protocol.
 
-`StreamTransport` sits on any trio stream, `TLSTransport` on a trio.SSLStream. `SocketTransport` stands for a
-trio.SocketStream: since write() must try to send at once, it moves the bytes of the socket itself. Where there is
-epoll, all sockets of a loop share one (`Poller`), and trio waits for that: waiting for each alone takes twice the time.
+`StreamTransport` sits on any trio stream. `SocketTransport` stands for a trio.SocketStream: since write() must try to
+send at once, it moves the bytes of the socket itself. Where there is epoll, all sockets of a loop share one (`Poller`),
+and trio waits for that: waiting for each alone takes twice the time.
+
+TLS is a protocol on top of either: asyncio.sslproto, the interpreter's own, which turns bytes into bytes and waits for
+nothing. A trio.SSLStream would not do: write() and close() have to encrypt and send in the call.
 """
 
 from __future__ import annotations
@@ -14,10 +17,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import itertools
 import os
 import select
 import socket
-import ssl
 import warnings
 import weakref
 from asyncio import constants, protocols, trsock
@@ -25,6 +28,7 @@ from asyncio import transports as std_transports
 from asyncio.log import logger
 from asyncio.transports import *  # noqa: F403
 from asyncio.transports import __all__ as __all__
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -191,7 +195,10 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
 class StreamTransport(_FlowControl):  # type: ignore[misc]
     """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
+    # What asyncio.sslproto and loop.sendfile() ask for by these names.
     _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+
     _closed = False  # the stream is; also when __init__ did not get far
 
     def __init__(
@@ -200,14 +207,14 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         super().__init__(extra, loop)
         self._stream = stream
         self._server = server
-        self._buffer = bytearray()
+        self._buffer: deque[bytes | memoryview] = deque()
+        self._buffer_size = 0
         self._receiving: Watch | Activity | None = None
         self._sending: Watch | Activity | None = None
         self._held: bytes | None = None  # received while reading was being paused
-        self._paused = self._closing = self._eof_sent = self._eof_received = False
+        self._paused = self._closing = self._eof_sent = False
         self._lost = 0  # set when connection_lost() is due; counts writes after that
-        self._sent: Any = None  # a Future that is done when the buffer is empty
-        self._turn_to_receive = trio.Lock()  # one that was cancelled may take some steps to end
+        self._turn_to_receive: Any = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
@@ -225,13 +232,13 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             info.append("closed")
         elif self._closing:
             info.append("closing")
-        info += self._details()
+        info.append(self._what())
         info.append(f"read={'idle' if self._receiving is None else 'polling'}")
-        info.append(f"write=<{'idle' if self._sending is None else 'polling'}, bufsize={len(self._buffer)}>")
+        info.append(f"write=<{'idle' if self._sending is None else 'polling'}, bufsize={self._buffer_size}>")
         return f"<{' '.join(info)}>"
 
-    def _details(self) -> list[str]:
-        return [f"stream={self._stream!r}"]
+    def _what(self) -> str:
+        return f"stream={self._stream!r}"
 
     # --- the protocol ------------------------------------------------------------------------------------------------
 
@@ -245,29 +252,38 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         return self._protocol
 
     @trio.lowlevel.disable_ki_protection
-    def _feed(self, data: bytes) -> None:
-        """Hand what has been received to the protocol; nothing means the end."""
-        method = "data_received"
+    def _feed(self, data: bytes) -> bool:
+        """Hand what has been received to the protocol; nothing means the end. Tell whether to go on."""
+        if not data:
+            self._feed_eof()
+            return False
         try:
-            if not data:
-                method = "eof_received"
-                self._eof_received = True
-                if self._loop.get_debug():
-                    logger.debug("%r received EOF", self)
-                if not self._protocol.eof_received() or not self._stays_open_after_eof():
-                    self.close()
-            elif self._wants_buffer:
-                method = "get_buffer or buffer_updated"
+            if self._wants_buffer:
                 _feed_buffered(self._protocol, data)
             else:
                 self._protocol.data_received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
+            method = "get_buffer() or buffer_updated" if self._wants_buffer else "data_received"
             self._fail(error, f"Fatal error: protocol.{method}() call failed.")
-
-    def _stays_open_after_eof(self) -> bool:
+            return False
         return True
+
+    def _feed_eof(self) -> None:
+        if self._loop.get_debug():
+            logger.debug("%r received EOF", self)
+        try:
+            stays_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fail(error, "Fatal error: protocol.eof_received() call failed.")
+            return
+        if stays_open:
+            self._stop_receiving()
+        else:
+            self.close()
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
@@ -292,7 +308,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
                 logger.debug("%r resumes reading", self)
 
     def _start_receiving(self) -> None:
-        if self.is_reading() and not self._eof_received and self._receiving is None:
+        if self.is_reading() and self._receiving is None:
             self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
 
     def _stop_receiving(self) -> None:
@@ -301,29 +317,27 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             receiving.cancel()
 
     async def _receive(self, me: Activity) -> None:
+        if self._turn_to_receive is None:
+            self._turn_to_receive = trio.Lock()
         async with self._turn_to_receive:
-            while self._receiving is me and not self._eof_received:
+            while self._receiving is me:
                 if self._held is not None:
                     data, self._held = self._held, None
                 else:
                     try:
                         data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
                     except Exception as error:
-                        failure = as_os_error(error, ConnectionResetError)
-                        if not self._is_end(failure):
-                            if self._receiving is me:
-                                self._fail(failure, "Fatal read error on transport")
-                            break
-                        data = b""
+                        if self._receiving is me:
+                            failure = as_os_error(error, ConnectionResetError)
+                            self._fail(failure, "Fatal read error on transport")
+                        break
                     if self._receiving is not me:
                         self._held = data
                         return
-                self._feed(data)
+                if not self._feed(data):
+                    break
         if self._receiving is me:
             self._receiving = None
-
-    def _is_end(self, error: Exception) -> bool:
-        return False
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -333,20 +347,24 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if not data:
+            return
         if self._lost:
             if self._lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self._lost += 1
             return
-        if not self._buffer and data:
-            data = self._send_at_once(data)
-        if data and not self._lost:
-            self._buffer += data
+        rest: Any = data if self._buffer else self._send_at_once(data)
+        if rest:
+            if type(data) is not bytes:
+                rest = bytes(rest)  # the caller may change it
+            self._buffer.append(rest)
+            self._buffer_size += len(rest)
             self._start_sending()
             self._maybe_pause_protocol()
 
     def _send_at_once(self, data: Any) -> Any:
-        """What of the data has not been sent."""
+        """What of the data has not been sent, and is to be."""
         return data
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
@@ -367,7 +385,18 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     def get_write_buffer_size(self) -> int:
         """How many bytes write() was given that have not been sent."""
-        return len(self._buffer)
+        return self._buffer_size
+
+    def _forget_sent(self, sent: int) -> None:
+        """Take so many bytes off the buffer."""
+        self._buffer_size -= sent
+        buffer = self._buffer
+        while sent:
+            first = buffer.popleft()
+            if len(first) > sent:
+                buffer.appendleft(memoryview(first)[sent:])
+                return
+            sent -= len(first)
 
     def _start_sending(self) -> None:
         if self._sending is None:
@@ -380,27 +409,29 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
                 if self._eof_sent:
                     await self._stream.send_eof()
             elif not self._lost:
-                await self._end_stream()
+                await self._stream.aclose()
+                self._closed = True
                 self._lose_soon(None)
         except Exception as error:
             self._fail(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
         finally:
-            self._end_sending()
+            self._sending = None
 
     def _stop_sending(self) -> None:
         if self._sending is not None:
             self._sending.cancel()
 
-    def _end_sending(self) -> None:
-        self._sending = None
-        if self._sent is not None and not self._sent.done():
-            self._sent.set_result(None)
-
     async def _send_buffer(self) -> None:
         while self._buffer:
-            piece = bytes(self._buffer[:SEND_SIZE])
-            await self._stream.send_all(piece)
-            del self._buffer[: len(piece)]
+            pieces, size = [], 0
+            for piece in self._buffer:
+                pieces.append(piece)
+                size += len(piece)
+                if size >= SEND_SIZE:
+                    break
+            block = b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0])[:SEND_SIZE]
+            await self._stream.send_all(block)
+            self._forget_sent(len(block))
             self._maybe_resume_protocol()
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -418,7 +449,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     def abort(self) -> None:
         """Close at once, and lose what is in the buffer."""
-        self._close_at_once(None)
+        self._force_close(None)
 
     def _fail(self, error: BaseException, message: str) -> None:
         """Something went wrong: an error of the system goes to the protocol, one of the program is reported, too."""
@@ -427,12 +458,14 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             self._loop.call_exception_handler(context)
         elif self._loop.get_debug():
             logger.debug("%r: %s", self, message, exc_info=error)
-        self._close_at_once(error)
+        self._force_close(error)
 
-    def _close_at_once(self, error: BaseException | None) -> None:
+    def _force_close(self, error: BaseException | None) -> None:
+        """Close at once, because of the error. The name is the one by which asyncio.sslproto calls it."""
         if not self._lost:
             self._closing = True
             self._buffer.clear()
+            self._buffer_size = 0
             self._stop_receiving()
             self._stop_sending()
             self._lose_soon(error)
@@ -457,11 +490,6 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         if server is not None:
             server._detach(self)
 
-    async def _end_stream(self) -> None:
-        """Close the stream as its kind wants it."""
-        await self._stream.aclose()
-        self._closed = True
-
     def _close_stream(self) -> None:
         """Close what is still open, at once."""
         if not self._closed:
@@ -476,75 +504,33 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
             Activity(self._loop, close, "asyncio transport: close")
 
-    # --- what trio.SSLStream, and code for trio, take over ------------------------------------------------------------
-
-    async def _give_away(self) -> tuple[Any, Any]:
-        """Stop, with everything sent, and hand over the trio stream, and its socket if the new owner has to close that.
-
-        Reading has to be paused. Raises ConnectionResetError if the connection is lost before.
-        """
-        if self._sending is not None:
-            self._sent = self._loop.create_future()
-            await self._sent
-        if self._closing:
-            raise ConnectionResetError("Connection lost")
-        async with self._turn_to_receive:
-            pass
-        self._closing = self._closed = True
-        self._lost = 1
-        self._protocol = None
-        return self._what_to_give()
-
-    def _what_to_give(self) -> tuple[Any, Any]:
-        return (self._stream if self._held is None else _Resumed(self._stream, self._held)), None
-
-
-class _Resumed(trio.abc.Stream):
-    """A stream of which something has been received already."""
-
-    def __init__(self, stream: Any, received: bytes) -> None:
-        self._stream = stream
-        self._received = received
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        if not self._received:
-            return bytes(await self._stream.receive_some(max_bytes))
-        await trio.lowlevel.checkpoint()
-        received, self._received = self._received, b""
-        return received
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
 
 def _wake(waiter: Any) -> None:
     if not waiter.done():
         waiter.set_result(None)
 
 
-class _OnSocket(StreamTransport):
-    """What transports share that close a socket of their own."""
+class SocketTransport(StreamTransport):
+    """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
-    def __init__(self, loop: Any, sock: socket.socket, stream: Any, protocol: Any, **options: Any) -> None:
-        super().__init__(loop, stream, protocol, **options)
+    _sock: Any = None
+
+    def __init__(self, loop: Any, sock: socket.socket, protocol: Any, **options: Any) -> None:
+        super().__init__(loop, None, protocol, **options)
         self._sock = sock
-        self._fd = sock.fileno()
-        self._extra.setdefault("socket", trsock.TransportSocket(sock))
+        self._sock_fd = sock.fileno()
+        self._extra["socket"] = trsock.TransportSocket(sock)
         for name, ask in ("sockname", sock.getsockname), ("peername", sock.getpeername):
             if name not in self._extra:
                 try:
                     self._extra[name] = ask()
                 except OSError:
                     self._extra[name] = None
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _details(self) -> list[str]:
-        return [f"fd={self._fd}"]
+    def _what(self) -> str:
+        return f"fd={self._sock_fd}"
 
     def _close_stream(self) -> None:
         if not self._closed:
@@ -552,25 +538,21 @@ class _OnSocket(StreamTransport):
             self._sock.close()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_sock", None) is not None and not self._closed:
+        if self._sock is not None and not self._closed:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._close_stream()
             self._leave_server()
 
-
-class SocketTransport(_OnSocket):
-    """A transport on a connected, non-blocking stream socket, which is its own from now on."""
-
-    def __init__(self, loop: Any, sock: socket.socket, protocol: Any, **options: Any) -> None:
-        super().__init__(loop, sock, None, protocol, **options)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # --- receiving ---------------------------------------------------------------------------------------------------
 
     def _start_receiving(self) -> None:
-        if self.is_reading() and not self._eof_received and self._receiving is None:
-            self._receiving = watch(self._loop, self._fd, READ, self._receive_now)
+        if self.is_reading() and self._receiving is None:
+            self._receiving = watch(self._loop, self._sock_fd, READ, self._receive_now)
 
     def _receive_now(self) -> None:
+        if self._wants_buffer:
+            self._receive_into_buffer()
+            return
         try:
             data = self._sock.recv(RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -579,8 +561,35 @@ class SocketTransport(_OnSocket):
             self._fail(error, "Fatal read error on socket transport")
             return
         self._feed(data)
-        if not data:
-            self._stop_receiving()
+
+    def _receive_into_buffer(self) -> None:
+        try:
+            buffer = self._protocol.get_buffer(-1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fail(error, "Fatal error: protocol.get_buffer() call failed.")
+            return
+        try:
+            received = self._sock.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._fail(error, "Fatal read error on socket transport")
+            return
+        if not received:
+            self._feed_eof()
+            return
+        try:
+            self._protocol.buffer_updated(received)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fail(error, "Fatal error: protocol.buffer_updated() call failed.")
+
+    # --- sending -----------------------------------------------------------------------------------------------------
 
     def _send_at_once(self, data: Any) -> Any:
         try:
@@ -590,32 +599,38 @@ class SocketTransport(_OnSocket):
         except OSError as error:
             self._fail(error, "Fatal write error on socket transport")
             return b""
-        return memoryview(data).cast("B")[sent:] if isinstance(data, memoryview) else memoryview(data)[sent:]
+        if sent == len(data) and type(data) is not memoryview:
+            return b""
+        return memoryview(data).cast("B")[sent:]
 
     def _start_sending(self) -> None:
         if self._sending is None:
-            self._sending = watch(self._loop, self._fd, WRITE, self._send_now)
+            self._sending = watch(self._loop, self._sock_fd, WRITE, self._send_now)
 
     def _stop_sending(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-            self._end_sending()
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()
 
     def _send_now(self) -> None:
         try:
-            sent = self._sock.send(self._buffer)
+            if len(self._buffer) == 1 or not CAN_GATHER:
+                sent = self._sock.send(self._buffer[0])
+            else:
+                sent = self._sock.sendmsg(itertools.islice(self._buffer, MOST_GATHERED))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._fail(error, "Fatal write error on socket transport")
             return
-        del self._buffer[:sent]
+        self._forget_sent(sent)
         self._maybe_resume_protocol()
         if not self._buffer:
             self._stop_sending()
-            if self._closing and not self._lost:
-                self._lost = 1
-                self._lose(None)
+            if self._closing:
+                if not self._lost:
+                    self._lost = 1
+                    self._lose(None)
             elif self._eof_sent:
                 self._shut_down()
 
@@ -638,157 +653,6 @@ class SocketTransport(_OnSocket):
             if not self._buffer:
                 self._lose_soon(None)
 
-    def _what_to_give(self) -> tuple[Any, Any]:
-        return trio.SocketStream(trio.socket.from_stdlib_socket(self._sock)), self._sock
 
-
-class _ContextThatRemembers:
-    """Stands for an SSLContext to trio.SSLStream, to know the ssl.SSLObject that programs ask a transport for."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        self.ssl_object = self._context.wrap_bio(*args, **kwargs)
-        return self.ssl_object
-
-
-def check_timeouts(handshake: float | None, shutdown: float | None) -> tuple[float, float]:
-    """The two timeouts of TLS in seconds, with asyncio's defaults. Raises ValueError."""
-    for name, value in ("handshake", handshake), ("shutdown", shutdown):
-        if value is not None and value <= 0:
-            raise ValueError(f"ssl_{name}_timeout should be a positive number, got {value}")
-    return handshake or constants.SSL_HANDSHAKE_TIMEOUT, shutdown or constants.SSL_SHUTDOWN_TIMEOUT
-
-
-class TLSTransport(_OnSocket):
-    """A transport on a trio.SSLStream over another trio stream, whose socket, if any, is its own from now on.
-
-    The end that the other side leaves without TLS's goodbye is an end like any other, as in asyncio.
-    """
-
-    _ended_without_goodbye = False
-
-    def __init__(
-        self,
-        loop: Any,
-        stream: Any,
-        sock: Any,
-        protocol: Any,
-        context: ssl.SSLContext | None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        timeouts: tuple[float, float],
-        **options: Any,
-    ) -> None:
-        self._handshake_timeout, self._shutdown_timeout = timeouts
-        if context is None:
-            if server_side:
-                raise ValueError("Server side SSL needs a valid SSLContext")
-            context = ssl.create_default_context()
-            context.check_hostname = bool(server_hostname)
-        self._context = context
-        self._handshake_scope = trio.CancelScope()
-        self._shutdown_timer: Any = None
-        self._server_side = server_side
-        self._server_hostname = server_hostname
-        self._below = stream
-        if sock is None:
-            StreamTransport.__init__(self, loop, stream, protocol, **options)
-            self._sock = self._fd = None  # type: ignore[assignment]
-        else:
-            super().__init__(loop, sock, stream, protocol, **options)
-        self._extra["sslcontext"] = context
-        if server_hostname:
-            self._extra["server_hostname"] = server_hostname
-
-    def _details(self) -> list[str]:
-        return [f"fd={self._fd}"] if self._fd is not None else [f"stream={self._stream!r}"]
-
-    async def shake_hands(self, connected: bool = False) -> None:
-        """Do the handshake. If it fails, or is cancelled, the connection is closed.
-
-        The protocol is told of that only if it is connected already. Raises ssl.SSLError, OSError, and
-        ConnectionAbortedError when it takes too long.
-        """
-        try:
-            await self._shake_hands()
-        except BaseException as error:
-            if not connected:
-                self._protocol = None
-            self._close_at_once(error if isinstance(error, OSError) else None)
-            raise
-
-    async def _shake_hands(self) -> None:
-        context: Any = _ContextThatRemembers(self._context)
-        self._stream = trio.SSLStream(
-            self._stream,
-            context,
-            server_hostname=self._server_hostname or None,
-            server_side=self._server_side,
-        )
-        tls = context.ssl_object
-        with trio.move_on_after(self._handshake_timeout) as patience:
-            with self._handshake_scope:
-                try:
-                    await self._stream.do_handshake()
-                except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                    failure = as_os_error(error, ConnectionResetError)
-                    raise (ConnectionResetError() if self._is_end(failure) else failure) from None
-        if patience.cancelled_caught:
-            raise ConnectionAbortedError(
-                f"SSL handshake is taking longer than {self._handshake_timeout} seconds: aborting the connection"
-            )
-        if self._closing:
-            raise ConnectionAbortedError("SSL handshake was aborted")
-        self._extra.update(
-            peercert=tls.getpeercert(), cipher=tls.cipher(), compression=tls.compression(), ssl_object=tls
-        )
-
-    def _stays_open_after_eof(self) -> bool:
-        logger.warning("returning true from eof_received() has no effect when using ssl")
-        return False
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        if not self._closing:
-            super().close()
-            self._shutdown_timer = self._loop.call_later(
-                self._shutdown_timeout, self._close_at_once, TimeoutError("SSL shutdown timed out")
-            )
-
-    async def _end_stream(self) -> None:
-        async with self._turn_to_receive:
-            if not self._ended_without_goodbye:
-                try:
-                    await self._stream.unwrap()
-                except trio.BrokenResourceError as error:
-                    if not self._is_end(as_os_error(error, ConnectionResetError)):
-                        raise
-
-    def _is_end(self, error: Exception) -> bool:
-        if isinstance(error, ssl.SSLEOFError) or "UNEXPECTED_EOF_WHILE_READING" in str(error):
-            self._ended_without_goodbye = True
-        return self._ended_without_goodbye
-
-    def _close_at_once(self, error: BaseException | None) -> None:
-        self._handshake_scope.cancel()
-        super()._close_at_once(error)
-
-    def _lose(self, error: BaseException | None) -> None:
-        if self._shutdown_timer is not None:
-            self._shutdown_timer.cancel()
-        super()._lose(error)
-
-    def _close_stream(self) -> None:
-        if self._sock is not None:
-            super()._close_stream()
-        else:
-            self._stream = self._below
-            StreamTransport._close_stream(self)
-
-    def _what_to_give(self) -> tuple[Any, Any]:
-        return super()._what_to_give()[0], self._sock
+CAN_GATHER = hasattr(socket.socket, "sendmsg")
+MOST_GATHERED = 64  # pieces in one call: below every system's limit

@@ -4,6 +4,7 @@ import asyncio as std
 import gc
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -12,7 +13,17 @@ import trustme
 
 import compat
 from compat import asyncio
-from test_streams import HOST, closed, in_loop, nothing_left, outcome, server_elsewhere, serving
+from test_streams import (
+    HOST,
+    IS_AT_LEAST_3_13,
+    closed,
+    in_loop,
+    leaving_no_task,
+    nothing_left,
+    outcome,
+    server_elsewhere,
+    serving,
+)
 from worlds import on_both
 
 CA = trustme.CA()
@@ -289,19 +300,192 @@ async def tls_over_a_unix_socket(asyncio):
     return log
 
 
+@program
+async def server_that_ends_its_clients(asyncio):
+    if not IS_AT_LEAST_3_13:
+        return []
+    log = []
+
+    async def handler(reader, writer):
+        writer.write(b"x" * 100)
+        log.append(await outcome(reader.read()))
+        await closed(writer)
+
+    for end in ("close_clients", "abort_clients"):
+        server, connect = await serving(asyncio, handler, ssl=server_context())
+        pairs = [await connect(ssl=client_context()) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        server.close()
+        getattr(server, end)()
+        await server.wait_closed()
+        log += [await outcome(reader.read()) for reader, _ in pairs]
+        await closed(*[writer for _, writer in pairs])
+    return log
+
+
+@program
+async def steps_of_the_end(asyncio):
+    """What each side sees in each iteration, from close() to connection_lost()."""
+    log = []
+
+    class Side(asyncio.Protocol):
+        def __init__(self, name):
+            self.name = name
+            self.lost = asyncio.get_running_loop().create_future()
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            log.append((self.name, data, self.transport.is_closing()))
+
+        def eof_received(self):
+            log.append((self.name, "eof", self.transport.is_closing()))
+
+        def connection_lost(self, error):
+            log.append((self.name, "lost", error, self.transport.is_closing()))
+            self.lost.set_result(None)
+
+    loop = asyncio.get_running_loop()
+    ends = socket.socketpair()
+    client, server = Side("client"), Side("server")
+    _, (transport, _) = await asyncio.gather(
+        loop.connect_accepted_socket(lambda: server, ends[0], ssl=server_context()),
+        loop.create_connection(lambda: client, sock=ends[1], ssl=client_context(), server_hostname="localhost"),
+    )
+    await asyncio.sleep(0.02)
+    transport.write(b"last words")
+    transport.close()
+    transport.write(b"too late")
+    for _ in range(10):
+        log.append((transport.is_closing(), transport.get_write_buffer_size(), client.lost.done()))
+        await asyncio.sleep(0)
+    await client.lost
+    await server.lost
+    return log
+
+
+@program
+async def unsent_when_the_peer_breaks_off(asyncio):
+    """The client ends without goodbye while the server has much left to send: it is sent all the same."""
+    size = 2_000_000
+    ended = asyncio.get_running_loop().create_future()
+
+    async def handler(reader, writer):
+        writer.write(b"x" * size)
+        log = [await reader.read(), writer.is_closing(), writer.transport.get_write_buffer_size() > 0]
+        log.append(await outcome(writer.wait_closed()))
+        ended.set_result(log)
+
+    server, connect = await serving(asyncio, handler, ssl=server_context())
+    reader, writer = await connect(ssl=client_context())
+    with writer.get_extra_info("socket").dup() as sock:
+        sock.shutdown(socket.SHUT_WR)
+    await asyncio.sleep(0.05)
+    log = [len(await reader.read()), await ended]
+    await closed(writer, server)
+    return log
+
+
+@program
+async def upgrade_with_plain_data_unsent(asyncio):
+    """What was written before start_tls() goes first, in the open."""
+    size = 3_000_000
+    loop = asyncio.get_running_loop()
+    ours, other = socket.socketpair()
+    got = []
+
+    def peer():
+        time.sleep(0.05)
+        left = size
+        while left:
+            left -= len(other.recv(min(left, 100_000)))
+        with client_context().wrap_socket(other, server_hostname="localhost") as tls:
+            got.append(tls.recv(100))
+            tls.sendall(b"fine")
+
+    thread = threading.Thread(target=peer)
+    thread.start()
+    answer = loop.create_future()
+
+    class Plain(asyncio.Protocol):
+        def data_received(self, data):
+            answer.set_result(data)
+
+    transport, protocol = await loop.create_connection(Plain, sock=ours)
+    transport.set_write_buffer_limits(high=size)
+    transport.write(b"x" * size)
+    log = [transport.get_write_buffer_size() > 0]
+    transport = await loop.start_tls(transport, protocol, server_context(), server_side=True)
+    transport.write(b"hello")
+    log += [await answer, got]
+    transport.close()
+    await asyncio.to_thread(thread.join)
+    await asyncio.sleep(0.02)
+    return log
+
+
+@program
+async def tls_in_tls(asyncio):
+    async def handler(reader, writer):
+        await writer.start_tls(server_context())
+        writer.write((await reader.readline()).upper())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, handler, ssl=server_context())
+    reader, writer = await connect(ssl=client_context())
+    await writer.start_tls(client_context(), server_hostname="localhost")
+    writer.write(b"hello\n")
+    log = [await reader.read(), writer.get_extra_info("ssl_object").version()]
+    await closed(writer, server)
+    return log
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_same_on_both(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(asyncio):
-        async def main():
-            return await asyncio.wait_for(program(asyncio), 30)
-
         with nothing_left():
-            return asyncio.run(main())
+            return asyncio.run(leaving_no_task(asyncio, program))
 
     theirs, ours = on_both(run)
     assert ours == theirs
+
+
+@pytest.mark.parametrize("how", ["Task.cancel()", "trio scope"])
+@pytest.mark.parametrize("what", ["open_connection", "open_unix_connection", "start_tls", "start_tls over memory"])
+def test_a_cancelled_handshake_leaves_nothing_open(what, how, tmp_path):
+    async def mute(reader, writer):
+        await outcome(reader.read())
+        await closed(writer)
+
+    async def main():
+        path, options = str(tmp_path / "socket"), {"ssl": client_context(), "server_hostname": "localhost"}
+        async with await asyncio.start_unix_server(mute, path):
+            server, connect = await serving(asyncio, mute)
+            if what == "open_connection":
+                attempt = connect(**options)
+            elif what == "open_unix_connection":
+                attempt = asyncio.open_unix_connection(path, **options)
+            else:
+                mine, other = trio.testing.memory_stream_pair()
+                _, writer = compat.as_streams(mine) if "memory" in what else await connect()
+                attempt = writer.start_tls(options["ssl"], server_hostname="localhost")
+            if how == "trio scope":
+                with trio.move_on_after(0.05) as scope:
+                    await attempt
+                assert scope.cancelled_caught
+            else:
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(attempt, 0.05)
+            if what == "start_tls over memory":
+                assert await other.receive_some()  # the first words of the handshake, which nobody answers
+                assert await other.receive_some() == b""
+            await closed(server)
+
+    with nothing_left():
+        in_loop(main)
 
 
 def test_timeouts_have_to_be_positive():

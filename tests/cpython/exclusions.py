@@ -4,7 +4,6 @@ A pattern is matched by fnmatch against `module.Class.test`. The run fails when 
 test passes although it is excluded: the list stays as short as it can be.
 """
 
-import sys
 from typing import NamedTuple
 
 MODULES = (
@@ -24,6 +23,8 @@ MODULES = (
     "test_streams",
     "test_server",
     "test_buffered_proto",
+    "test_sslproto",
+    "test_ssl",
 )
 
 # Test classes in which Task and Future are both CPython's own: they say nothing about us, and are not run at all.
@@ -62,10 +63,5 @@ EXCLUDED = (
     Exclusion(
         "test_streams.StreamTests.test_read_all_from_pipe_reader",
         "needs loop.connect_read_pipe() and a child watcher, which come with subprocesses",
-    ),
-    Exclusion(
-        "test_server.TestServer2.test_wait_closed_*",
-        "counts a connection by hand, with Server._attach(); from 3.13 on these tests make one, and pass",
-        holds=sys.version_info[:2] == (3, 12),
     ),
 )
