@@ -77,7 +77,8 @@ class Server(std.Server):
 
     def _detach(self, transport: Any = None) -> None:
         self._connections -= 1
-        self._clients.discard(transport)
+        if transport is not None:
+            self._clients.discard(transport)
         if not self._connections and self._sockets is None:
             self._wake_up()
 
