@@ -36,6 +36,7 @@ __all__ = [
     "first_in_first_out",
     "hire",
     "interrupt",
+    "is_cancel_called",
     "is_cancelled_whole",
     "is_main",
     "is_trap",
@@ -45,6 +46,7 @@ __all__ = [
     "make_trap",
     "own_clock_time",
     "reschedule",
+    "root_task",
     "start",
     "step_now",
 ]
@@ -66,6 +68,7 @@ try:
             Runner: "reschedule task_exited close deliver_ki",
             trio.Nursery: "_child_finished",
             trio.Cancelled: "_create",
+            trio.CancelScope: "_cancel_called",
             _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup",
         }.items()
         for name in names.split()
@@ -165,6 +168,16 @@ _create_task = partial(type.__call__, Task)
 def is_main(task: Task) -> bool:
     """Tell whether it is the task of the function that was given to trio.run()."""
     return task is task._runner.main_task
+
+
+def root_task(runner: Runner) -> Task | None:
+    """The root of a run's tasks. trio.lowlevel.current_root_task() knows that of the thread's own run only."""
+    return runner.init_task
+
+
+def is_cancel_called(scope: trio.CancelScope) -> bool:
+    """Tell whether a scope was cancelled. Its public attribute also cancels it, and works inside the run only."""
+    return scope._cancel_called
 
 
 def is_cancelled_whole(task: Task) -> bool:

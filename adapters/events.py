@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import errno
+import functools
 import heapq
 import inspect
 import math
@@ -167,6 +168,10 @@ CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
 FEWEST_TIMERS_TO_PRUNE = 100
 
 
+# For compat.print_tasks(): the loops of all threads that are not closed.
+open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
+
+
 class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
@@ -221,6 +226,7 @@ class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
         self._adopted: set[Carrier] = set()
         this = weakref.ref(self)
         self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
+        open_loops.add(self)
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -256,6 +262,7 @@ class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
             for sig in list(self._signal_handlers):
                 self.remove_signal_handler(sig)
         self._closed = True
+        open_loops.discard(self)
         self._inbox.clear()
         self._scheduled.clear()
         self._alarm.set(math.inf)
@@ -468,7 +475,7 @@ class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
             self._threads += 1
             call = self._call_in_thread(future, func, args)
             # In no context: an executor's threads have none either.
-            name = getattr(func, "__qualname__", repr(func))
+            name = _name_of_function(func)
             internals.start(internals.make_task(self._nursery, self._runner, call, f"thread: {name}", Context()))
             return future
         return asyncio.wrap_future(executor.submit(func, *args), loop=self)  # type: ignore[return-value]
@@ -775,6 +782,14 @@ def _forget_last_frame(handle: Handle) -> None:
     """In debug mode a handle remembers where it was made; our own frame is of no interest there."""
     if handle._source_traceback:  # type: ignore[attr-defined]
         del handle._source_traceback[-1]  # type: ignore[attr-defined]
+
+
+def _name_of_function(func: Any) -> str:
+    """What a thread's task is called after: to_thread() wraps a function up with its arguments and its context."""
+    if isinstance(func, functools.partial):
+        in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args
+        return _name_of_function(func.args[0] if in_context else func.func)
+    return getattr(func, "__qualname__", None) or repr(func)
 
 
 def _check_signal(sig: object) -> None:

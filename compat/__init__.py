@@ -6,6 +6,7 @@
 - `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
 - `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
+- `print_tasks()` prints the tree of all tasks, what each awaits and where; `print_tasks_on()` does it on a signal.
 
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from adapters.runners import open_loop
     from compat._channels import QueueShutDown, as_channels, as_queue
+    from compat._print_tasks import print_tasks, print_tasks_on
     from compat._redirect import install, uninstall
     from compat._run import run
     from compat._streams import as_streams, as_trio_stream
@@ -31,6 +33,8 @@ __all__ = [
     "asyncio",
     "install",
     "open_loop",
+    "print_tasks",
+    "print_tasks_on",
     "run",
     "uninstall",
 ]
@@ -45,6 +49,8 @@ _HOMES = {
     "as_trio_stream": "_streams",
     "install": "_redirect",
     "open_loop": "_run",
+    "print_tasks": "_print_tasks",
+    "print_tasks_on": "_print_tasks",
     "run": "_run",
     "uninstall": "_redirect",
 }

@@ -1,5 +1,6 @@
 """compat.run: a trio run with an asyncio loop in it."""
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
@@ -29,6 +30,7 @@ def run(
     https://trio.readthedocs.io/en/stable/reference-core.html#trio.run
     """
 
+    @functools.wraps(async_fn)  # its name is the main task's
     async def with_loop() -> T:
         async with open_loop():
             return await async_fn(*args)

@@ -1,0 +1,292 @@
+"""Shows what runs: the tree of trio's nurseries and tasks, with the asyncio tasks in their places.
+
+It only reads: nothing is cancelled, awaited or scheduled, so it works from another thread and from a signal handler, in
+the middle of a step that never ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import linecache
+import math
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import outcome
+import sniffio
+import trio
+
+import adapters
+from adapters import _trio_internals as internals
+from adapters._carriers import Carrier
+from adapters.events import BaseLoop, HostedLoop, Pump, open_loops
+from adapters.tasks import Task
+
+__all__ = ["print_tasks", "print_tasks_on"]
+
+
+def print_tasks(file: TextIO | None = None) -> None:
+    """Print every task, what it awaits and where, as a tree of nurseries; to sys.stderr or the file given.
+
+    It shows the trio run of the calling thread and every run with an asyncio loop, in whatever thread. It may be called
+    anywhere: in a task, outside of any run, from another thread. See print_tasks_on() for a program that hangs.
+    """
+    _write(_describe_all(inspect.currentframe()), file or sys.stderr)
+
+
+def print_tasks_on(signum: int) -> None:
+    """From now on print what print_tasks() prints, to sys.stderr, when the signal comes: `kill -USR1 PID`.
+
+    It replaces the signal's handler, and works while a step never ends, too, as long as that is Python code. Raises
+    ValueError outside of the main thread. https://docs.python.org/3/library/signal.html#signal.signal
+    """
+    signal.signal(signum, lambda signum, frame: _write(_describe_all(frame), sys.stderr))
+    if hasattr(signal, "siginterrupt"):
+        signal.siginterrupt(signum, False)
+
+
+def _write(text: str, file: TextIO) -> None:
+    try:
+        file.write(text)
+        file.flush()
+    except RuntimeError:  # the signal came in the middle of a write to the same file
+        os.write(file.fileno(), text.encode(errors="backslashreplace"))
+
+
+@dataclass
+class _Node:
+    """One entry of the tree: a task or a nursery."""
+
+    lines: list[str]
+    children: list[_Node] = field(default_factory=list)
+
+    def show(self, first: str = "", rest: str = "") -> Iterator[str]:
+        yield first + self.lines[0]
+        for line in self.lines[1:]:
+            yield f"{rest}{'│' if self.children else ' '}  {line}"
+        for child in self.children[:-1]:
+            yield from child.show(f"{rest}├─ ", f"{rest}│  ")
+        for child in self.children[-1:]:
+            yield from child.show(f"{rest}└─ ", f"{rest}   ")
+
+
+def _describe_all(frame: types.FrameType | None) -> str:
+    stacks = {**sys._current_frames(), threading.get_ident(): frame}
+    runs: dict[Any, _Run] = {}
+    runner = internals.current_runner()
+    if runner is not None:
+        runs[runner] = _Run(runner, None, threading.get_ident(), stacks)
+    for loop in _loops():
+        runs[loop._runner] = _Run(loop._runner, loop, loop._thread_id, stacks)
+    trees = [line for run in runs.values() for line in run.tree().show()]
+    return "\n".join([*(trees or ["no trio run and no asyncio loop"]), ""])
+
+
+def _loops() -> list[BaseLoop]:
+    while True:
+        try:
+            return list(open_loops)
+        except RuntimeError:  # another thread has just opened one
+            continue
+
+
+class _Run:
+    """One trio run, with the loop in it if there is one."""
+
+    def __init__(self, runner: Any, loop: BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
+        self.root = internals.root_task(runner)
+        self.loop = loop
+        self.thread = thread
+        self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
+        self.now = internals.own_clock_time(runner)
+        self.internal = 0
+
+    def tree(self) -> _Node:
+        thread = next((each.name for each in threading.enumerate() if each.ident == self.thread), None)
+        title = f"trio run in thread {thread}" if thread else "trio run that stands still"
+        children = [*self.callback(), *(self.children_of(self.root) if self.root is not None else [])]
+        children += self.tasks_of_the_interpreter()
+        if self.internal:
+            children.append(_Node([f"(and {self.internal} tasks that do the work behind)"]))
+        return _Node([title if self.loop is None else f"{title}, {self.loop!r}"], children)
+
+    def callback(self) -> Iterator[_Node]:
+        """What call_soon() runs right now, if it does."""
+        for depth, frame in enumerate(self.stack):
+            if frame.f_code is Pump.run_handles.__code__:
+                inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
+                yield _Node(["a callback, running", *map(_place, reversed(inside))])
+
+    def tasks_of_the_interpreter(self) -> Iterator[_Node]:
+        """asyncio.Task itself, where a library makes one on our loop: callbacks step it, and trio does not know it."""
+        if self.loop is None:
+            return
+        tasks = (task for task in asyncio.all_tasks(self.loop) if not isinstance(task, Task))
+        for task in sorted(tasks, key=lambda task: _by_number(task.get_name())):
+            frames = list(_frames(task.get_coro()))
+            own = [_place(frame) for frame in frames if not _is_hidden(frame)]
+            awaited = _what_is_awaited(frames, getattr(task, "_fut_waiter", None))
+            yield _Node([f"asyncio's own task {task.get_name()!r}", *own, *awaited])
+
+    def children_of(self, task: Any, in_ours: bool = True) -> list[_Node]:
+        """The nurseries of a task; what is in a nursery of our own or trio's comes in their place."""
+        nodes = []
+        for nursery in task.child_nurseries:
+            tasks = sorted(nursery.child_tasks, key=lambda task: (not internals.is_main(task), *_by_number(task.name)))
+            of_loop = self.loop is not None and nursery is self.loop._nursery
+            ours = in_ours or of_loop or any(_holds_loop(task) for task in tasks)
+            children = [node for task in tasks for node in self.nodes_of(task, ours)]
+            if of_loop:
+                nodes += [_Node(["the loop's tasks"], children)] if children else []
+            elif ours:
+                nodes += children
+            elif children:
+                nodes.append(_Node([self.title_of(nursery)], children))
+        return nodes
+
+    def title_of(self, nursery: trio.Nursery) -> str:
+        scope = nursery.cancel_scope
+        left = scope.deadline - self.now
+        return (
+            "nursery"
+            + (
+                ", cancelled"
+                if internals.is_cancel_called(scope)
+                else f", {left:.1f} seconds left"
+                if left < math.inf
+                else ""
+            )
+            + (", shielded" if scope.shield else "")
+        )
+
+    def nodes_of(self, task: Any, in_ours: bool) -> list[_Node]:
+        """The entry of a task; if it is not the program's own, the entries of what it holds."""
+        carrier = task.coro
+        if type(carrier) is Pump:
+            self.internal += 1
+            return []
+        asyncio_task = carrier.task if isinstance(carrier, Carrier) else None
+        frames = list(_frames(asyncio_task._coro if asyncio_task is not None else task.coro))
+        running = bool(frames) and frames[0] in self.stack
+        if running:  # of these the coroutine itself knows only the outermost
+            frames = self.stack[self.stack.index(frames[0]) :: -1]
+        if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
+            if task.name.startswith("thread: "):
+                return [_Node([f"a {task.name}"])]
+            self.internal += 1
+            return self.children_of(task)
+        lines = self.lines_of(task, asyncio_task, frames, running)
+        return [_Node(lines, self.children_of(task, in_ours=False))]
+
+    def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
+        if asyncio_task is not None and not task.coro.adopted:
+            coro = asyncio_task._coro
+            title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
+        else:
+            title = f"{'main' if internals.is_main(task) else 'trio'} task: {task.name}"
+        places = [_place(frame) for frame in frames if not _is_hidden(frame)]
+        if running:
+            return [f"{title}, running", *places]
+        coro = asyncio_task._coro if asyncio_task is not None else task.coro
+        if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+            return [f"{title}, about to begin"]
+        awaited = asyncio_task._fut_waiter if asyncio_task is not None else None
+        return [title, *places, *_what_is_awaited(frames, awaited)]
+
+
+def _holds_loop(task: Any) -> bool:
+    """Tell whether it is the task that open_loop() starts to hold the loop's nursery."""
+    frame = getattr(task.coro, "cr_frame", None)
+    return frame is not None and frame.f_code is HostedLoop._hold_nursery.__code__
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Order names by the number that asyncio ends them with: trio keeps its tasks in no order."""
+    number = name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1, name
+
+
+# --- frames ----------------------------------------------------------------------------------------------------------
+
+
+def _outwards(frame: types.FrameType | None) -> Iterator[types.FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _frames(coro: Any) -> Iterator[types.FrameType]:
+    """The frames of a suspended coroutine, the outermost first."""
+    while coro is not None:
+        if type(coro).__name__ in ("async_generator_asend", "async_generator_athrow", "anext_awaitable"):
+            coro = next((each for each in gc.get_referents(coro) if hasattr(each, "ag_frame")), None)
+        for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
+            if hasattr(coro, f"{kind}_frame"):
+                frame = getattr(coro, f"{kind}_frame")
+                coro = getattr(coro, f"{kind}_{inner}")
+                break
+        else:
+            return
+        if frame is not None:
+            yield frame
+
+
+def _folder(module: types.ModuleType) -> str:
+    assert module.__file__ is not None
+    return os.path.dirname(module.__file__) + os.sep
+
+
+_OURS = os.path.dirname(__file__) + os.sep
+_HIDDEN = (_OURS, *map(_folder, (adapters, trio, outcome, sniffio, asyncio)), "<frozen ")
+
+
+def _is_hidden(frame: types.FrameType) -> bool:
+    """Tell whether a frame is of the machine, and not of the program or a library of it."""
+    return frame.f_code.co_filename.startswith(_HIDDEN)
+
+
+def _place(frame: types.FrameType) -> str:
+    code, line = frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno
+    path, here = code.co_filename, os.getcwd() + os.sep
+    text = linecache.getline(path, line, frame.f_globals).strip()
+    return f"{path.removeprefix(here)}:{line} in {code.co_qualname}{': ' if text else ''}{text}"
+
+
+def _what_is_awaited(frames: list[types.FrameType], future: Any) -> Iterator[str]:
+    """The function of trio or asyncio that the innermost line calls, and the task or future behind it."""
+    own = [position for position, frame in enumerate(frames) if not _is_hidden(frame)]
+    calls = [_function(frame) for frame in frames[own[-1] + 1 if own else 0 :]]
+    calls = [call for call in calls if call]
+    named = [call for call in calls if not call.endswith("__")] or calls
+    if calls and calls[0] == "trio.NurseryManager.__aexit__":
+        what = "the tasks of its nursery"
+    elif calls and calls[0] == "asyncio.TaskGroup.__aexit__":
+        what = "the tasks of its TaskGroup"
+    else:
+        what = named[0] if named else ""
+    if isinstance(future, asyncio.Task):
+        what += f"{': ' if what else ''}task {future.get_name()!r}"
+    elif children := getattr(future, "_children", None):
+        names = (each.get_name() for each in children if isinstance(each, asyncio.Task) and not each.done())
+        what += f"{': ' if what else ''}tasks {', '.join(repr(name) for name in sorted(names, key=_by_number))}"
+    elif future is not None and not what:
+        what = "a Future"
+    if what:
+        yield f"awaits {what}"
+
+
+def _function(frame: types.FrameType) -> str:
+    """The public name of a function of the machine, "" for what everything passes through."""
+    module = frame.f_globals.get("__name__", "")
+    if module.rpartition(".")[2] in ("futures", "_traps", "_carriers", "types"):
+        return ""
+    world = "trio" if module.partition(".")[0] == "trio" else "asyncio"
+    return f"{world}.{frame.f_code.co_qualname.replace('<locals>.', '')}"
