@@ -379,7 +379,10 @@ class StreamReader:
             raise ValueError("Limit cannot be <= 0")
         self._limit = limit
         self._loop = get_event_loop() if loop is None else loop
-        self._buffer = bytearray()
+        # What has been received and not been read: most often one block, which is kept as it came, since it takes as
+        # long to copy it into a bytearray and out again as to receive it. The read part of it stays until all is read.
+        self._data: bytes | bytearray = b""
+        self._read = 0  # so many bytes at the beginning; none if it is a bytearray
         self._eof = False
         self._waiter: Any = None
         self._exception: Exception | None = None
@@ -390,8 +393,8 @@ class StreamReader:
 
     def __repr__(self) -> str:
         info = ["StreamReader"]
-        if self._buffer:
-            info.append(f"{len(self._buffer)} bytes")
+        if self._unread():
+            info.append(f"{self._unread()} bytes")
         if self._eof:
             info.append("eof")
         if self._limit != DEFAULT_LIMIT:
@@ -403,6 +406,16 @@ class StreamReader:
         if self._paused:
             info.append("paused")
         return f"<{' '.join(info)}>"
+
+    @property
+    def _buffer(self) -> bytearray:
+        """All that is unread: asyncio has it under this name, and some programs look at it, or take from it."""
+        if type(self._data) is not bytearray:
+            self._data, self._read = bytearray(memoryview(self._data)[self._read :]), 0
+        return self._data
+
+    def _unread(self) -> int:
+        return len(self._data) - self._read
 
     # --- the feeding side --------------------------------------------------------------------------------------------
 
@@ -416,9 +429,16 @@ class StreamReader:
         assert not self._eof, "feed_data after feed_eof"
         if not data:
             return
-        self._buffer += data
-        self._wake()
-        if len(self._buffer) > 2 * self._limit and self._transport is not None and not self._paused:
+        if type(data) is bytes and not self._data:
+            self._data = data
+        else:
+            self._buffer.extend(data)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.cancelled():
+                waiter.set_result(None)
+        if len(self._data) - self._read > 2 * self._limit and self._transport is not None and not self._paused:
             try:
                 self._transport.pause_reading()
             except NotImplementedError:
@@ -451,21 +471,22 @@ class StreamReader:
         self._paused = False
         self._transport.resume_reading()
 
-    def _took(self) -> None:
-        if self._paused and len(self._buffer) <= self._limit:
-            self._resume()
-
     def _take(self, size: int) -> bytes:
-        """The first bytes of the buffer, which are no longer in it."""
-        if size >= len(self._buffer):
-            data = bytes(self._buffer)
-            self._buffer.clear()
+        """The first bytes of what is unread, which are read then."""
+        data, start = self._data, self._read
+        left = len(data) - start - size
+        if left <= 0:
+            self._data, self._read = b"", 0
+            taken = bytes(data[start:] if start else data)
+        elif type(data) is bytes:
+            self._read = start + size
+            taken = data[start : start + size]
         else:
-            with memoryview(self._buffer) as view:
-                data = bytes(view[:size])
-            del self._buffer[:size]
-        self._took()
-        return data
+            taken = bytes(memoryview(data)[:size])
+            del data[:size]  # type: ignore[union-attr]
+        if self._paused and left <= self._limit:
+            self._resume()
+        return taken
 
     async def _wait_for_data(self, func_name: str) -> None:
         if self._waiter is not None:
@@ -483,7 +504,7 @@ class StreamReader:
 
     def at_eof(self) -> bool:
         """Tell whether everything has been read and no more will come."""
-        return self._eof and not self._buffer
+        return self._eof and not self._data
 
     async def read(self, n: int = -1) -> bytes:
         """Read up to n bytes, as soon as there are any; all up to the end if n is negative. At the end it is b""."""
@@ -496,7 +517,7 @@ class StreamReader:
             while block := await self.read(self._limit):
                 blocks.append(block)
             return b"".join(blocks)
-        if not self._buffer and not self._eof:
+        if not self._data and not self._eof:
             await self._wait_for_data("read")
         return self._take(n)
 
@@ -508,15 +529,14 @@ class StreamReader:
             raise self._exception
         if n == 0:
             return b""
-        while len(self._buffer) < n:
+        while len(self._data) - self._read < n:
             if self._eof:
                 self._raise_incomplete(n)
             await self._wait_for_data("readexactly")
         return self._take(n)
 
     def _raise_incomplete(self, expected: int | None) -> NoReturn:
-        partial = bytes(self._buffer)
-        self._buffer.clear()
+        partial = self._take(self._unread())
         raise IncompleteReadError(partial, expected)
 
     async def readline(self) -> bytes:
@@ -529,11 +549,8 @@ class StreamReader:
         except IncompleteReadError as error:
             return error.partial
         except LimitOverrunError as error:
-            if self._buffer.startswith(b"\n", error.consumed):
-                del self._buffer[: error.consumed + 1]
-            else:
-                self._buffer.clear()
-            self._took()
+            ended = self._data.startswith(b"\n", self._read + error.consumed)
+            self._take(error.consumed + 1 if ended else self._unread())
             raise ValueError(error.args[0]) from error
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
@@ -542,26 +559,36 @@ class StreamReader:
         Raises IncompleteReadError, with what there is, when the end comes before; LimitOverrunError when there are more
         bytes before it than the limit, which stay in the buffer.
         """
-        separators = _check_separators(separator)
-        shortest, longest = len(separators[0]), len(separators[-1])
+        if isinstance(separator, tuple) and SINCE_3_13:
+            separators = sorted(separator, key=len)
+            if not separators:
+                raise ValueError("Separator should contain at least one element")
+        else:
+            separators = [separator]
+        if not separators[0]:
+            raise ValueError("Separator should be at least one-byte string")
+        longest = len(separators[-1])
         if self._exception is not None:
             raise self._exception
-        searched = 0  # no separator begins before this
+        searched = start = 0  # no separator begins before this
         while True:
-            if len(self._buffer) - searched >= shortest:
-                found = [(at + len(s), at) for s in separators if (at := self._buffer.find(s, searched)) >= 0]
-                if found:
-                    end, start = min(found, key=lambda ends: ends[0])
-                    break
-                searched = max(0, len(self._buffer) + 1 - longest)
-                if searched > self._limit:
-                    raise LimitOverrunError("Separator is not found, and chunk exceed the limit", searched)
+            data, read = self._data, self._read
+            end = 0
+            for one in separators:
+                at = data.find(one, read + searched)
+                if at >= 0 and (not end or at + len(one) < end):
+                    start, end = at, at + len(one)
+            if end:
+                break
+            searched = max(0, len(data) - read + 1 - longest)
+            if searched > self._limit:
+                raise LimitOverrunError("Separator is not found, and chunk exceed the limit", searched)
             if self._eof:
                 self._raise_incomplete(None)
             await self._wait_for_data("readuntil")
-        if start > self._limit:
-            raise LimitOverrunError("Separator is found, but chunk is longer than limit", start)
-        return self._take(end)
+        if start - read > self._limit:
+            raise LimitOverrunError("Separator is found, but chunk is longer than limit", start - read)
+        return self._take(end - read)
 
     def __aiter__(self) -> StreamReader:
         return self
@@ -571,13 +598,3 @@ class StreamReader:
         if not line:
             raise StopAsyncIteration
         return line
-
-
-def _check_separators(separator: Any) -> list[Any]:
-    """The separators, the shortest first."""
-    separators = sorted(separator, key=len) if SINCE_3_13 and isinstance(separator, tuple) else [separator]
-    if not separators:
-        raise ValueError("Separator should contain at least one element")
-    if not separators[0]:
-        raise ValueError("Separator should be at least one-byte string")
-    return separators

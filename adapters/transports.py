@@ -510,10 +510,14 @@ def _wake(waiter: Any) -> None:
         waiter.set_result(None)
 
 
+_view = memoryview(bytearray(RECEIVE_SIZE))
+
+
 class SocketTransport(StreamTransport):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
     _sock: Any = None
+    _receives_much = False
 
     def __init__(self, loop: Any, sock: socket.socket, protocol: Any, **options: Any) -> None:
         super().__init__(loop, None, protocol, **options)
@@ -554,12 +558,16 @@ class SocketTransport(StreamTransport):
             self._receive_into_buffer()
             return
         try:
-            data = self._sock.recv(RECEIVE_SIZE)
+            if self._receives_much:
+                data = self._sock.recv(RECEIVE_SIZE)
+            else:
+                data = bytes(_view[: self._sock.recv_into(_view)])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._fail(error, "Fatal read error on socket transport")
             return
+        self._receives_much = len(data) > SEND_SIZE
         self._feed(data)
 
     def _receive_into_buffer(self) -> None:
