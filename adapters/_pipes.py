@@ -11,7 +11,6 @@ import asyncio
 import errno
 import os
 import stat
-import sys
 import warnings
 from asyncio import constants
 from asyncio import transports as std_transports
@@ -216,9 +215,8 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         self._buffer = bytearray()
         self._failed_writes = 0
         kind = self._open(pipe, protocol)
-        # A write end becomes readable when nobody reads: on AIX that of a socket only, of a terminal nowhere.
-        tells = kind == stat.S_IFSOCK or (kind == stat.S_IFIFO and not sys.platform.startswith("aix"))
-        self._start(waiter, read=tells)
+        # A write end becomes readable when nobody reads any more, but not that of a terminal.
+        self._start(waiter, read=kind != stat.S_IFCHR)
 
     def _state(self) -> str:
         return f"{'idle' if self._writing is None else 'polling'} bufsize={len(self._buffer)}"

@@ -27,6 +27,7 @@ import warnings
 import weakref
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from asyncio import events as std_events
+from asyncio import unix_events as std_unix_events
 from asyncio.events import _get_running_loop, _set_running_loop
 from asyncio.log import logger
 from collections import deque
@@ -44,6 +45,7 @@ from . import _trio_internals as internals
 from ._carriers import Carrier, NewCarrier, release_adopted
 from ._connections import Connections
 from ._pipes import Pipes
+from .base_subprocess import Subprocesses
 
 if TYPE_CHECKING:
     from .futures import Future
@@ -172,7 +174,7 @@ FEWEST_TIMERS_TO_PRUNE = 100
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
 
-class BaseLoop(Connections, Pipes, _AbstractEventLoop):  # type: ignore[misc]
+class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -771,7 +773,7 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
 # For the report: what the loop has under its name, and only refuses.
 NOT_THERE_YET: list[object] = []
 
-_defined = {name for owner in (Connections, Pipes, BaseLoop, Loop) for name in vars(owner)}
+_defined = {name for owner in (Connections, Pipes, Subprocesses, BaseLoop, Loop) for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
         NOT_THERE_YET.append(_not_there_yet(_name))
@@ -829,6 +831,34 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
     """asyncio's policy, one loop for each thread, with loops on trio."""
 
     _loop_factory = Loop
+    _watcher: Any = None
+
+    if hasattr(std_events, "get_child_watcher"):
+
+        def get_child_watcher(self) -> Any:
+            """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
+            from . import unix_events
+
+            if self._watcher is None:
+                use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
+                kind = unix_events.PidfdChildWatcher if use_pidfd() else unix_events.ThreadedChildWatcher
+                self._watcher = kind()
+            _warn_of_child_watchers("get_child_watcher")
+            return self._watcher
+
+        def set_child_watcher(self, watcher: Any) -> None:
+            """Keep it for get_child_watcher(), and close the one before."""
+            assert watcher is None or isinstance(watcher, _std.AbstractChildWatcher)
+            if self._watcher is not None:
+                self._watcher.close()
+            self._watcher = watcher
+            _warn_of_child_watchers("set_child_watcher")
+
+
+def _warn_of_child_watchers(name: str) -> None:
+    if sys.version_info >= (3, 12):
+        text = f"{name!r} is deprecated as of Python 3.12 and will be removed in Python 3.14."
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
 _event_loop_policy: Any = None
@@ -870,3 +900,14 @@ def new_event_loop() -> AbstractEventLoop:
     """A new loop, with a trio run of its own."""
     loop: AbstractEventLoop = get_event_loop_policy().new_event_loop()
     return loop
+
+
+if hasattr(std_events, "get_child_watcher"):
+
+    def get_child_watcher() -> Any:
+        """The policy's child watcher, which nothing depends on: the loop waits for its children by itself."""
+        return get_event_loop_policy().get_child_watcher()
+
+    def set_child_watcher(watcher: Any) -> None:
+        """Set the policy's child watcher, which nothing depends on."""
+        get_event_loop_policy().set_child_watcher(watcher)

@@ -1,0 +1,444 @@
+"""asyncio's transport for a subprocess and the loop's methods that start one, carried by trio.
+
+Not by trio.lowlevel.open_process(), which forks in another thread. For the child, its parent is that thread: with its
+signal mask, and PR_SET_PDEATHSIG kills the child when trio drops the idle thread; and it starts later than in asyncio.
+So subprocess.Popen is called here and now. What trio.Process does beside that is done with the same parts: trio waits
+for the child's pidfd, or in a thread where there is none. Nothing else is waited for, and no signal is handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import subprocess
+import warnings
+from asyncio import base_subprocess as std
+from asyncio.log import logger
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import trio
+
+from .transports import Activity
+
+# From some patch release on, wait() does not wait for the pipes, which a grandchild may keep open.
+_process_exited: Any = std.BaseSubprocessTransport._process_exited
+WAIT_ENDS_WITH_PROCESS = "_exit_waiters" in _process_exited.__code__.co_names
+
+_threads = trio.CapacityLimiter(math.inf)  # one for each child, where there are no pidfds
+
+
+def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
+    """Wait for the child in the background, and then call callback(returncode) in the loop."""
+
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        pidfd = None
+
+    async def wait(me: Activity) -> None:
+        if pidfd is None:
+            returncode = await trio.to_thread.run_sync(_reap, process, abandon_on_cancel=True, limiter=_threads)
+        else:
+            try:
+                await trio.lowlevel.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+            returncode = _reap(process)
+        loop.call_soon(callback, returncode)
+
+    Activity(loop, wait, f"asyncio subprocess {process.pid}: wait")
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """The child's exit status, once it has one; 255 if somebody else has taken it, which the log is told."""
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        if process.returncode is None:
+            logger.warning(
+                "child process pid %d: its exit status was read elsewhere; reporting returncode 255", process.pid
+            )
+            process.returncode = 255
+    except AttributeError:
+        pass  # macOS, before Python 3.13
+    return process.wait()
+
+
+class BaseSubprocessTransport(asyncio.SubprocessTransport):
+    """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport"""
+
+    _closed = True  # until there is something to close
+    _proc: Any = None
+    _pid: Any = None
+    _returncode: int | None = None
+
+    def __init__(
+        self,
+        loop: Any,
+        protocol: Any,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        waiter: Any = None,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(extra)
+        self._loop = loop
+        self._protocol = protocol
+        self._finished = False
+        self._exit_waiters: list[Any] = []
+        self._pending_calls: deque[tuple[Any, ...]] | None = deque()  # until the protocol is connected
+        # None for a pipe that is not connected yet.
+        self._pipes: dict[int, Any] = {
+            fd: None for fd, to in enumerate((stdin, stdout, stderr)) if to == subprocess.PIPE
+        }
+        self._start(args=args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs)
+        self._closed = False
+        self._pid = self._proc.pid
+        self._extra["subprocess"] = self._proc  # type: ignore[attr-defined]
+        if loop.get_debug():
+            logger.debug("process %r created: pid %s", args if isinstance(args, bytes | str) else args[0], self._pid)
+        loop.create_task(self._connect(waiter)).add_done_callback(lambda task: self._give_up(task, waiter))
+
+    def _start(self, **options: Any) -> None:
+        self._proc = subprocess.Popen(**options)
+
+    def __repr__(self) -> str:
+        info = [type(self).__name__]
+        if self._closed:
+            info.append("closed")
+        if self._pid is not None:
+            info.append(f"pid={self._pid}")
+        if self._returncode is not None:
+            info.append(f"returncode={self._returncode}")
+        else:
+            info.append("not started" if self._pid is None else "running")
+        info += [
+            f"{name}={self._pipes[fd].pipe}"
+            for fd, name in enumerate(("stdin", "stdout", "stderr"))
+            if self._pipes.get(fd) is not None
+        ]
+        return f"<{' '.join(info)}>"
+
+    # --- pipes -------------------------------------------------------------------------------------------------------
+
+    async def _connect(self, waiter: Any) -> None:
+        """Connect the pipes, in this order, then tell the protocol, and what it has missed."""
+        loop, process = self._loop, self._proc
+        for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
+            if pipe is not None:
+                connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
+                kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
+                _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
+                if self._closed:
+                    self._pipes[fd].pipe.close()
+        loop.call_soon(self._protocol.connection_made, self)
+        calls, self._pending_calls = self._pending_calls, None
+        for call in calls or ():
+            loop.call_soon(*call)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _give_up(self, connecting: Any, waiter: Any) -> None:
+        """The pipes could not be connected: nobody will close the transport, so that is done here."""
+        error = asyncio.CancelledError() if connecting.cancelled() else connecting.exception()
+        if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
+            return
+        self._protocol = asyncio.SubprocessProtocol()  # the other one was never connected
+        self._pending_calls = None
+        self.close()
+        for fd, pipe in enumerate((self._proc.stdin, self._proc.stdout, self._proc.stderr)):
+            if self._pipes.get(fd) is None:
+                self._pipes.pop(fd, None)
+                if pipe is not None:
+                    pipe.close()
+        self._try_finish()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def get_pipe_transport(self, fd: int) -> Any:
+        """The transport of standard input (0), output (1) or error (2), if it is a pipe; else None."""
+        return self._pipes[fd].pipe if fd in self._pipes else None
+
+    def _pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._call(self._protocol.pipe_data_received, fd, data)
+
+    def _pipe_connection_lost(self, fd: int, error: Exception | None) -> None:
+        self._call(self._protocol.pipe_connection_lost, fd, error)
+        self._try_finish()
+
+    def _call(self, *call: Any) -> None:
+        if self._pending_calls is not None:
+            self._pending_calls.append(call)
+        else:
+            self._loop.call_soon(*call)
+
+    # --- the process -------------------------------------------------------------------------------------------------
+
+    def get_pid(self) -> int:
+        """The process id."""
+        return self._pid  # type: ignore[no-any-return]
+
+    def get_returncode(self) -> int | None:
+        """The exit status, -N if signal N has ended it, None while it runs."""
+        return self._returncode
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal. Raises ProcessLookupError once the process has ended and the protocol knows."""
+        self._running().send_signal(signal)
+
+    def terminate(self) -> None:
+        """Send SIGTERM. Raises ProcessLookupError once the process has ended and the protocol knows."""
+        self._running().terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL. Raises ProcessLookupError once the process has ended and the protocol knows."""
+        self._running().kill()
+
+    def _running(self) -> Any:
+        if self._proc is None:
+            raise ProcessLookupError
+        return self._proc
+
+    def _process_exited(self, returncode: int) -> None:
+        if self._loop.get_debug():
+            logger.info("%r exited with return code %r", self, returncode)
+        self._returncode = returncode
+        self._call(self._protocol.process_exited)
+        if WAIT_ENDS_WITH_PROCESS:
+            self._wake_up()
+        self._try_finish()
+
+    async def _wait(self) -> int:
+        """The exit status. Can be cancelled, and called by many."""
+        if self._returncode is None:
+            waiter = self._loop.create_future()
+            self._exit_waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._exit_waiters.remove(waiter)
+        assert self._returncode is not None
+        return self._returncode
+
+    def _wake_up(self) -> None:
+        for waiter in self._exit_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Tell another protocol from now on."""
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        """The protocol; None once the process has ended and the pipes are closed."""
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        """Tell whether close() was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Close the pipes, and kill the process if it runs."""
+        if self._closed:
+            return
+        self._closed = True
+        for protocol in self._pipes.values():
+            if protocol is not None and self._loop is not None and not self._loop.is_closed():
+                protocol.pipe.close()
+        if self._proc is not None and self._returncode is None and self._proc.poll() is None:
+            if self._loop.get_debug():
+                logger.warning("Close running child process: kill %r", self)
+            try:
+                self._proc.kill()
+            except (ProcessLookupError, PermissionError):
+                pass  # it has ended just now, or runs as another user
+
+    def _try_finish(self) -> None:
+        ended = all(pipe is not None and pipe.disconnected for pipe in self._pipes.values())
+        if ended and self._returncode is not None and not self._finished:
+            self._finished = True
+            self._call(self._finish, None)
+
+    def _finish(self, error: Exception | None) -> None:
+        """Tell the protocol and who waits that all is over, and let go of everything."""
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._wake_up()
+            self._loop = self._proc = self._protocol = None
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not self._closed:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self.close()
+
+
+class WriteSubprocessPipeProto(asyncio.BaseProtocol):
+    """The protocol of the child's standard input: tells the transport of the subprocess."""
+
+    def __init__(self, proc: Any, fd: int) -> None:
+        self.proc = proc
+        self.fd = fd
+        self.pipe: Any = None
+        self.disconnected = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} fd={self.fd} pipe={self.pipe!r}>"
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the pipe."""
+        self.pipe = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the pipe."""
+        self.disconnected = True
+        proc, self.proc = self.proc, None
+        proc._pipe_connection_lost(self.fd, exc)
+
+    def pause_writing(self) -> None:
+        """Called by the pipe."""
+        self.proc._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called by the pipe."""
+        self.proc._protocol.resume_writing()
+
+
+class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
+    """The protocol of the child's standard output or error."""
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the pipe."""
+        self.proc._pipe_data_received(self.fd, data)
+
+
+class Subprocesses:
+    """The loop's methods that start a subprocess."""
+
+    async def subprocess_exec(
+        self,
+        protocol_factory: Callable[[], Any],
+        program: Any,
+        *args: Any,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
+        shell: bool = False,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """Start a program with arguments; the transport and the protocol. The keywords are those of subprocess.Popen.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
+
+        Raises what Popen does, OSError if there is no such program, and ValueError if text is asked for. Cancelled, it
+        kills the process and waits for its end.
+        """
+        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
+        if shell:
+            raise ValueError("shell must be False")
+        pipes = stdin, stdout, stderr
+        what = f"execute program {program!r}"
+        return await self._start_subprocess(protocol_factory, (program, *args), False, pipes, what, kwargs)
+
+    async def subprocess_shell(
+        self,
+        protocol_factory: Callable[[], Any],
+        cmd: str | bytes,
+        *,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
+        shell: bool = True,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """Have the shell run a command; the transport and the protocol. The keywords are those of subprocess.Popen.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
+
+        Raises what Popen does, and ValueError if text is asked for. Cancelled, it kills the shell and waits for its
+        end.
+        """
+        if not isinstance(cmd, bytes | str):
+            raise ValueError("cmd must be a string")
+        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
+        if not shell:
+            raise ValueError("shell must be True")
+        pipes = stdin, stdout, stderr
+        return await self._start_subprocess(protocol_factory, cmd, True, pipes, f"run shell command {cmd!r}", kwargs)
+
+    async def _start_subprocess(
+        self,
+        protocol_factory: Callable[[], Any],
+        args: Any,
+        shell: bool,
+        pipes: tuple[Any, Any, Any],
+        what: str,
+        kwargs: dict[str, Any],
+    ) -> tuple[Any, Any]:
+        loop: Any = self
+        protocol = protocol_factory()
+        if loop.get_debug():
+            logger.debug(what + _describe(*pipes))
+        waiter = loop.create_future()
+        transport = BaseSubprocessTransport(loop, protocol, args, shell, *pipes, 0, waiter=waiter, **kwargs)
+        call_at_exit(loop, transport._proc, transport._process_exited)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            transport.close()
+            # A trio scope that is cancelled would interrupt this at once.
+            with trio.CancelScope(shield=True) if isinstance(error, trio.Cancelled) else nullcontext():
+                await transport._wait()
+            raise
+        if loop.get_debug():
+            logger.info("%s: %r", what, transport)
+        return transport, protocol
+
+
+def _refuse_text(universal_newlines: Any, bufsize: Any, text: Any, encoding: Any, errors: Any) -> None:
+    if universal_newlines:
+        raise ValueError("universal_newlines must be False")
+    if bufsize != 0:
+        raise ValueError("bufsize must be 0")
+    if text:
+        raise ValueError("text must be False")
+    if encoding is not None:
+        raise ValueError("encoding must be None")
+    if errors is not None:
+        raise ValueError("errors must be None")
+
+
+def _describe(stdin: Any, stdout: Any, stderr: Any) -> str:
+    """Where standard input and output go, for the log."""
+    named = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    if stdout is not None and stderr == subprocess.STDOUT:
+        named = {"stdin": stdin, "stdout=stderr": stdout}
+    words = {subprocess.PIPE: "<pipe>", subprocess.STDOUT: "<stdout>"}
+    return "".join(
+        f" {name}={words.get(to, repr(to)) if isinstance(to, int) else repr(to)}"
+        for name, to in named.items()
+        if to is not None
+    )
