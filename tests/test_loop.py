@@ -1104,7 +1104,7 @@ def test_what_is_not_there_yet_says_so():
     async def main():
         loop = asyncio.get_running_loop()
         with pytest.raises(NotImplementedError, match="not on trio yet"):
-            await loop.subprocess_exec(None)
+            await loop.sendfile(None, None)
 
     with suppress(AttributeError):
         asyncio.run(main())
