@@ -4,6 +4,7 @@ A pattern is matched by fnmatch against `module.Class.test`. The run fails when 
 test passes although it is excluded: the list stays as short as it can be.
 """
 
+import sys
 from typing import NamedTuple
 
 MODULES = (
