@@ -10,6 +10,7 @@ from __future__ import annotations
 import _asyncio
 import asyncio
 import inspect
+import sys
 import types
 from collections.abc import Callable, Generator
 from contextvars import Context
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .events import BaseLoop
     from .tasks import Task
 
+std: Any = asyncio
 _std_tasks: Any = asyncio.tasks
 _enter_task = _std_tasks._enter_task
 _leave_task = _std_tasks._leave_task
@@ -35,6 +37,7 @@ _set_result = _CFuture.set_result
 _set_exception = _CFuture.set_exception
 _cancel = _CFuture.cancel
 
+KEEPS_AWAITERS = sys.version_info >= (3, 14)  # for asyncio.capture_call_graph()
 MOST_IDLE_CARRIERS = 100
 NO_CONTEXT = Context()
 
@@ -172,6 +175,8 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                 awaited = task._fut_waiter
                 if awaited is not None:
                     task._fut_waiter = None
+                    if KEEPS_AWAITERS:
+                        std.future_discard_from_awaited_by(awaited, task)
                     try:
                         awaited.result()
                     except BaseException as raised:
@@ -234,6 +239,8 @@ def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
                 trap._asyncio_future_blocking = False
                 trap.add_done_callback(carrier, context=context)
                 task._fut_waiter = trap
+                if KEEPS_AWAITERS:
+                    std.future_add_to_awaited_by(trap, task)
                 if task._must_cancel and trap.cancel(msg=task._cancel_message):
                     task._must_cancel = False
                 trap = None

@@ -28,6 +28,7 @@ from .exceptions import is_cancellation
 from .transports import Activity, SocketTransport
 
 SINCE_3_12 = sys.version_info >= (3, 12)
+SINCE_3_14 = sys.version_info >= (3, 14)
 SINCE_3_13 = sys.version_info >= (3, 13)
 
 _std: Any = std
@@ -205,6 +206,8 @@ class Server(std.Server):
         except asyncio.CancelledError:
             try:
                 self.close()
+                if SINCE_3_14:
+                    self.close_clients()
                 await self.wait_closed()
             finally:
                 raise

@@ -63,8 +63,12 @@ __all__ = (
     "set_event_loop_policy",
 )
 
+# 3.14 on: a Handle that another thread may cancel.
+ThreadSafeHandle: type[Handle] = getattr(std_events, "_ThreadSafeHandle", Handle)
+
 # Callbacks are the program's own code: Ctrl-C may interrupt them, though not the pump that calls them.
 disable_ki_protection(Handle._run)
+disable_ki_protection(ThreadSafeHandle._run)
 
 
 class Pump:
@@ -322,7 +326,7 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
         self._check_closed()
         if self._debug:
             self._check_callback(callback, "call_soon_threadsafe")
-        handle = Handle(callback, args, self, context)
+        handle = ThreadSafeHandle(callback, args, self, context)
         _forget_last_frame(handle)
         self._append_from_anywhere(handle)
         return handle
@@ -865,8 +869,7 @@ _event_loop_policy: Any = None
 _policy_lock = threading.Lock()
 
 
-def get_event_loop_policy() -> Any:
-    """The policy that new_event_loop() and get_event_loop() ask."""
+def _get_event_loop_policy() -> Any:
     global _event_loop_policy
     with _policy_lock:
         if _event_loop_policy is None:
@@ -874,8 +877,7 @@ def get_event_loop_policy() -> Any:
     return _event_loop_policy
 
 
-def set_event_loop_policy(policy: Any) -> None:
-    """Replace the policy; None for the default one. Where it is the real asyncio's too, it is replaced there, too."""
+def _set_event_loop_policy(policy: Any) -> None:
     global _event_loop_policy
     if policy is not None and not isinstance(policy, _std_name("AbstractEventLoopPolicy")):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'")
@@ -884,21 +886,39 @@ def set_event_loop_policy(policy: Any) -> None:
         _std.events._event_loop_policy = policy or DefaultEventLoopPolicy()
 
 
+def get_event_loop_policy() -> Any:
+    """The policy that new_event_loop() and get_event_loop() ask. Deprecated from 3.14 on."""
+    _warn_of_policies("get_event_loop_policy")
+    return _get_event_loop_policy()
+
+
+def set_event_loop_policy(policy: Any) -> None:
+    """Replace the policy; None for the default one. Where it is the real asyncio's too, it is replaced there, too."""
+    _warn_of_policies("set_event_loop_policy")
+    _set_event_loop_policy(policy)
+
+
+def _warn_of_policies(name: str) -> None:
+    if sys.version_info >= (3, 14):
+        message = f"'asyncio.{name}' is deprecated and slated for removal in Python 3.16"
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+
 def get_event_loop() -> AbstractEventLoop:
     """The running loop, else the one that was set for this thread."""
     running = _get_running_loop()
-    loop: AbstractEventLoop = running if running is not None else get_event_loop_policy().get_event_loop()
+    loop: AbstractEventLoop = running if running is not None else _get_event_loop_policy().get_event_loop()
     return loop
 
 
 def set_event_loop(loop: AbstractEventLoop | None) -> None:
     """Set the loop of this thread, or unset it by None."""
-    get_event_loop_policy().set_event_loop(loop)
+    _get_event_loop_policy().set_event_loop(loop)
 
 
 def new_event_loop() -> AbstractEventLoop:
     """A new loop, with a trio run of its own."""
-    loop: AbstractEventLoop = get_event_loop_policy().new_event_loop()
+    loop: AbstractEventLoop = _get_event_loop_policy().new_event_loop()
     return loop
 
 

@@ -27,6 +27,7 @@ CTask: Any = _asyncio.Task  # type: ignore[attr-defined,unused-ignore]
 __all__ = ("Future", "isfuture", "wrap_future")
 
 T = TypeVar("T")
+std: Any = asyncio
 
 _new = CFuture.__new__
 _init = CFuture.__init__
@@ -75,6 +76,20 @@ def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:
         task: Any = current_task()
         yield task.wait_for_future(future)
     return future.result()
+
+
+# 3.14 on: who awaits a future, for asyncio.capture_call_graph(). None stands for nobody.
+
+def add_awaiter(future: Any, task: Any) -> None:
+    """Note that the Task waits for the future."""
+    if task is not None:
+        std.future_add_to_awaited_by(future, task)
+
+
+def discard_awaiter(future: Any, task: Any) -> None:
+    """Note that it waits no more."""
+    if task is not None:
+        std.future_discard_from_awaited_by(future, task)
 
 
 def wrap_future(future: concurrent.futures.Future[T] | asyncio.Future[T], *, loop: Any = None) -> asyncio.Future[T]:

@@ -25,7 +25,7 @@ from trio.lowlevel import currently_ki_protected
 
 from . import _trio_internals as internals
 from .events import BaseLoop, HostedLoop, Loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import Task, all_tasks, current_task, gather, sleep
+from .tasks import Task, all_tasks, current_task, gather, sleep, wait_for_awaitable
 
 __all__ = ("Runner", "run")
 
@@ -87,10 +87,13 @@ class Runner:
 
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
-        coro = _check_coroutine(coro)
+        if not TAKES_AWAITABLES and not iscoroutine(coro):
+            raise ValueError(f"a coroutine was expected, got {coro!r}")
         if is_thread_taken():
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
         self._initialize()
+        if not iscoroutine(coro):
+            coro = _as_coroutine(coro)
         task = self._loop.create_task(coro, context=self._context if context is None else context)
 
         handler = None
@@ -153,18 +156,13 @@ def _cancel_from_signal_handler(task: Any, loop: Any) -> None:
     loop.call_soon_threadsafe(getattr(task, "_interrupt_trio_wait", lambda: None))
 
 
-def _check_coroutine(coro: Any) -> Any:
-    if iscoroutine(coro):
-        return coro
-    if sys.version_info < (3, 14):
-        raise ValueError(f"a coroutine was expected, got {coro!r}")
-    if not inspect.isawaitable(coro):
+TAKES_AWAITABLES = sys.version_info >= (3, 14)
+
+
+def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
+    if not inspect.isawaitable(awaitable):
         raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
-
-    async def wait_for_awaitable() -> Any:
-        return await coro
-
-    return wait_for_awaitable()
+    return wait_for_awaitable(awaitable)
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> T:

@@ -27,6 +27,8 @@ __all__ = std_streams.__all__
 _extract_stack: Any = std_format_helpers.extract_stack
 
 SINCE_3_13 = sys.version_info >= (3, 13)
+# 3.14 on: a client_connected_cb that is no coroutine is guarded as one that is: its error is reported.
+REPORTS_FAILED_CALLBACK = sys.version_info >= (3, 14)
 DEFAULT_LIMIT = 2**16  # bytes
 
 ClientConnected = Callable[["StreamReader", "StreamWriter"], Any]
@@ -198,7 +200,20 @@ class StreamReaderProtocol(FlowControlMixin):
         writer = StreamWriter(transport, self, reader, self._loop)
         if not SINCE_3_13:
             self._stream_writer = writer
-        result = self._client_connected_cb(reader, writer)
+
+        def report(error: BaseException) -> None:
+            message = "Unhandled exception in client_connected_cb"
+            self._loop.call_exception_handler({"message": message, "exception": error, "transport": transport})
+
+        try:
+            result = self._client_connected_cb(reader, writer)
+        except Exception as error:
+            if not REPORTS_FAILED_CALLBACK:
+                raise
+            report(error)
+            transport.close()
+            self._strong_reader = None
+            return
         if iscoroutine(result):
 
             def handler_is_done(task: Any) -> None:
@@ -206,13 +221,7 @@ class StreamReaderProtocol(FlowControlMixin):
                     error = task.exception()
                     if error is None:
                         return
-                    self._loop.call_exception_handler(
-                        {
-                            "message": "Unhandled exception in client_connected_cb",
-                            "exception": error,
-                            "transport": transport,
-                        }
-                    )
+                    report(error)
                 transport.close()
 
             self._task = self._loop.create_task(result)

@@ -18,6 +18,7 @@ import trio
 from . import _trio_internals as internals
 from .events import get_running_loop
 from .exceptions import is_cancellation
+from .futures import add_awaiter, discard_awaiter
 from .tasks import Task, create_task_in, current_task
 
 __all__ = ("TaskGroup",)
@@ -25,6 +26,8 @@ __all__ = ("TaskGroup",)
 # 3.13 on: the group counts its own request to cancel the parent after it has waited, not before; and so on below.
 COUNTS_AT_THE_END = sys.version_info >= (3, 13)
 CLOSES_REFUSED_COROUTINES = sys.version_info >= (3, 13)
+SINCE_3_14 = sys.version_info >= (3, 14)
+SINCE_3_15 = sys.version_info >= (3, 15)
 
 
 class TaskGroup:
@@ -42,6 +45,8 @@ class TaskGroup:
         self._errors: list[BaseException] = []
         self._base_error: BaseException | None = None
         self._all_are_done: Any = None
+        self._late_cancellation: BaseException | None = None  # it came when the group was ending
+        self._cancelled_before = False
 
     def __repr__(self) -> str:
         info = ["<TaskGroup"]
@@ -65,6 +70,8 @@ class TaskGroup:
         self._manager = trio.open_nursery(strict_exception_groups=True)
         self._nursery = await self._manager.__aenter__()
         self._entered = True
+        if self._cancelled_before:
+            self.cancel()
         return self
 
     def create_task(self, coro: Any, **kwargs: Any) -> Any:
@@ -86,12 +93,29 @@ class TaskGroup:
             task = create_task_in(self._loop, coro, **kwargs)
         finally:
             self._loop._nursery_for_next_task = self._loop._nursery
-        if task.done():  # eagerly, in its first step
+        if task.done() and not SINCE_3_14:  # eagerly, in its first step
             self._one_is_done(task)
-        else:
-            self._tasks.add(task)
-            task.add_done_callback(self._one_is_done)
+            return task
+        if SINCE_3_14:
+            add_awaiter(task, self._parent_task)
+        self._tasks.add(task)
+        task.add_done_callback(self._one_is_done)
+        if SINCE_3_15 and self._aborting and not task.done():
+            task.cancel()  # in its eager first step it has ended the group
         return task
+
+    if SINCE_3_15:
+
+        def cancel(self) -> None:
+            """Cancel the tasks of the group and its block, which ends without CancelledError; before the block, then.
+
+            Nothing if the group is ending by itself already.
+            """
+            if not self._entered:
+                self._cancelled_before = True
+            elif not self._aborting and (self._tasks or not self._exiting):
+                self._abort()
+                self._interrupt_block()
 
     def _abort(self, cause: BaseException | None = None) -> None:
         self._aborting = True
@@ -103,6 +127,8 @@ class TaskGroup:
 
     def _one_is_done(self, task: Task[Any]) -> None:
         self._tasks.discard(task)
+        if SINCE_3_14:
+            discard_awaiter(task, self._parent_task)
         if self._all_are_done is not None and not self._tasks and not self._all_are_done.done():
             self._all_are_done.set_result(True)
         if task.cancelled() or (error := task.exception()) is None:
@@ -122,12 +148,24 @@ class TaskGroup:
         elif not self._aborting and not self._parent_cancel_requested:
             # Interrupts the block; __aexit__ takes the request back, so that what comes after the group goes on.
             self._abort()
+            self._interrupt_block()
+
+    def _interrupt_block(self) -> None:
+        if not self._parent_cancel_requested:
             self._parent_cancel_requested = True
             self._parent_task.cancel()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    ) -> bool:
+        try:
+            return await self._aexit(exc)
+        finally:
+            # An exception that is raised from here holds this frame: it shall hold nothing that leads back to it.
+            self._parent_task = self._base_error = exc = self._late_cancellation = None
+
+    async def _aexit(self, exc: BaseException | None) -> bool:
+        """End the group; True if what ended the block is to go no further."""
         self._exiting = True
         if isinstance(exc, SystemExit | KeyboardInterrupt) and self._base_error is None:
             self._base_error = exc
@@ -139,24 +177,35 @@ class TaskGroup:
         cancellation = await self._wait_for_tasks(cancellation)
         await internals.leave_nursery(self._manager)
 
+        try:
+            return self._raise_what_is_left(exc, cancellation)
+        finally:
+            exc = cancellation = None
+
+    def _raise_what_is_left(self, exc: BaseException | None, cancellation: BaseException | None) -> bool:
         if self._base_error is not None:
             raise self._base_error
         if COUNTS_AT_THE_END:
             cancellation = self._take_back_own_request(cancellation)
         if cancellation is not None and not self._errors:
             if cancellation is exc:
-                return  # it goes on by itself
+                return False  # it goes on by itself
             raise cancellation
         if exc is not None and not is_cancellation(exc):
             self._errors.append(exc)
         if not self._errors:
-            return
+            return SINCE_3_15  # then it was cancel() that ended the block
         if COUNTS_AT_THE_END and self._parent_task.cancelling():
             # A request from outside stands beside the errors: deliver it again, and keep the count.
             self._parent_task.uncancel()
             self._parent_task.cancel()
         errors, self._errors = self._errors, []
-        raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None
+        if SINCE_3_15 and len(errors) == 1 and errors[0] is exc and isinstance(exc, GeneratorExit):
+            return False  # an async generator is being closed
+        try:
+            raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None
+        finally:
+            del errors, exc
 
     def _take_back_own_request(self, cancellation: BaseException | None) -> BaseException | None:
         """What is left to raise of a cancellation, without the one by which this group interrupted its block."""
@@ -164,6 +213,8 @@ class TaskGroup:
             if not isinstance(cancellation, trio.Cancelled):
                 return None
             self._parent_task._must_cancel = False  # a scope's cancellation came first; the own one is not due any more
+        elif SINCE_3_15 and cancellation is None and self._parent_cancel_requested:
+            return self._late_cancellation
         return cancellation
 
     async def _wait_for_tasks(self, cancellation: BaseException | None) -> BaseException | None:
@@ -183,5 +234,6 @@ class TaskGroup:
                     self._abort(error)
                 elif isinstance(error, trio.Cancelled):
                     cancellation = error
+                self._late_cancellation = error
             self._all_are_done = None
         return cancellation

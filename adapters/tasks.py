@@ -26,9 +26,9 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import trio
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier, adopt, carry, hidden_frames
+from ._carriers import KEEPS_AWAITERS, Carrier, NewCarrier, adopt, carry, hidden_frames
 from .events import BaseLoop, get_event_loop, get_running_loop
-from .futures import CFuture, CTask, Future, isfuture
+from .futures import CFuture, CTask, Future, add_awaiter, discard_awaiter, isfuture
 from .timeouts import timeout as timeout_after
 
 std: Any = asyncio
@@ -264,6 +264,8 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         carrier = self._carrier
         future.add_done_callback(carrier, context=self._context)
         self._fut_waiter = future
+        if KEEPS_AWAITERS:
+            add_awaiter(future, self)
         if self._must_cancel and future.cancel(msg=self._cancel_message):
             self._must_cancel = False
         return carrier.trap
@@ -316,6 +318,11 @@ def current_task(loop: Any = None) -> Task[Any] | None:
             return _adopt_current_trio_task()
     task: Task[Any] | None = std_tasks.current_task(running if loop is None else loop)
     return task
+
+
+def _awaiter() -> Task[Any] | None:
+    """The running Task as one that awaits; None where the interpreter keeps no account of that."""
+    return current_task() if KEEPS_AWAITERS and asyncio._get_running_loop() is not None else None
 
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:
@@ -380,7 +387,7 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
     if not iscoroutine(coro):
         if not inspect.isawaitable(coro):
             raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
-        coro, made_here = _wait_for_awaitable(coro), True
+        coro, made_here = wait_for_awaitable(coro), True
     if loop is None:
         loop = get_event_loop()
     try:
@@ -391,7 +398,7 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
         raise
 
 
-async def _wait_for_awaitable(awaitable: Awaitable[T]) -> T:
+async def wait_for_awaitable(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
@@ -457,10 +464,13 @@ async def _wait_until_done(future: Any, loop: Any) -> None:
     waiter = loop.create_future()
     release = functools.partial(_release, waiter)
     future.add_done_callback(release)
+    awaiter = _awaiter()
+    add_awaiter(future, awaiter)
     try:
         await waiter
     finally:
         future.remove_done_callback(release)
+        discard_awaiter(future, awaiter)
 
 
 def _release(waiter: Any, *args: object) -> None:
@@ -540,10 +550,13 @@ def shield(arg: Any) -> Any:
         return inner
     outer = inner.get_loop().create_future()
 
+    awaiter = _awaiter()
+
     def inner_is_done(inner: Any) -> None:
+        discard_awaiter(inner, awaiter)
         if outer.cancelled():
-            if not inner.cancelled():
-                inner.exception()  # nobody is left to retrieve it
+            if SHIELD_RETRIEVES and not inner.cancelled():
+                inner.exception()  # nobody is left to do it
         elif inner.cancelled():
             outer.cancel()
         elif (error := inner.exception()) is not None:
@@ -554,10 +567,16 @@ def shield(arg: Any) -> Any:
     def outer_is_done(outer: Any) -> None:
         if not inner.done():
             inner.remove_done_callback(inner_is_done)
+            discard_awaiter(inner, awaiter)
 
+    add_awaiter(inner, awaiter)
     inner.add_done_callback(inner_is_done)
     outer.add_done_callback(outer_is_done)
     return outer
+
+
+# From 3.14 on, an error that comes after the outer future was cancelled is reported as never retrieved.
+SHIELD_RETRIEVES = sys.version_info < (3, 14)
 
 
 # --- waiting for several ---------------------------------------------------------------------------------------------
@@ -596,8 +615,10 @@ async def wait(
             timer.cancel()
         _set_unless_done(waiter)
 
+    awaiter = _awaiter()
     for future in futures:
         future.add_done_callback(one_is_done)
+        add_awaiter(future, awaiter)
     try:
         await waiter
     finally:
@@ -605,6 +626,7 @@ async def wait(
             timer.cancel()
         for future in futures:
             future.remove_done_callback(one_is_done)
+            discard_awaiter(future, awaiter)
 
     done: set[Any] = set()
     pending: set[Any] = set()
@@ -650,15 +672,20 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
     outer: _GatheringFuture | None = None
     ended = 0
 
+    awaiter = _awaiter()
+
     def one_is_done(child: Any) -> None:
         nonlocal ended
         ended += 1
+        discard_awaiter(child, awaiter)
         if outer is None or outer.done():
             if not child.cancelled():
                 child.exception()  # nobody is left to retrieve it
             return
         if not return_exceptions and not outer._wait_for_all and (error := _error_of(child)) is not None:
             outer.set_exception(error)
+            for survivor in children:
+                discard_awaiter(survivor, awaiter)
         elif ended == len(futures):
             finish()
 
@@ -690,6 +717,7 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
         if future.done() and FINISHES_EAGERLY:
             done_already.append(future)
         else:
+            add_awaiter(future, awaiter)
             future.add_done_callback(one_is_done)
 
     children = [futures[arg] for arg in coros_or_futures]
@@ -725,14 +753,17 @@ class _AsCompleted:
         self._done: Queue[Any] = Queue()
         self._todo = {ensure_future(aw, loop=loop) for aw in set(aws)}
         self._left = len(self._todo)
+        self._awaiter = _awaiter()
         for future in self._todo:
             future.add_done_callback(self._one_is_done)
+            add_awaiter(future, self._awaiter)
         self._timer = loop.call_later(timeout, self._time_is_over) if self._todo and timeout is not None else None
 
     def _one_is_done(self, future: Any) -> None:
         if not self._todo:
             return  # the time was over first
         self._todo.remove(future)
+        discard_awaiter(future, self._awaiter)
         self._done.put_nowait(future)
         if not self._todo and self._timer is not None:
             self._timer.cancel()
@@ -740,11 +771,17 @@ class _AsCompleted:
     def _time_is_over(self) -> None:
         for future in self._todo:
             future.remove_done_callback(self._one_is_done)
+            discard_awaiter(future, self._awaiter)
             self._done.put_nowait(None)
         self._todo.clear()
 
     async def next_future(self) -> Any:
-        future = await self._done.get()
+        try:
+            future = await self._done.get()
+        except BaseException:
+            if KEEPS_PLACE_OF_CANCELLED:
+                self._left += 1
+            raise
         if future is None:
             raise TimeoutError
         return future
@@ -759,6 +796,9 @@ class _AsCompleted:
         self._left -= 1
         return True
 
+
+# 3.14 on: a wait that was cancelled does not count as one of the results.
+KEEPS_PLACE_OF_CANCELLED = sys.version_info >= (3, 14)
 
 if sys.version_info >= (3, 13):
 

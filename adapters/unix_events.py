@@ -28,6 +28,8 @@ class SelectorEventLoop(Loop):
         super().__init__()
 
 
+if sys.version_info >= (3, 14):
+    _DefaultEventLoopPolicy = DefaultEventLoopPolicy
 if sys.version_info >= (3, 13):
     EventLoop = SelectorEventLoop
 

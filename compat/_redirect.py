@@ -87,6 +87,8 @@ def _complete(module: ModuleType, original: ModuleType) -> None:
 
     def __getattr__(name: str) -> Any:
         value = missing[name] if name in missing else getattr(original, name)
+        if name == "DefaultEventLoopPolicy":  # from 3.14 on the standard library has it here, and warns
+            value = events.DefaultEventLoopPolicy
         # `asyncio.tasks.futures` and the like: a submodule seen through another one.
         return _modules.get(value.__name__, value) if isinstance(value, ModuleType) else value
 
@@ -163,7 +165,7 @@ def install() -> None:
         if not _replaced:
             if _set_policy is not None:
                 _replaced_policy = _get_policy()
-                _set_policy(events.get_event_loop_policy())
+                _set_policy(events._get_event_loop_policy())
             _replaced.update(_loaded())
             sys.modules.update(_modules)
 
@@ -180,5 +182,5 @@ def uninstall() -> None:
             for name in _loaded().keys() - _replaced.keys():
                 del sys.modules[name]
             _replaced.clear()
-            if _set_policy is not None and _get_policy() is events.get_event_loop_policy():
+            if _set_policy is not None and _get_policy() is events._get_event_loop_policy():
                 _set_policy(_replaced_policy)

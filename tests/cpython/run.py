@@ -15,7 +15,6 @@ import sys
 import unittest
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,41 +39,39 @@ class Watch:
         """Watch the test's body when it is run."""
         name, method = test._testMethodName, getattr(test, test._testMethodName)
 
-        if inspect.iscoroutinefunction(method):
+        @functools.wraps(method)
+        def watched() -> Any:
+            self._watch(_name(test))
+            return method()
 
-            @functools.wraps(method)
-            async def watched() -> Any:
-                with self._watching(_name(test)):
-                    return await method()
+        @functools.wraps(method)
+        async def watched_coroutine() -> Any:
+            self._watch(_name(test))
+            return await method()
 
-        else:
+        test.addCleanup(self._end)
+        if not inspect.iscoroutinefunction(method):
+            setattr(test, name, watched)
+        elif sys.version_info < (3, 12):
+            setattr(test, name, watched_coroutine)
+        else:  # some tests look for their own coroutine in the Task
+            setattr(test, name, inspect.markcoroutinefunction(watched))
 
-            @functools.wraps(method)
-            def watched() -> Any:
-                with self._watching(_name(test)):
-                    return method()
+    @staticmethod
+    def _end() -> None:
+        sys.setprofile(None)
+        gc.enable()
 
-        setattr(test, name, watched)
-
-    @contextmanager
-    def _watching(self, test: str) -> Iterator[None]:
+    def _watch(self, test: str) -> None:
         def see(frame: FrameType, event: str, arg: object) -> None:
             code = frame.f_code
             if event == "call" and code.co_filename.startswith(OURS) and code.co_name != "__getattr__":
                 self.ours.add(test)
-                end()
-
-        def end() -> None:
-            sys.setprofile(None)
-            gc.enable()
+                self._end()
 
         self._tell({"running": test})
         gc.disable()  # what it would run are finalizers of earlier tests' loops
         sys.setprofile(see)
-        try:
-            yield
-        finally:
-            end()
 
 
 def main(module: str, results: str = os.devnull) -> int:
