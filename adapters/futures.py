@@ -80,6 +80,7 @@ def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:
 
 # 3.14 on: who awaits a future, for asyncio.capture_call_graph(). None stands for nobody.
 
+
 def add_awaiter(future: Any, task: Any) -> None:
     """Note that the Task waits for the future."""
     if task is not None:

@@ -184,7 +184,10 @@ class TaskGroup:
 
     def _raise_what_is_left(self, exc: BaseException | None, cancellation: BaseException | None) -> bool:
         if self._base_error is not None:
-            raise self._base_error
+            try:
+                raise self._base_error
+            finally:
+                exc = cancellation = None
         if COUNTS_AT_THE_END:
             cancellation = self._take_back_own_request(cancellation)
         if cancellation is not None and not self._errors:
