@@ -49,7 +49,13 @@ class Watch:
             self._watch(_name(test))
             return await method()
 
-        test.addCleanup(self._end)
+        tear_down = test._callTearDown
+
+        def end_and_tear_down() -> None:
+            self._end()
+            tear_down()
+
+        test._callTearDown = end_and_tear_down
         if not inspect.iscoroutinefunction(method):
             setattr(test, name, watched)
         elif sys.version_info < (3, 12):
