@@ -94,6 +94,9 @@ class Task(Future[T], CTask):  # type: ignore[misc]
                 f"this Task runs on trio, and {loop!r} does not: make the loop with compat.asyncio.new_event_loop(), "
                 "or the task with loop.create_task()"
             )
+        if context is not None and not isinstance(context, contextvars.Context):
+            # As asyncio from 3.15 on; before, it failed at the first step, as trio would.
+            raise TypeError(f"a contextvars.Context was expected, got {type(context).__name__}")
         self._log_destroy_pending = True
         self._prepare(
             coro,
