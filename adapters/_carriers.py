@@ -117,7 +117,17 @@ def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
     next(driver)
     carrier.send = driver.send
     trio_task.coro = carrier  # trio looks at it before each step
+    loop.call_soon(_end_if_not_driven, carrier)
     return carrier
+
+
+def _end_if_not_driven(carrier: NewCarrier) -> None:
+    """End the Task of a trio task that ended in the step in which it was adopted: what it returned is not known."""
+    task = carrier.task
+    if task is not None and task._coro.cr_frame is None:
+        _part(task, carrier)
+        if not task.done():
+            _set_result(task, None)
 
 
 def release_adopted(loop: BaseLoop) -> None:

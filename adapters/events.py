@@ -284,6 +284,9 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
         """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
+        from .tasks import answer_for_std
+
+        answer_for_std()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
         outer_hooks = sys.get_asyncgen_hooks()

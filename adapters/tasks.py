@@ -43,6 +43,7 @@ _enter_task = std_tasks._enter_task
 _leave_task = std_tasks._leave_task
 _register_task = std_tasks._register_task
 _unregister_task = std_tasks._unregister_task
+std_current_task = std_tasks.current_task
 
 _init = CFuture.__init__
 _result = CFuture.result
@@ -125,7 +126,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
     def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
         """Run the first step within the running step: the Task may be done before its maker has it."""
         register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task
-        outer = std_tasks.current_task(loop)
+        outer = std_current_task(loop)
         if outer is not None:
             _leave_task(loop, outer)
         register(self)
@@ -319,13 +320,31 @@ def current_task(loop: Any = None) -> Task[Any] | None:
             return current
         if isinstance(coro, types.CoroutineType):
             return _adopt_current_trio_task()
-    task: Task[Any] | None = std_tasks.current_task(running if loop is None else loop)
+    task: Task[Any] | None = std_current_task(running if loop is None else loop)
     return task
 
 
 def _awaiter() -> Task[Any] | None:
     """The running Task as one that awaits; None where the interpreter keeps no account of that."""
     return current_task() if KEEPS_AWAITERS and asyncio._get_running_loop() is not None else None
+
+
+def answer_for_std() -> None:
+    """Have the real asyncio's current_task() know a plain trio task, too: its timeout() and TaskGroup ask that.
+
+    The interpreter's own account cannot hold such a task: nothing of ours is called when the step is over in which it
+    was first asked for. On the loops of others the answer is what it was.
+    """
+    if std_tasks.current_task is std_current_task:
+        std.current_task = std_tasks.current_task = _current_task_for_std
+
+
+@functools.wraps(std_current_task)
+def _current_task_for_std(loop: Any = None) -> Any:
+    running = asyncio._get_running_loop()
+    if isinstance(running, BaseLoop) and (loop is None or loop is running):
+        return current_task(running)
+    return std_current_task(loop)
 
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:

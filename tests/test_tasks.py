@@ -85,7 +85,6 @@ def test_real_asyncio_works_on_our_loop(world):
 def test_both_see_the_same(world):
     async def main():
         task = asyncio.current_task()
-        await asyncio.sleep(0)  # the interpreter knows a plain trio task from the step on that follows
         assert std.current_task() is task
         assert std.get_running_loop() is asyncio.get_running_loop()
         assert std.get_event_loop() is asyncio.get_running_loop()
@@ -107,18 +106,58 @@ def test_both_see_the_same(world):
 
 
 def test_real_asyncio_first_in_a_plain_trio_task(world):
-    """What the real module asks the interpreter for is there as soon as the trio task has become a Task."""
+    """A library that has the real module is called there, and the first that it does is to ask who is running."""
 
     async def main():
-        async def child():
-            asyncio.current_task()
-            await asyncio.sleep(0)
-            assert std.current_task() is asyncio.current_task()
+        async def ask():
+            assert std.current_task() is asyncio.current_task() is not None
+            assert std.current_task(std.get_running_loop()) is asyncio.current_task()
+
+        async def use_timeout():
             async with std.timeout(1):
                 await std.sleep(0.5)
+            with pytest.raises(TimeoutError):
+                async with std.timeout(1):
+                    await std.sleep(2)
+
+        async def use_task_group():
+            async with std.TaskGroup() as group:
+                group.create_task(std.sleep(1))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(child)
+            for function in ask, use_timeout, use_task_group:
+                nursery.start_soon(function)
+
+    world(main)
+
+
+def test_a_plain_trio_task_that_asks_in_its_last_step(world):
+    """Its Task ends with it, and those who wait for the Task wake up."""
+
+    async def main():
+        asked = []
+
+        async def ask():
+            asked.append(asyncio.current_task())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+        with trio.fail_after(1):
+            assert await asyncio.gather(*asked) == [None, None]
+        assert asyncio.all_tasks().isdisjoint(asked)
+
+        async def fail():
+            asked.append(asyncio.current_task())
+            raise KeyError
+
+        with pytest.raises(ExceptionGroup):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail)
+        await asyncio.wait_for(asked[-1], 1)
+
+        async with trio.open_nursery() as nursery:  # nobody waits: the loop closes all the same
+            nursery.start_soon(ask)
 
     world(main)
 
@@ -136,7 +175,7 @@ def test_current_task_in_the_middle_of_everything(world):
                 for delay in (0, 0.1):
                     await wait(delay)
                     assert asyncio.current_task() is task
-                    assert std.current_task() in (task, None)
+                    assert std.current_task() is task
                     assert trio.lowlevel.current_task().name == name
             seen.append(name)
 
