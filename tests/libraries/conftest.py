@@ -1,0 +1,91 @@
+"""How a test of a library is run: the worlds, the time limit, what must not be left behind, and TLS."""
+
+import asyncio
+import gc
+import os
+import ssl
+from collections.abc import Iterator
+
+import pytest
+import trustme
+
+import compat
+
+REDIRECTED = asyncio.run.__module__.startswith("adapters.")
+TIME_LIMIT = 30  # seconds, for what takes one
+
+
+async def checked(async_fn):
+    """Run it; no task of its may be left."""
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(TIME_LIMIT):
+        result = await async_fn()
+        # A task that was cancelled, or that ends with its connection, may still have some steps to go.
+        while left := [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]:
+            try:
+                await asyncio.wait(left, timeout=1)
+            finally:
+                assert not [task for task in left if not task.done()]
+    return result
+
+
+def by_asyncio(async_fn):
+    """In a Task of asyncio.run()."""
+    return asyncio.run(checked(async_fn))
+
+
+def by_trio(async_fn):
+    """In a plain trio task, the main one of a trio run with an open loop."""
+    return compat.run(checked, async_fn)
+
+
+def open_files():
+    gc.collect()
+    files = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            files[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:  # the one for the folder itself
+            pass
+    return files
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No descriptor may be open that was not before."""
+    before = open_files()
+    yield
+    assert {fd: file for fd, file in open_files().items() if before.get(fd) != file} == {}
+
+
+@pytest.fixture(params=[by_asyncio, by_trio], ids=["asyncio.run", "compat.run"])
+def run(request: pytest.FixtureRequest, nothing_left: None) -> object:
+    """Run an asyncio program: run(async_fn)."""
+    return request.param
+
+
+@pytest.fixture(params=[by_asyncio, by_trio] if REDIRECTED else [by_trio])
+def run_mixed(request: pytest.FixtureRequest, nothing_left: None) -> object:
+    """Run a program that uses trio, too, which asyncio's own loop cannot."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """For a server on localhost or 127.0.0.1."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """For a client of that server."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context

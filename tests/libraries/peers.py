@@ -1,0 +1,28 @@
+"""Where the servers are that the libraries talk to, and whether one can be reached."""
+
+import os
+import socket
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+POSTGRES = os.environ.get("POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/15")
+RABBITMQ = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+MYSQL = os.environ.get("MYSQL_URL", "mysql://root@127.0.0.1:3306/")
+MQTT = os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883")
+NATS = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+
+HOST = "127.0.0.1"
+NAME = f"aot{sys.version_info.minor}_{os.getpid()}"
+"""A prefix for tables, queues and topics, so that two runs at a time do not meet."""
+
+
+def require(url: str) -> None:
+    """Skip the whole module if nobody listens there."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname, address.port), 2).close()
+    except OSError as error:
+        pytest.skip(f"no server at {address.hostname}:{address.port}: {error}", allow_module_level=True)
