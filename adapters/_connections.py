@@ -13,7 +13,6 @@ import itertools
 import os
 import socket
 import ssl as ssl_module
-import stat
 import sys
 import weakref
 from asyncio import base_events as std
@@ -25,7 +24,7 @@ from typing import Any
 import trio
 
 from .exceptions import is_cancellation
-from .transports import Activity, SocketTransport
+from .transports import Activity, SocketTransport, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_14 = sys.version_info >= (3, 14)
@@ -246,8 +245,9 @@ async def connect_transport(
 ) -> tuple[Any, Any]:
     """A transport and its protocol on a connected socket; `tls` is an SSLContext, True for the default one, or None.
 
-    When it fails or is cancelled, the socket is closed.
+    When it fails or is cancelled, the socket is closed. Raises RuntimeError if another transport has it.
     """
+    loop._ensure_fd_no_transport(sock)
     waiter = loop.create_future()
     try:
         sock.setblocking(False)
@@ -325,7 +325,6 @@ class Connections:
     """
 
     _debug: bool
-    _poller: Any = None
     run_in_executor: Callable[..., Any]
     create_future: Callable[[], Any]
     call_soon: Callable[..., Any]
@@ -346,12 +345,8 @@ class Connections:
         name: tuple[str, str] = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
         return name
 
-    async def _resolve(self, address: Any, *, family: int, proto: int, flags: int) -> list[AddressInfo]:
-        host, port = address[:2]
-        known = _std._ipaddr_info(host, port, family, socket.SOCK_STREAM, proto, *address[2:])
-        if known is not None:
-            return [known]
-        return await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+    # An address as getaddrinfo() has it; what is one already is not looked up.
+    _ensure_resolved = _std.BaseEventLoop._ensure_resolved
 
     # --- connecting --------------------------------------------------------------------------------------------------
 
@@ -390,17 +385,19 @@ class Connections:
         if host is not None or port is not None:
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
-            infos = await self._resolve((host, port), family=family, proto=proto, flags=flags)
+            infos = await self._ensure_resolved((host, port), family=family, proto=proto, flags=flags, loop=self)
             local_infos = None
             if local_addr is not None:
-                local_infos = await self._resolve(local_addr, family=family, proto=proto, flags=flags)
+                local_infos = await self._ensure_resolved(
+                    local_addr, family=family, proto=proto, flags=flags, loop=self
+                )
             if not infos or local_infos == []:
                 raise OSError("getaddrinfo() returned empty list")
             if happy_eyeballs_delay is not None and interleave is None:
                 interleave = 1
             if interleave:
                 infos = _std._interleave_addrinfos(infos, interleave)
-            sock = await _connect_to_any(infos, local_infos, happy_eyeballs_delay, all_errors)
+            sock = await _connect_to_any(self, infos, local_infos, happy_eyeballs_delay, all_errors)
         elif sock is None:
             raise ValueError("host and port was not specified and no sock specified")
         else:
@@ -443,7 +440,7 @@ class Connections:
         if path is not None:
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
-            sock = await _connect((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None)
+            sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None)
         elif sock is None:
             raise ValueError("no path and sock were specified")
         else:
@@ -557,7 +554,7 @@ class Connections:
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
             hosts = [*host] if isinstance(host, Iterable) and not isinstance(host, str) else [host or None]
-            infos = [await self._resolve((name, port), family=family, proto=0, flags=flags) for name in hosts]
+            infos = [await self._ensure_resolved((name, port), family=family, flags=flags, loop=self) for name in hosts]
             for name, found in zip(hosts, infos, strict=True):
                 if not found:
                     raise OSError(f"getaddrinfo({name!r}) returned empty list")
@@ -654,7 +651,7 @@ class Connections:
         sock.setblocking(False)
         server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
         bound = sock.getsockname()
-        if cleanup_socket and not _is_abstract(bound):
+        if cleanup_socket and not is_abstract(bound):
             try:
                 server._unix_path = bound, os.stat(bound).st_ino
             except FileNotFoundError:
@@ -676,21 +673,10 @@ class Connections:
         return server
 
 
-def _is_abstract(path: Any) -> bool:
-    return not path or path[0] in (0, "\0")
-
-
 def _bind_unix(path: Any) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if not _is_abstract(path):
-            try:
-                if stat.S_ISSOCK(os.stat(path).st_mode):
-                    os.remove(path)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
+        remove_stale_socket(path)
         sock.bind(path)
     except BaseException as error:
         sock.close()
@@ -700,7 +686,7 @@ def _bind_unix(path: Any) -> socket.socket:
     return sock
 
 
-async def _connect(info: AddressInfo, local_infos: list[AddressInfo] | None) -> socket.socket:
+async def _connect(loop: Any, info: AddressInfo, local_infos: list[AddressInfo] | None) -> socket.socket:
     """A socket connected to the address. Raises OSError; cancelled or failed, it leaves none open."""
     family, kind, proto, _, address = info
     sock = socket.socket(family, kind, proto)
@@ -708,13 +694,7 @@ async def _connect(info: AddressInfo, local_infos: list[AddressInfo] | None) -> 
         sock.setblocking(False)
         if local_infos is not None:
             _bind_to_one(sock, local_infos)
-        try:
-            sock.connect(address)
-        except (BlockingIOError, InterruptedError):
-            await trio.lowlevel.wait_writable(sock)
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, f"Connect call failed {address}") from None
+        await loop.sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
@@ -738,18 +718,22 @@ def _bind_to_one(sock: socket.socket, infos: list[AddressInfo]) -> None:
 
 
 async def _connect_to_any(
-    infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float | None, all_errors: bool
+    loop: Any,
+    infos: list[AddressInfo],
+    local_infos: list[AddressInfo] | None,
+    delay: float | None,
+    all_errors: bool,
 ) -> socket.socket:
     """A socket connected to one of the addresses: each is tried when the one before has failed, or after the delay."""
     errors: list[OSError] = []
     if delay is None:
         for info in infos:
             try:
-                return await _connect(info, local_infos)
+                return await _connect(loop, info, local_infos)
             except OSError as error:
                 errors.append(error)
     else:
-        winner = await _race(infos, local_infos, delay, errors)
+        winner = await _race(loop, infos, local_infos, delay, errors)
         if winner is not None:
             return winner
     try:
@@ -763,13 +747,13 @@ async def _connect_to_any(
 
 
 async def _race(
-    infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float, errors: list[OSError]
+    loop: Any, infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float, errors: list[OSError]
 ) -> socket.socket | None:
     winners: list[socket.socket] = []
 
     async def attempt(info: AddressInfo, failed: trio.Event) -> None:
         try:
-            winners.append(await _connect(info, local_infos))
+            winners.append(await _connect(loop, info, local_infos))
         except OSError as error:
             errors.append(error)
             failed.set()

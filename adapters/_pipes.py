@@ -1,8 +1,8 @@
 """asyncio's transports for pipes, and the loop's methods that make them, carried by trio's waits on descriptors.
 
 trio.lowlevel.FdStream would not do: write() must try to send at once, and what has been received must be known to no
-one but the protocol. So the transports move the bytes themselves, when `transports.watch()` says that they may; beneath
-it is trio.lowlevel.wait_readable(). A write end learns from the same wait that the reader has gone.
+one but the protocol. So the transports move the bytes themselves, when `transports.Poller` says that they may. A write
+end learns from it, too, that the reader has gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from .transports import READ, RECEIVE_SIZE, WRITE, Activity, Watch, _wake, watch
+from .transports import READ, RECEIVE_SIZE, WRITE, Watch, _wake
 
 _FlowControl: Any = std_transports._FlowControlMixin
 _BaseTransport: Any = asyncio.BaseTransport
@@ -42,8 +42,8 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
         self._pipe = self._extra["pipe"] = pipe
         self._protocol = protocol
         self._closing = self._lost = False
-        self._reading: Watch | Activity | None = None
-        self._writing: Watch | Activity | None = None
+        self._reading: Watch | None = None
+        self._writing: Watch | None = None
         return kind
 
     def _start(self, waiter: Any, read: bool) -> None:
@@ -61,7 +61,10 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
         elif self._closing:
             info.append("closing")
         info.append(f"fd={self._fileno}")
-        info.append("closed" if self._pipe is None else self._state())
+        if self._pipe is None:
+            info.append("closed")
+        else:
+            info.append("open" if self._loop.is_closed() else self._state())
         return f"<{' '.join(info)}>"
 
     def _state(self) -> str:
@@ -88,7 +91,7 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
 
     def _start_reading(self) -> None:
         if not self._closing and self._reading is None:
-            self._reading = watch(self._loop, self._fileno, READ, self._read_ready)
+            self._reading = Watch(self._loop, self._fileno, READ, self._read_ready)
 
     def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None
@@ -246,7 +249,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
                 if sent is None or sent == len(rest):
                     return
                 self._buffer += rest[sent:]
-            self._writing = watch(self._loop, self._fileno, WRITE, self._write_ready)
+            self._writing = Watch(self._loop, self._fileno, WRITE, self._write_ready)
         else:
             self._buffer += data
         self._maybe_pause_protocol()

@@ -6,6 +6,8 @@ What it needs is checked when it is imported, so that a trio that has moved on i
 from __future__ import annotations
 
 import atexit
+import os
+import select
 import signal
 import sys
 import threading
@@ -26,9 +28,12 @@ from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, enable_ki_protection
 
 __all__ = [
+    "HAS_EPOLL",
+    "AfterPolls",
     "Alarm",
     "Cancelled",
     "Run",
+    "add_to_polls",
     "answer",
     "current_runner",
     "current_trio_task",
@@ -38,6 +43,7 @@ __all__ = [
     "interrupt",
     "is_cancel_called",
     "is_cancelled_whole",
+    "is_in_run",
     "is_main",
     "is_trap",
     "lay_off",
@@ -151,6 +157,27 @@ def current_runner() -> Runner | None:
     return getattr(RUN, "runner", None)
 
 
+def is_in_run() -> bool:
+    """Tell whether this thread is in a trio run, and not in what os.fork() has copied of one."""
+    runner = current_runner()
+    return runner is not None and runner not in _runners_of_parent
+
+
+_runners_of_parent: set[Runner] = set()
+
+
+def _note_run_of_parent() -> None:
+    # The child may start a run of its own inside what it has of this one; or let it unwind, to end.
+    runner = current_runner()
+    if runner in _fifo_runners:
+        _runners_of_parent.add(runner)
+        signal.set_wakeup_fd(-1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_run_of_parent)
+
+
 def current_trio_task() -> Any:
     """The trio task that is being stepped in this thread; None between steps. trio.lowlevel's raises instead."""
     return getattr(RUN, "task", None)
@@ -226,7 +253,7 @@ def lay_off(task: Task, nursery: trio.Nursery, context: Context) -> bool:
         or task._child_nurseries
         or task._cancel_status is not parent._cancel_status
         or task in GLOBAL_PARKING_LOT_BREAKER
-        or task._runner.instruments["_all"]
+        or any(type(instrument) is not AfterPolls for instrument in task._runner.instruments["_all"])
     ):
         return False
     task.name = "<idle asyncio task>"
@@ -423,6 +450,35 @@ class Alarm:
     _cancel = cancel
 
 
+# --- files of ours among those that trio polls ------------------------------------------------------------------------
+
+HAS_EPOLL: Final = sys.platform == "linux"
+
+
+def add_to_polls(runner: Runner, fd: int) -> None:
+    """Have trio's polls end when this file, an epoll, is readable, until it is closed.
+
+    trio.lowlevel.wait_readable() would take a task that is stepped, and waits anew, each time.
+    """
+    # No task waits for it: trio sees an event of which nobody wants to know.
+    runner.io_manager._epoll.register(fd, select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
+
+
+class AfterPolls(Instrument):
+    """Calls a function after each poll of a trio run that is not driven by us, until it is removed."""
+
+    def __init__(self, runner: Runner, function: Callable[[], object]) -> None:
+        self._instruments = runner.instruments
+        self._function = function
+        self._instruments.add_instrument(self)
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._function()
+
+    def remove(self) -> None:
+        self._instruments.remove_instrument(self)
+
+
 # --- a run that can stand still --------------------------------------------------------------------------------------
 
 
@@ -445,6 +501,7 @@ class Run:
         self.stopping = False
         self.error: BaseException | None = None
         self.before_poll: Callable[[], object] | None = None
+        self.after_poll: Callable[[], object] | None = None
         self.ended = False
         with _outside_any_run():
             self.runner = setup_runner(clock, instruments, False, True)
@@ -475,7 +532,7 @@ class Run:
     def drive(self) -> None:
         """Inside current(): run trio until `stopping` is set, and at least one batch; then stand still.
 
-        What `before_poll` is set to is called once, between two batches.
+        What `before_poll` is set to is called once, between two batches; `after_poll` whenever there were events.
 
         Raises what stop_with() was given, whatever breaks the run (trio.TrioInternalError), and what a signal handler
         raises while it waits for I/O.
@@ -489,10 +546,13 @@ class Run:
                     call, self.before_poll = self.before_poll, None
                     call()
                 busy = 0 if timeout or self.stopping else busy + 1
-                if busy > POLLED_BUSY_BATCHES and busy % 4:
+                if busy > POLLED_BUSY_BATCHES and busy % 4 and self.after_poll is None:
                     timeout = send(NO_EVENTS)
                 else:
-                    timeout = send(get_events(0 if self.stopping else timeout))
+                    events = get_events(0 if self.stopping else timeout)
+                    if events and self.after_poll is not None:
+                        self.after_poll()
+                    timeout = send(events)
                 if self.stopping:
                     break
         except StopIteration:
@@ -509,10 +569,19 @@ class Run:
 
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
+        _open_runs.discard(self)
+        if self.runner in _runners_of_parent:
+            self.abandon()
         self.nursery.cancel_scope.cancel()
         while not self.ended:
             self.drive()
-        _open_runs.discard(self)
+
+    def abandon(self) -> None:
+        """Let go of the run as it is; silently, while trio would warn of a guest run."""
+        self.ended = True
+        with warnings.catch_warnings(), _outside_any_run():
+            warnings.simplefilter("ignore")
+            self._steps.close()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -554,9 +623,6 @@ _open_runs: set[Run] = set()
 
 @atexit.register
 def _abandon_open_runs() -> None:
-    """A loop that was never closed ends with the program, silently as asyncio's; trio would warn of a guest run."""
-    with warnings.catch_warnings(), _outside_any_run():
-        warnings.simplefilter("ignore")
-        for run in _open_runs:
-            run.ended = True
-            run._steps.close()
+    # A loop that was never closed ends with the program, as asyncio's.
+    for run in _open_runs:
+        run.abandon()

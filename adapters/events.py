@@ -44,7 +44,9 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 from . import _trio_internals as internals
 from ._carriers import Carrier, NewCarrier, release_adopted
 from ._connections import Connections
+from ._datagrams import Datagrams
 from ._pipes import Pipes
+from ._sockets import Sockets
 from .base_subprocess import Subprocesses
 
 if TYPE_CHECKING:
@@ -89,28 +91,12 @@ class Pump:
         queue = self.queue
         if queue.open is self:
             queue.open = None
+        handles, self.handles = self.handles, []
+        queue.run(handles)
         if answer is not None or len(queue.parked) > MOST_PARKED_PUMPS:
-            self.run_handles()
             raise StopIteration  # trio is closing the nursery, or a burst is over
-        self.run_handles()
         queue.parked.append(self)
         return self.trap
-
-    def run_handles(self) -> None:
-        handles, self.handles = self.handles, []
-        for position, handle in enumerate(handles, 1):
-            if handle._cancelled:
-                continue
-            try:
-                if handle._loop._debug:  # type: ignore[attr-defined]
-                    handle._loop._run_timed(handle)  # type: ignore[attr-defined]
-                else:
-                    handle._run()
-            except (SystemExit, KeyboardInterrupt) as error:
-                self.queue.stop_with(error)
-                for rest in handles[position:]:
-                    self.queue.append(rest)
-                return
 
 
 MOST_PARKED_PUMPS = 64
@@ -151,6 +137,22 @@ class ReadyQueue:
             self.open = pump
         pump.handles.append(handle)
 
+    def run(self, handles: list[Handle]) -> None:
+        """Run callbacks now, in the running step of trio's."""
+        for position, handle in enumerate(handles, 1):
+            if handle._cancelled:
+                continue
+            try:
+                if handle._loop._debug:  # type: ignore[attr-defined]
+                    handle._loop._run_timed(handle)  # type: ignore[attr-defined]
+                else:
+                    handle._run()
+            except (SystemExit, KeyboardInterrupt) as error:
+                self.stop_with(error)
+                for rest in handles[position:]:
+                    self.append(rest)
+                return
+
 
 class MonotonicClock(Clock):
     """The clock of asyncio's loops, for a loop's own run: loop.time() and trio.current_time() are time.monotonic()."""
@@ -178,7 +180,7 @@ FEWEST_TIMERS_TO_PRUNE = 100
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
 
-class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
+class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -211,6 +213,7 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
         self._timer_cancelled_count = 0
         self._inbox: deque[Handle] = deque()
         self._signal_handlers: dict[int, Handle] = {}
+        self._transports = weakref.WeakValueDictionary()
 
         self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
         self._executor_shutdown_called = False
@@ -272,6 +275,8 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
         self._inbox.clear()
         self._scheduled.clear()
         self._alarm.set(math.inf)
+        if self._poller is not None:
+            self._poller.close()
         self._executor_shutdown_called = True
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=False)
@@ -382,6 +387,10 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
 
     def _prune_timers_soon(self) -> None:
         """Have _prune_timers() called before the next poll for I/O, which is when asyncio does it."""
+        raise NotImplementedError
+
+    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
+        """Have trio poll an epoll too, before each batch as asyncio does, and call the method then."""
         raise NotImplementedError
 
     def _prune_timers(self) -> None:
@@ -569,7 +578,12 @@ class BaseLoop(Connections, Pipes, Subprocesses, _AbstractEventLoop):  # type: i
         _check_signal(sig)
         if self._signal_handlers.pop(sig, None) is None:
             return False
-        signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
+        try:
+            signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught") from None
+            raise
         return True
 
     def _on_signal(self, signum: int, frame: object) -> None:
@@ -643,6 +657,10 @@ class Loop(BaseLoop):
     def _prune_timers_soon(self) -> None:
         self._run.before_poll = self._prune_timers
 
+    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
+        internals.add_to_polls(self._runner, epoll)
+        self._run.after_poll = lambda: method()()  # type: ignore[misc]
+
     def _check_running(self) -> None:
         if self.is_running():
             raise RuntimeError("This event loop is already running")
@@ -697,6 +715,7 @@ class Loop(BaseLoop):
         if self._debug:
             logger.debug("Close %r", self)
         self._take_nothing_more()
+        self._run.after_poll = None
         self._ready.clear()
         if self._run.ended:
             return
@@ -730,6 +749,7 @@ class HostedLoop(BaseLoop):
         super().__init__()
         self._stop_with = stop_with
         self._pruning: Handle | None = None
+        self._after_polls: internals.AfterPolls | None = None
         self._has_nursery = trio.Event()
 
     async def _hold_nursery(self) -> None:
@@ -747,8 +767,14 @@ class HostedLoop(BaseLoop):
         self._pruning = None
         super()._prune_timers()
 
+    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
+        internals.add_to_polls(self._runner, epoll)
+        self._after_polls = internals.AfterPolls(self._runner, lambda: method()())  # type: ignore[misc]
+
     def _end(self) -> None:
         self._take_nothing_more()
+        if self._after_polls is not None:
+            self._after_polls.remove()
         release_adopted(self)
         self._nursery.cancel_scope.cancel()
 
@@ -780,7 +806,8 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
 # For the report: what the loop has under its name, and only refuses.
 NOT_THERE_YET: list[object] = []
 
-_defined = {name for owner in (Connections, Pipes, Subprocesses, BaseLoop, Loop) for name in vars(owner)}
+_owners = (Connections, Datagrams, Pipes, Sockets, Subprocesses, BaseLoop, Loop)
+_defined = {name for owner in _owners for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
         NOT_THERE_YET.append(_not_there_yet(_name))
@@ -813,7 +840,7 @@ def _check_signal(sig: object) -> None:
 
 def is_thread_taken() -> bool:
     """Tell whether a loop or a trio run is under way in this thread: no other can run before it stands still."""
-    return _get_running_loop() is not None or internals.current_runner() is not None
+    return _get_running_loop() is not None or internals.is_in_run()
 
 
 def get_running_loop() -> AbstractEventLoop:

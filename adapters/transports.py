@@ -5,8 +5,8 @@ the protocol, one sends what write() has left in the buffer. What differs from a
 being asked for, until pause_reading(); write() never waits; and the end of the connection is told to the protocol.
 
 `StreamTransport` sits on any trio stream. `SocketTransport` stands for a trio.SocketStream: since write() must try to
-send at once, it moves the bytes of the socket itself. Where there is epoll, all sockets of a loop share one (`Poller`),
-and trio waits for that: waiting for each alone takes twice the time.
+send at once, it moves the bytes of the socket itself. Where there is epoll, all files of a loop share one (`Poller`),
+which trio polls: waiting for each alone takes twice the time.
 
 TLS is a protocol on top of either: asyncio.sslproto, the interpreter's own, which turns bytes into bytes and waits for
 nothing. A trio.SSLStream would not do: write() and close() have to encrypt and send in the call.
@@ -21,6 +21,7 @@ import itertools
 import os
 import select
 import socket
+import stat
 import warnings
 import weakref
 from asyncio import constants, protocols, trsock
@@ -94,90 +95,152 @@ class Activity:
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
+class Poller:
+    """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
+
+    The epoll is a file in trio's own. When trio has polled, the handles of what is ready join the ready queue, which is
+    asyncio's place for them: after all that was due before the poll, and before the timers.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.handles: dict[tuple[int, int], Any] = {}  # by file and direction
+        self._append = loop._ready.append
+        self._epoll = select.epoll()
+        loop._call_after_polls(self._epoll.fileno(), weakref.WeakMethod(self._queue_ready))
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self._epoll.close()
+        _drop(self.handles)
+
+    def _mask(self, fd: int) -> int:
+        return (READ if (fd, READ) in self.handles else 0) | (WRITE if (fd, WRITE) in self.handles else 0)
+
+    def add(self, fd: int, event: int, handle: Any) -> None:
+        """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
+        before = self._mask(fd)
+        if before:
+            try:
+                self._epoll.modify(fd, before | event)
+            except FileNotFoundError:  # the file was closed, and its number is another's now
+                self._epoll.register(fd, before | event)
+        else:
+            self._epoll.register(fd, event)
+        old, self.handles[fd, event] = self.handles.get((fd, event)), handle
+        if old is not None:
+            old.cancel()
+
+    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+        """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
+        handle = self.handles.get((fd, event))
+        if handle is None or only not in (None, handle):
+            return False
+        del self.handles[fd, event]
+        left = self._mask(fd)
+        with suppress(OSError):  # somebody else has closed it
+            if left:
+                self._epoll.modify(fd, left)
+            else:
+                self._epoll.unregister(fd)
+        handle.cancel()
+        return True
+
+    def _queue_ready(self) -> None:
+        handles = self.handles
+        for fd, events in self._epoll.poll(0, len(handles) or 1):
+            # An error or a hang-up, which is neither, is for whoever watches to find.
+            for event, others in (READ, ~WRITE), (WRITE, ~READ):
+                handle = handles.get((fd, event)) if events & others else None
+                if handle is None:
+                    continue
+                if handle._cancelled:
+                    self.remove(fd, event)
+                else:
+                    self._append(handle)
+
+
+def _drop(handles: dict[tuple[int, int], Any]) -> None:
+    while handles:
+        handles.popitem()[
+            1
+        ].cancel()  # it refers to a transport no longer, so that this can warn that it was not closed
+
+
+class TrioPoller:
+    """What Poller does, where there is no epoll: a trio task for each file and direction."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self.handles: dict[tuple[int, int], Any] = {}
+        self._waits: dict[tuple[int, int], Activity] = {}
+
+    def close(self) -> None:
+        _drop(self.handles)  # and the tasks end with the loop
+
+    def add(self, fd: int, event: int, handle: Any) -> None:
+        old, self.handles[fd, event] = self.handles.get((fd, event)), handle
+        if old is not None:
+            old.cancel()
+            return
+
+        wait = trio.lowlevel.wait_readable if event == READ else trio.lowlevel.wait_writable
+
+        async def wait_and_call(me: Activity) -> None:
+            while (fd, event) in self.handles:
+                await wait(fd)
+                if (fd, event) in self.handles:
+                    self._loop._ready.run([self.handles[fd, event]])
+
+        self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
+
+    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+        handle = self.handles.get((fd, event))
+        if handle is None or only not in (None, handle):
+            return False
+        del self.handles[fd, event]
+        self._waits.pop((fd, event)).cancel()
+        handle.cancel()
+        return True
+
+
 class Watch:
-    """One callback for one direction of a socket, until it is cancelled."""
+    """One callback for one direction of a file, until it is cancelled or replaced."""
 
-    __slots__ = ("_poller", "event", "fd", "handle")
+    __slots__ = ("_event", "_fd", "_poller", "handle")
 
-    def __init__(self, poller: Poller, fd: int, event: int, handle: Any) -> None:
-        self._poller = poller
-        self.fd = fd
-        self.event = event
-        self.handle = handle
+    def __init__(self, loop: Any, fd: int, event: int, callback: Callable[..., object], *args: Any) -> None:
+        if loop._poller is None:
+            loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
+        self._poller = loop._poller
+        self._fd = fd
+        self._event = event
+        self.handle: Any = asyncio.Handle(callback, args, loop)
+        self._poller.add(fd, event, self.handle)
 
     def cancel(self) -> None:
         """Call no more."""
-        self._poller.remove(self)
+        self._poller.remove(self._fd, self._event, only=self.handle)
 
 
-class Poller:
-    """One epoll for all sockets of a loop, and the trio task that waits for it and calls who is ready."""
-
-    def __init__(self, loop: Any) -> None:
-        self._epoll = select.epoll()
-        self._watches: dict[tuple[int, int], Watch] = {}
-        Activity(loop, self._run, "asyncio sockets")
-
-    def _mask(self, fd: int) -> int:
-        return (READ if (fd, READ) in self._watches else 0) | (WRITE if (fd, WRITE) in self._watches else 0)
-
-    def add(self, watch: Watch) -> None:
-        before = self._mask(watch.fd)
-        if before:
-            self._epoll.modify(watch.fd, before | watch.event)
-        else:
-            self._epoll.register(watch.fd, watch.event)
-        self._watches[watch.fd, watch.event] = watch
-
-    def remove(self, watch: Watch) -> None:
-        if self._watches.get((watch.fd, watch.event)) is watch and not self._epoll.closed:
-            del self._watches[watch.fd, watch.event]
-            left = self._mask(watch.fd)
-            with suppress(OSError):  # somebody else has closed it
-                if left:
-                    self._epoll.modify(watch.fd, left)
-                else:
-                    self._epoll.unregister(watch.fd)
-
-    async def _run(self, me: Activity) -> None:
-        with self._epoll as epoll:
-            while True:
-                ready = epoll.poll(0)
-                if not ready:
-                    await trio.lowlevel.wait_readable(epoll.fileno())
-                    continue
-                for fd, events in ready:
-                    # An error or a hang-up, which is neither, is for whoever watches to find.
-                    for event, others in (READ, ~WRITE), (WRITE, ~READ):
-                        if events & others and (fd, event) in self._watches:
-                            try:
-                                self._watches[fd, event].handle._run()
-                            except (SystemExit, KeyboardInterrupt) as error:
-                                me.report(error)
-                await trio.lowlevel.checkpoint()
+HAS_EPOLL = internals.HAS_EPOLL
 
 
-def watch(loop: Any, fd: int, event: int, callback: Callable[[], None]) -> Watch | Activity:
-    """Call back whenever the socket is ready to READ or WRITE, until cancel() of what this returns."""
-    handle: Any = asyncio.Handle(callback, (), loop)
-    if HAS_EPOLL:
-        if loop._poller is None:
-            loop._poller = Poller(loop)
-        new = Watch(loop._poller, fd, event, handle)
-        loop._poller.add(new)
-        return new
-
-    wait = trio.lowlevel.wait_readable if event == READ else trio.lowlevel.wait_writable
-
-    async def wait_and_call(me: Activity) -> None:
-        while not me.scope.cancel_called:
-            await wait(fd)
-            handle._run()
-
-    return Activity(loop, wait_and_call, "asyncio socket")
+def is_abstract(path: Any) -> bool:
+    """Tell whether the address of a Unix socket is not a path of the file system."""
+    return not path or path[0] in (0, "\0")
 
 
-HAS_EPOLL = hasattr(select, "epoll")
+def remove_stale_socket(path: Any) -> None:
+    """Remove the socket that somebody has left at the path, so that another one can be bound to it."""
+    if is_abstract(path):
+        return
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
 
 
 def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
@@ -530,7 +593,8 @@ class SocketTransport(StreamTransport):
                     self._extra[name] = ask()
                 except OSError:
                     self._extra[name] = None
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        loop._transports[self._sock_fd] = self
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _what(self) -> str:
@@ -551,7 +615,7 @@ class SocketTransport(StreamTransport):
 
     def _start_receiving(self) -> None:
         if self.is_reading() and self._receiving is None:
-            self._receiving = watch(self._loop, self._sock_fd, READ, self._receive_now)
+            self._receiving = Watch(self._loop, self._sock_fd, READ, self._receive_now)
 
     def _receive_now(self) -> None:
         if self._wants_buffer:
@@ -613,7 +677,7 @@ class SocketTransport(StreamTransport):
 
     def _start_sending(self) -> None:
         if self._sending is None:
-            self._sending = watch(self._loop, self._sock_fd, WRITE, self._send_now)
+            self._sending = Watch(self._loop, self._sock_fd, WRITE, self._send_now)
 
     def _stop_sending(self) -> None:
         sending, self._sending = self._sending, None

@@ -7,6 +7,8 @@ test passes although it is excluded: the list stays as short as it can be.
 import sys
 from typing import NamedTuple
 
+SINCE_3_14 = sys.version_info >= (3, 14)
+
 MODULES = (
     "test_taskgroups",
     "test_timeouts",
@@ -29,10 +31,22 @@ MODULES = (
     "test_sslproto",
     "test_ssl",
     "test_subprocess",
+    "test_sock_lowlevel",
+    "test_events",
+    "test_unix_events",
 )
 
-# Test classes in which Task and Future are both CPython's own: they say nothing about us, and are not run at all.
-LEFT_OUT = (
+# Test classes that are not run at all, because they say nothing about us: Task and Future in them are both CPython's
+# own, or the function that looks up the running loop is; they test private classes of asyncio's loops; or the loop
+# polls with another of its selectors, where ours is the same whichever it is given.
+LEFT_OUT: tuple[str, ...] = (
+    "test_sock_lowlevel.SelectEventLoopTests",
+    "test_sock_lowlevel.PollEventLoopTests",
+    "test_events.SelectEventLoopTests",
+    "test_events.PollEventLoopTests",
+    "test_events.TestPyGetEventLoop",
+    "test_unix_events.UnixReadPipeTransportTests",
+    "test_unix_events.UnixWritePipeTransportTests",
     "test_tasks.PyTask_PyFuture_Tests",
     "test_tasks.PyTask_PyFuture_SubclassTests",
     "test_tasks.PyIntrospectionTests",
@@ -48,9 +62,13 @@ LEFT_OUT = (
     "test_free_threading.TestPyFreeThreading",
     "test_free_threading.TestEagerPyFreeThreading",
 )
-
-
-SINCE_3_14 = sys.version_info >= (3, 14)
+if not SINCE_3_14:
+    LEFT_OUT += (
+        "test_unix_events.AbstractChildWatcherTests",
+        "test_unix_events.BaseChildWatcherTests",
+        "test_unix_events.SafeChildWatcherTests",
+        "test_unix_events.FastChildWatcherTests",
+    )
 
 
 class Exclusion(NamedTuple):
@@ -60,6 +78,8 @@ class Exclusion(NamedTuple):
     reason: str
     holds: bool = True
 
+
+MOCKED = "replaces a module inside asyncio.unix_events by a mock; ours is used elsewhere"
 
 EXCLUDED = (
     Exclusion(
@@ -108,5 +128,45 @@ EXCLUDED = (
         "test_tasks.CTask_CFuture_Tests.test_get_context_uninitialized_segfault",
         "tests that an empty field of the C object is read as None in a Task whose __init__ was never called",
         holds=SINCE_3_14,
+    ),
+    Exclusion(
+        "test_events.EPollEventLoopTests.test_create_server_multiple_hosts_*",
+        "replaces the socket module in asyncio.base_events by a mock; ours is used elsewhere",
+    ),
+    Exclusion(
+        "test_events.EPollEventLoopTests.test_timeout_rounding",
+        "counts the calls of the private loop._run_once()",
+    ),
+    *(
+        Exclusion(f"test_unix_events.SelectorEventLoopSignalTests.{test}", MOCKED)
+        for test in (
+            "test_*_error2",
+            "test_*_error3",
+            "test_*_install_error",
+            "test_remove_signal_handler_error",
+            "test_*_setup_error",
+        )
+        + ("test_remove_signal_handler", "test_remove_signal_handler_2", "test_close", "test_close_on_finalizing")
+    ),
+    *(
+        Exclusion(
+            f"test_unix_events.SelectorEventLoopSignalTests.{test}",
+            "tests a private method; signals that are invalid or no longer wanted are tested in test_loop",
+        )
+        for test in ("test_check_signal", "test_handle_signal_*")
+    ),
+    Exclusion("test_unix_events.SelectorEventLoopUnixSocketTests.test_create_unix_server_bind_error", MOCKED),
+    Exclusion("test_unix_events.SelectorEventLoopUnixSockSendfileTests.test_sock_sendfile_not_available", MOCKED),
+    *(
+        Exclusion(
+            f"test_unix_events.SelectorEventLoopUnixSockSendfileTests.test_sock_sendfile_{what}",
+            "tests a private method; what it tests of it is tested in test_sockets through sock_sendfile()",
+        )
+        for what in ("cancel1", "cancel2", "blocking_error", "os_error_*_call", "exception")
+    ),
+    Exclusion(
+        "test_unix_events.PolicyTests.test_child_watcher_replace_mainloop_existing",
+        "tests a private attribute of asyncio's child watchers; no process of ours needs one",
+        holds=not SINCE_3_14,
     ),
 )

@@ -80,6 +80,8 @@ def plug_in() -> None:
         (tasks, "_c_enter_task", tasks._enter_task),
         (tasks, "_c_leave_task", tasks._leave_task),
         (utils, "TestLoop", VirtualTimeLoop),
+        # How one test of the loop closes a socket.
+        (Loop, "_stop_serving", lambda loop, sock: sock.close()),
         # `while loop._ready:` is how some tests run a loop until it has nothing left to do.
         (ReadyQueue, "__len__", lambda queue: len(queue.runner.runq)),
     ]:

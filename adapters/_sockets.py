@@ -1,0 +1,300 @@
+"""The loop's methods for file descriptors and for sockets that the program reads and writes itself.
+
+What is carried by trio is the wait: see `transports.Poller`. A sock_*() coroutine tries at once; when it would block,
+it waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait
+in its own task, which comes a batch earlier than asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import sys
+import weakref
+from asyncio import base_events as std
+from asyncio import constants
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .transports import READ, WRITE, Watch
+
+_std: Any = std
+T = TypeVar("T")
+
+WOULD_BLOCK = (BlockingIOError, InterruptedError)
+LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 bits
+
+
+def _descriptor(file: Any) -> int:
+    """The descriptor of a file, or of what has a fileno(). Raises ValueError."""
+    if isinstance(file, int):
+        fd = file
+    else:
+        try:
+            fd = int(file.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {file!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd
+
+
+def _attempt(future: Any, function: Callable[[], object]) -> None:
+    """The socket is ready: settle the future, unless the function would block all the same."""
+    if future.done():
+        return
+    try:
+        result = function()
+    except WOULD_BLOCK:
+        return
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class Sockets:
+    """https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors, and #working-with-sockets"""
+
+    _debug: bool
+    _check_closed: Callable[[], None]
+    is_closed: Callable[[], bool]
+    create_future: Callable[[], Any]
+    run_in_executor: Callable[..., Any]
+    _ensure_resolved: Callable[..., Any]
+    _poller: Any = None
+    _transports: weakref.WeakValueDictionary[int, Any]
+
+    # --- descriptors -------------------------------------------------------------------------------------------------
+
+    def _ensure_fd_no_transport(self, file: Any) -> None:
+        fd = _descriptor(file)
+        transport = self._transports.get(fd)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {file!r} is used by transport {transport!r}")
+
+    def _watch(self, file: Any, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> asyncio.Handle:
+        self._check_closed()
+        handle: asyncio.Handle = Watch(self, _descriptor(file), event, callback, *args).handle
+        return handle
+
+    def _unwatch(self, file: Any, event: int, only: asyncio.Handle | None = None) -> bool:
+        if self._poller is None or self.is_closed():
+            return False
+        removed: bool = self._poller.remove(_descriptor(file), event, only)
+        return removed
+
+    # These four look at no transport; asyncio's own loop has them, and libraries use them.
+
+    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        return self._watch(fd, READ, callback, args)
+
+    def _remove_reader(self, fd: Any) -> bool:
+        return self._unwatch(fd, READ)
+
+    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        return self._watch(fd, WRITE, callback, args)
+
+    def _remove_writer(self, fd: Any) -> bool:
+        return self._unwatch(fd, WRITE)
+
+    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+        """Call callback(*args) each time that the file is ready to be read, in place of what was called before.
+
+        Raises RuntimeError if a transport uses the file, ValueError if it is none, and OSError if it cannot be waited
+        for: a file on disk cannot.
+        """
+        self._ensure_fd_no_transport(fd)
+        self._add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Call it no more; tell whether there was one."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_reader(fd)
+
+    def add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+        """Call callback(*args) each time that the file is ready to be written, as add_reader() does for reading."""
+        self._ensure_fd_no_transport(fd)
+        self._add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Call it no more; tell whether there was one."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_writer(fd)
+
+    # --- sockets -----------------------------------------------------------------------------------------------------
+
+    def _check_socket(self, sock: Any) -> None:
+        if isinstance(sock, ssl.SSLSocket):
+            raise TypeError("Socket cannot be of type SSLSocket")
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
+
+    async def _try(self, sock: Any, event: int, function: Callable[[], T]) -> T:
+        """What the function returns, now or as soon as it does not block any longer.
+
+        Cancelled while it waits, by Task.cancel() or a trio scope, it has done nothing to the socket.
+        """
+        try:
+            return function()
+        except WOULD_BLOCK:
+            return await self._try_when_ready(sock, event, function)
+
+    async def _try_when_ready(self, sock: Any, event: int, function: Callable[[], T]) -> T:
+        fd = sock.fileno()
+        self._ensure_fd_no_transport(fd)
+        future = self.create_future()
+        handle = self._watch(fd, event, _attempt, (future, function))
+        try:
+            result: T = await future
+            return result
+        finally:
+            self._unwatch(fd, event, only=handle)
+
+    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+        """Receive at most so many bytes; none at the end. Raises OSError."""
+        self._check_socket(sock)
+        return await self._try(sock, READ, lambda: sock.recv(nbytes))
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+        """Receive into a buffer; how many bytes there are. Raises OSError."""
+        self._check_socket(sock)
+        return await self._try(sock, READ, lambda: sock.recv_into(buf))
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+        """Receive a datagram of at most so many bytes, and the address that it came from. Raises OSError."""
+        self._check_socket(sock)
+        return await self._try(sock, READ, lambda: sock.recvfrom(bufsize))
+
+    async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
+        """Receive a datagram into a buffer; its size in bytes, and the address that it came from. Raises OSError."""
+        self._check_socket(sock)
+        return await self._try(sock, READ, lambda: sock.recvfrom_into(buf, nbytes or len(buf)))
+
+    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+        """Send all bytes. Raises OSError; when it does, or is cancelled, nobody knows how many have been sent."""
+        self._check_socket(sock)
+        rest = memoryview(data).cast("B")
+
+        def send() -> None:
+            nonlocal rest
+            rest = rest[sock.send(rest) :]
+            if rest:
+                raise BlockingIOError
+
+        await self._try(sock, WRITE, send)
+
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        """Send a datagram to an address; how many bytes were sent. Raises OSError."""
+        self._check_socket(sock)
+        return await self._try(sock, WRITE, lambda: sock.sendto(data, address))
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect; a host's name is looked up first. Raises OSError."""
+        self._check_socket(sock)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            found = await self._ensure_resolved(
+                address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
+            )
+            address = found[0][4]
+
+        def finish() -> None:
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, f"Connect call failed {address}")
+
+        try:
+            sock.connect(address)
+        except WOULD_BLOCK:
+            await self._try_when_ready(sock, WRITE, finish)
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""
+        self._check_socket(sock)
+
+        def accept() -> tuple[socket.socket, Any]:
+            connection, address = sock.accept()
+            connection.setblocking(False)
+            return connection, address
+
+        return await self._try(sock, READ, accept)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    _check_sendfile_params = _std.BaseEventLoop._check_sendfile_params
+
+    async def sock_sendfile(
+        self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """Send a file, from an offset on, at most so many bytes; how many have been sent.
+
+        By os.sendfile(), or, unless `fallback` is False, by reading in a thread where that does not work. However it
+        ends, the file's position is behind what has been sent. Raises OSError, asyncio.SendfileNotAvailableError.
+        """
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
+        self._check_socket(sock)
+        self._check_sendfile_params(sock, file, offset, count)
+        try:
+            return await self._sock_sendfile_native(sock, file, offset, count)
+        except asyncio.SendfileNotAvailableError:
+            if not fallback:
+                raise
+        return await self._sock_sendfile_fallback(sock, file, offset, count)
+
+    async def _sock_sendfile_native(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
+        if not hasattr(os, "sendfile"):
+            raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
+        try:
+            fd = file.fileno()
+            size = count or os.fstat(fd).st_size
+        except (AttributeError, OSError):
+            raise asyncio.SendfileNotAvailableError("not a regular file") from None
+        if not size:
+            return 0
+        sent = 0
+
+        def send() -> None:
+            nonlocal sent
+            block = min(size - sent if count else size, LARGEST_BLOCK)
+            if block > 0:
+                block = os.sendfile(sock.fileno(), fd, offset + sent, block)
+            sent += block
+            if block > 0:
+                raise BlockingIOError  # more in the next iteration
+
+        try:
+            await self._try(sock, WRITE, send)
+        except OSError as error:
+            if not sent:
+                raise asyncio.SendfileNotAvailableError("os.sendfile call failed") from None
+            if error.errno == errno.ENOTCONN:
+                raise ConnectionError("socket is not connected", errno.ENOTCONN) from error
+            raise
+        finally:
+            if sent:
+                os.lseek(fd, offset + sent, os.SEEK_SET)
+        return sent
+
+    async def _sock_sendfile_fallback(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
+        if offset:
+            file.seek(offset)
+        buffer = memoryview(bytearray(min(count or sys.maxsize, constants.SENDFILE_FALLBACK_READBUFFER_SIZE)))
+        sent = 0
+        try:
+            while not count or sent < count:
+                block = buffer[: count - sent] if count else buffer
+                size = await self.run_in_executor(None, file.readinto, block)
+                if not size:
+                    break
+                await self.sock_sendall(sock, block[:size])
+                sent += size
+            return sent
+        finally:
+            if sent and hasattr(file, "seek"):
+                file.seek(offset + sent)
