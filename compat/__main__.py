@@ -41,6 +41,9 @@ ALIAS = "asyncio-on-trio:"
 # The program takes its place in sys.modules, but python itself uses it once more at the end, without owning it.
 CONSOLE_SCRIPT = sys.modules["__main__"]
 
+# What python sets in a module that it runs from a file; no more from 3.15 on.
+CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) else {}
+
 
 def known_as(module: ModuleType, name: str) -> None:
     """Put a module of ours into sys.modules, and let its relative imports start from that name."""
@@ -127,7 +130,7 @@ def run_program(option: str, program: str, arguments: list[str]) -> None:
             exec(code_of_argument(program), vars(module))
         elif program == "-":
             set_first_path("")
-            vars(module).update(__file__="<stdin>", __cached__=None)
+            vars(module).update(CACHED, __file__="<stdin>")
             exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), vars(module))
         elif pkgutil.get_importer(path := os.path.join(os.getcwd(), program)):
             # A folder or a zip file comes first even where no folder of a program's may (python -P).
@@ -166,7 +169,7 @@ def load_script(path: str, module: ModuleType) -> CodeType:
     loader = (importlib.machinery.SourcelessFileLoader if compiled else importlib.machinery.SourceFileLoader)(
         "__main__", path
     )
-    vars(module).update(__file__=path, __cached__=None, __loader__=loader)
+    vars(module).update(CACHED, __file__=path, __loader__=loader)
     try:
         source = loader.get_data(path)
     except OSError as error:
