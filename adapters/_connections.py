@@ -1,7 +1,7 @@
 """asyncio.Server and the loop's methods that make connections, carried by trio's waits on sockets.
 
-Each listening socket has a small trio task that accepts. Attempts to connect to several addresses race in a trio
-nursery. What differs from trio's own listeners: the connections are served by asyncio Tasks, and outlive the Server.
+Attempts to connect to several addresses race in a trio nursery. What differs from trio's own listeners: the connections
+are served by asyncio Tasks, and outlive the Server.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import Any
 
 import trio
 
+from ._sendfile import send_file, send_natively
 from .exceptions import is_cancellation
-from .transports import Activity, SocketTransport, is_abstract, remove_stale_socket
+from .transports import READ, SocketTransport, Watch, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_14 = sys.version_info >= (3, 14)
@@ -61,7 +62,7 @@ class Server(std.Server):
         self._connections = 0
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._waiters: list[Any] | None = []
-        self._accepting: list[Activity] = []
+        self._accepting: dict[socket.socket, Watch] = {}
         self._serving = False
         self._serving_forever_fut: Any = None
         self._unix_path: tuple[Any, int] | None = None  # to be removed by close(), and its inode
@@ -106,31 +107,32 @@ class Server(std.Server):
             self._serving = True
             for sock in self._sockets or ():
                 sock.listen(self._backlog)
-                accept = functools.partial(self._accept, sock)
-                self._accepting.append(Activity(self._loop, accept, "asyncio server: accept"))
+                self._accept_from(sock)
 
-    async def _accept(self, sock: socket.socket, me: Activity) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(sock.fileno())
-            try:
-                for _ in range(max(self._backlog, 1)):
-                    connection, address = sock.accept()
-                    connection.setblocking(False)
-                    self._loop.create_task(self._welcome(connection, address))
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                pass
-            except Exception as error:
-                if not isinstance(error, OSError) or error.errno not in OUT_OF_RESOURCES:
-                    me.report(error)
-                    continue
-                self._loop.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": error,
-                        "socket": trsock.TransportSocket(sock),
-                    }
-                )
-                await trio.sleep(constants.ACCEPT_RETRY_DELAY)
+    def _accept_from(self, sock: socket.socket) -> None:
+        if self._sockets is not None:
+            self._accepting[sock] = Watch(self._loop, sock.fileno(), READ, self._accept, sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        try:
+            for _ in range(max(self._backlog, 1)):
+                connection, address = sock.accept()
+                connection.setblocking(False)
+                self._loop.create_task(self._welcome(connection, address))
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            pass
+        except OSError as error:
+            if error.errno not in OUT_OF_RESOURCES:
+                raise
+            self._loop.call_exception_handler(
+                {
+                    "message": "socket.accept() out of system resource",
+                    "exception": error,
+                    "socket": trsock.TransportSocket(sock),
+                }
+            )
+            self._accepting.pop(sock).cancel()
+            self._loop.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_from, sock)
 
     async def _welcome(self, sock: socket.socket, address: Any) -> None:
         try:
@@ -157,7 +159,7 @@ class Server(std.Server):
         sockets, self._sockets = self._sockets, None
         if sockets is None:
             return
-        for accepting in self._accepting:
+        for accepting in self._accepting.values():
             accepting.cancel()
         for sock in sockets:
             sock.close()
@@ -520,6 +522,22 @@ class Connections:
                 step.cancel()
             raise
         return layer._app_transport
+
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """Send a file, from an offset on, at most so many bytes; how many have been sent.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.sendfile
+
+        By os.sendfile() where the transport is that of a socket; elsewhere, unless `fallback` is False, by reading in a
+        thread. However it ends, the file's position is behind what has been sent. Nobody else may write meanwhile.
+        Raises OSError, RuntimeError, asyncio.SendfileNotAvailableError.
+        """
+        return await send_file(self, transport, file, offset, count, fallback)
+
+    async def _sendfile_native(self, transport: Any, file: Any, offset: int, count: int | None) -> int:
+        return await send_natively(self, transport, file, offset, count)
 
     # --- serving -----------------------------------------------------------------------------------------------------
 

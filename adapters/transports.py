@@ -277,6 +277,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         self._held: bytes | None = None  # received while reading was being paused
         self._paused = self._closing = self._eof_sent = False
         self._lost = 0  # set when connection_lost() is due; counts writes after that
+        self._empty: Any = None  # while a file is sent: a Future that is done when the buffer is empty
         self._turn_to_receive: Any = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
@@ -410,6 +411,8 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if self._empty is not None:
+            raise RuntimeError("unable to write; sendfile is in progress")
         if not data:
             return
         if self._lost:
@@ -579,6 +582,7 @@ _view = memoryview(bytearray(RECEIVE_SIZE))
 class SocketTransport(StreamTransport):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
     _sock: Any = None
     _receives_much = False
 
@@ -699,12 +703,31 @@ class SocketTransport(StreamTransport):
         self._maybe_resume_protocol()
         if not self._buffer:
             self._stop_sending()
+            if self._empty is not None:
+                _wake(self._empty)
             if self._closing:
                 if not self._lost:
                     self._lost = 1
                     self._lose(None)
             elif self._eof_sent:
                 self._shut_down()
+
+    def _make_empty_waiter(self) -> Any:
+        """Let nobody write, until _reset_empty_waiter(); a Future that is done when the buffer is empty."""
+        if self._empty is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._empty = self._loop.create_future()
+        if not self._buffer:
+            self._empty.set_result(None)
+        return self._empty
+
+    def _reset_empty_waiter(self) -> None:
+        self._empty = None
+
+    def _lose(self, error: BaseException | None) -> None:
+        super()._lose(error)
+        if self._empty is not None and not self._empty.done():
+            self._empty.set_exception(error or ConnectionError("Connection is closed by peer"))
 
     def can_write_eof(self) -> bool:
         return True
