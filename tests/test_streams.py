@@ -796,6 +796,73 @@ async def server_out_of_files(asyncio):
     return log
 
 
+async def files_sent(asyncio, serving_options, connect_options):
+    """What loop.sendfile() returns, where it leaves the file, and what the other side gets."""
+    content = bytes(n * n % 251 for n in range(700_001))
+    Path("file").write_bytes(content)
+    loop = asyncio.get_running_loop()
+    got = loop.create_future()
+
+    async def handler(reader, writer):
+        await asyncio.sleep(0.05)  # the buffers fill
+        got.set_result(await reader.read())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, handler, **serving_options)
+    _, writer = await connect(**connect_options)
+    log, expected = [], b"first"
+    writer.write(b"first")
+    with open("file", "rb") as file:
+        for offset, count in ((0, None), (600_000, 5_000), (699_000, 100_000), (0, 0), (800_000, None)):
+            log += [await outcome(loop.sendfile(writer.transport, file, offset, count)), file.tell()]
+            expected += content[offset:][: count or None]
+            writer.write(b"between")
+            expected += b"between"
+        log.append(writer.transport.is_reading())
+        log.append((await outcome(loop.sendfile(writer.transport, file, -1)))[0])
+        writer.close()
+        log.append(await outcome(loop.sendfile(writer.transport, file)))
+    log.append(await got == expected)
+    await closed(writer, server)
+    return log
+
+
+@program
+async def files_sent_by_the_system(asyncio):
+    return await files_sent(asyncio, {}, {})
+
+
+@program
+async def what_may_not_be_done_while_a_file_is_sent(asyncio):
+    async def handler(reader, writer):
+        await asyncio.sleep(0.05)
+        await outcome(reader.read())
+        await closed(writer)
+
+    Path("file").write_bytes(bytes(10_000_000))
+    server, connect = await serving(asyncio, handler)
+    _, writer = await connect()
+    loop = asyncio.get_running_loop()
+    with open("file", "rb") as file:
+        sending = asyncio.create_task(loop.sendfile(writer.transport, file))
+        await asyncio.sleep(0.01)
+        log = [sending.done(), writer.transport.is_reading()]
+        for what in (b"x", b""):
+            try:
+                writer.write(what)
+            except RuntimeError as error:
+                log.append(str(error))
+        log.append(await sending)
+        # Cancelled, it may be followed by others.
+        sending = asyncio.create_task(loop.sendfile(writer.transport, file))
+        await asyncio.sleep(0)
+        sending.cancel()
+        log += [(await outcome(sending))[0], writer.transport.is_reading()]
+        writer.write(b"x")
+    await closed(writer, server)
+    return log
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_same_on_both(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -832,6 +899,11 @@ def test_same_without_epoll(program, monkeypatch):
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_bulk_at_bounded_memory(direction):
+    move_in_bulk(direction, BULK, {}, {})
+
+
+def move_in_bulk(direction, total, server_options, client_options):
+    """Send so many bytes to the server, or from it, and fail if more than a MiB of them is in memory at a time."""
     peak = 0
 
     def look(reader, writer):
@@ -840,18 +912,21 @@ def test_bulk_at_bounded_memory(direction):
 
     async def send(reader, writer):
         block = bytes(range(256)) * 256
-        for _ in range(BULK // len(block)):
+        for _ in range(total // len(block)):
             writer.write(block)
             look(reader, writer)
             await writer.drain()
-        writer.write_eof()
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()
 
     async def receive(reader, writer):
         got = 0
         while block := await reader.read(50_000):
             got += len(block)
             look(reader, writer)
-        assert got == BULK
+        assert got == total
 
     async def main():
         server_side, client_side = (receive, send) if direction == "up" else (send, receive)
@@ -862,8 +937,8 @@ def test_bulk_at_bounded_memory(direction):
             await finished.wait()
             await closed(writer)
 
-        server, connect = await serving(asyncio, handler)
-        reader, writer = await connect()
+        server, connect = await serving(asyncio, handler, **server_options)
+        reader, writer = await connect(**client_options)
         await client_side(reader, writer)
         finished.set()
         await closed(writer, server)

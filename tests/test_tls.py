@@ -14,11 +14,14 @@ import trustme
 import compat
 from compat import asyncio
 from test_streams import (
+    BULK,
     HOST,
     IS_AT_LEAST_3_13,
     closed,
+    files_sent,
     in_loop,
     leaving_no_task,
+    move_in_bulk,
     nothing_left,
     outcome,
     server_elsewhere,
@@ -441,6 +444,18 @@ async def tls_in_tls(asyncio):
     return log
 
 
+@program
+async def files_sent_over_tls(asyncio):
+    log = await files_sent(asyncio, {"ssl": server_context()}, {"ssl": client_context()})
+    server, connect = await serving(asyncio, echo, ssl=server_context())
+    _, writer = await connect(ssl=client_context())
+    with open("file", "rb") as file:
+        sending = asyncio.get_running_loop().sendfile(writer.transport, file, fallback=False)
+        log.append((await outcome(sending))[1].partition(" <")[0])
+    await closed(writer, server)
+    return log
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_same_on_both(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -486,6 +501,11 @@ def test_a_cancelled_handshake_leaves_nothing_open(what, how, tmp_path):
 
     with nothing_left():
         in_loop(main)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_bulk_at_bounded_memory(direction):
+    move_in_bulk(direction, BULK // 4, {"ssl": server_context()}, {"ssl": client_context()})
 
 
 def test_timeouts_have_to_be_positive():
