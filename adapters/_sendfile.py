@@ -43,10 +43,10 @@ async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count
         sent: int = await loop.sock_sendfile(transport._sock, file, offset, count, fallback=False)
         return sent
     finally:
+        loop._transports[transport._sock_fd] = transport
         transport._reset_empty_waiter()
         if reading:
             transport.resume_reading()
-        loop._transports[transport._sock_fd] = transport
 
 
 async def _send_in_blocks(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:

@@ -605,7 +605,11 @@ class SocketTransport(StreamTransport):
         return f"fd={self._sock_fd}"
 
     def _close_stream(self) -> None:
-        if not self._closed:
+        if self._empty is not None:
+            # Who sends the file waits for the socket, and would wait forever for one that is closed.
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        elif not self._closed:
             self._closed = True
             self._sock.close()
 
@@ -723,6 +727,8 @@ class SocketTransport(StreamTransport):
 
     def _reset_empty_waiter(self) -> None:
         self._empty = None
+        if self._protocol is None:
+            self._close_stream()
 
     def _lose(self, error: BaseException | None) -> None:
         super()._lose(error)

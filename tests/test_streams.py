@@ -967,6 +967,27 @@ def test_many_connections_at_once():
         asyncio.run(main())
 
 
+def test_aborted_while_a_file_is_sent(tmp_path):
+    """asyncio waits for ever."""
+    (tmp_path / "file").write_bytes(bytes(10_000_000))
+
+    async def main():
+        server, connect = await serving(asyncio, lambda reader, writer: None)
+        _, writer = await connect()
+        with open(tmp_path / "file", "rb") as file:
+            sending = asyncio.create_task(asyncio.get_running_loop().sendfile(writer.transport, file))
+            await asyncio.sleep(0.05)
+            assert not sending.done()
+            writer.transport.abort()
+            with pytest.raises(OSError):
+                await asyncio.wait_for(sending, 10)
+            assert 0 < file.tell() < 10_000_000
+        await closed(writer, server)
+
+    with nothing_left():
+        asyncio.run(main())
+
+
 # --- with the real asyncio -------------------------------------------------------------------------------------------
 
 
