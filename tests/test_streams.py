@@ -972,8 +972,8 @@ def test_aborted_while_a_file_is_sent(tmp_path):
     (tmp_path / "file").write_bytes(bytes(10_000_000))
 
     async def main():
-        server, connect = await serving(asyncio, lambda reader, writer: None)
-        _, writer = await connect()
+        (_, other), (_, writer), server = await connected_pairs()
+        other.transport.pause_reading()
         with open(tmp_path / "file", "rb") as file:
             sending = asyncio.create_task(asyncio.get_running_loop().sendfile(writer.transport, file))
             await asyncio.sleep(0.05)
@@ -982,7 +982,7 @@ def test_aborted_while_a_file_is_sent(tmp_path):
             with pytest.raises(OSError):
                 await asyncio.wait_for(sending, 10)
             assert 0 < file.tell() < 10_000_000
-        await closed(writer, server)
+        await closed(writer, other, server)
 
     with nothing_left():
         asyncio.run(main())
