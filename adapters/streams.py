@@ -246,9 +246,10 @@ class StreamReaderProtocol(FlowControlMixin):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
-        reader = self._stream_reader
-        if reader is not None:
-            reader.feed_data(data)
+        if self._reader_ref is not None:
+            reader = self._reader_ref()
+            if reader is not None:
+                reader.feed_data(data)
 
     def eof_received(self) -> bool:
         """Called by the transport, which stays open for writing where it can."""

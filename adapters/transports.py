@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _FlowControl: Any = std_transports._FlowControlMixin
 _feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
 
+BYTES_LIKE = (bytes, bytearray, memoryview)
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
 
@@ -407,7 +408,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, BYTES_LIKE):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
