@@ -30,6 +30,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
     """
 
     _start_tls_compatible = False
+    _sendfile_compatible = constants._SendfileMode.UNSUPPORTED
     # It derives from asyncio.Transport because asyncio's does, and like that cannot write a stream.
     write: Any = std_transports.WriteTransport.write
     write_eof: Any = std_transports.WriteTransport.write_eof

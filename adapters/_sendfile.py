@@ -35,7 +35,7 @@ async def send_file(loop: Any, transport: Any, file: Any, offset: int, count: in
 
 async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
     """By the system. Raises asyncio.SendfileNotAvailableError where that cannot be, and nothing has been sent then."""
-    del loop._transports[transport._sock_fd]  # sock_sendfile() refuses a socket that a transport uses
+    loop._transports.pop(transport._sock_fd)  # sock_sendfile() refuses a socket that a transport uses
     reading = transport.is_reading()
     transport.pause_reading()
     try:
@@ -44,7 +44,7 @@ async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count
         return sent
     finally:
         loop._transports[transport._sock_fd] = transport
-        transport._reset_empty_waiter()
+        transport._reset_empty_waiter()  # not before: it may close the socket, whose number others may get then
         if reading:
             transport.resume_reading()
 

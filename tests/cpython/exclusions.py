@@ -30,6 +30,7 @@ MODULES = (
     "test_free_threading",
     "test_sslproto",
     "test_ssl",
+    "test_sendfile",
     "test_subprocess",
     "test_sock_lowlevel",
     "test_events",
@@ -42,6 +43,8 @@ MODULES = (
 LEFT_OUT: tuple[str, ...] = (
     "test_sock_lowlevel.SelectEventLoopTests",
     "test_sock_lowlevel.PollEventLoopTests",
+    "test_sendfile.SelectEventLoopTests",
+    "test_sendfile.PollEventLoopTests",
     "test_events.SelectEventLoopTests",
     "test_events.PollEventLoopTests",
     "test_events.TestPyGetEventLoop",

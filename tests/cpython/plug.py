@@ -66,12 +66,18 @@ class VirtualTimeLoop(Loop, Instrument):
         self.run_forever()
 
 
+class LoopWithoutSendfile(Loop):
+    """What asyncio's base class is to test_sendfile: from it, some tests take what refuses os.sendfile()."""
+
+    _sendfile_native = base_events.BaseEventLoop._sendfile_native  # type: ignore[attr-defined]
+
+
 def plug_in() -> None:
     """Do it, in this process. It is to be called under the redirect, with no test module imported yet."""
     assert tasks.__name__ == "adapters.tasks", "run it by `python -m compat`"
     for module, name, ours in [
         (asyncio, "BaseEventLoop", Loop),
-        (base_events, "BaseEventLoop", Loop),
+        (base_events, "BaseEventLoop", LoopWithoutSendfile),
         (futures, "_CFuture", futures.Future),
         (tasks, "_CTask", tasks.Task),
         (tasks, "_c_current_task", tasks.current_task),
