@@ -167,6 +167,10 @@ class MonotonicClock(Clock):
         return deadline - time.monotonic()
 
 
+# What makes the clock of a loop that is given none; for compat.virtual_time().
+make_clock: Callable[[], Clock] = MonotonicClock
+
+
 _std: Any = asyncio  # to a type checker its underscored names do not exist
 
 # To a type checker AbstractEventLoop has dozens of abstract methods; at run time it has none.
@@ -651,7 +655,7 @@ class Loop(BaseLoop):
 
     def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
         super().__init__()
-        self._run = internals.Run(clock or MonotonicClock(), instruments)
+        self._run = internals.Run(clock or make_clock(), instruments)
         self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
 
     def _prune_timers_soon(self) -> None:

@@ -7,6 +7,7 @@
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
 - `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
 - `print_tasks()` prints the tree of all tasks, what each awaits and where; `print_tasks_on()` does it on a signal.
+- `virtual_time()` gives asyncio's loops a clock that jumps, for tests; `compat.pytest_plugin` brings it to pytest.
 
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from compat._redirect import install, uninstall
     from compat._run import run
     from compat._streams import as_streams, as_trio_stream
+    from compat._virtual_time import virtual_time
 
 __all__ = [
     "QueueShutDown",
@@ -37,6 +39,7 @@ __all__ = [
     "print_tasks_on",
     "run",
     "uninstall",
+    "virtual_time",
 ]
 
 __version__ = "0.1.0"
@@ -53,6 +56,7 @@ _HOMES = {
     "print_tasks_on": "_print_tasks",
     "run": "_run",
     "uninstall": "_redirect",
+    "virtual_time": "_virtual_time",
 }
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
+from adapters import events
 from adapters.runners import open_loop
 
 __all__ = ["open_loop", "run"]
@@ -35,4 +36,6 @@ def run(
         async with open_loop():
             return await async_fn(*args)
 
+    if clock is None and events.make_clock is not events.MonotonicClock:
+        clock = events.make_clock()
     return trio.run(with_loop, clock=clock, instruments=instruments)

@@ -1,0 +1,32 @@
+"""Virtual time for asyncio code, by trio's MockClock: who sleeps for an hour wakes up at once, an hour later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import trio.testing
+
+from adapters import events
+
+__all__ = ["virtual_time"]
+
+
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """Inside the block every new loop of asyncio's, and every compat.run(), has a clock of its own that jumps.
+
+    It starts at 0 and goes on, by exactly as much as is needed, whenever all tasks wait. So sleeps and timeouts take
+    no time, in the order in which they would end. To wait for a thread, a process or another program is to wait, too:
+    a timeout around such a wait comes first. time.time() and time.sleep() are as ever, and so are loops that exist
+    already, and a run of trio's that is started with a clock. https://trio.readthedocs.io/en/stable/reference-testing.html
+
+    It holds for all threads, and blocks may be nested.
+    """
+    outer = events.make_clock
+    events.make_clock = partial(trio.testing.MockClock, autojump_threshold=0)
+    try:
+        yield
+    finally:
+        events.make_clock = outer

@@ -1,0 +1,438 @@
+"""pytest: asyncio's test suites on trio, a loop in the tests of pytest-trio, and virtual time for both."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+import compat
+from compat import asyncio
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ON_ASYNCIO, ON_TRIO = (), ("-m", "compat")
+PLUGIN = ("-p", "compat.pytest_plugin")
+WHERE_AM_I = """
+import sniffio
+def test_where(): print("library:", sniffio.current_async_library())
+"""
+
+
+def pytest_of(way: tuple[str, ...], folder: Path, *options: str) -> tuple[dict[str, str], str]:
+    """How each test of the folder ends, and all that pytest prints, with the plugins that are installed."""
+    command = [sys.executable, *way, "-m", "pytest", "-rA", "-s", "-p", "no:cacheprovider", "-c", os.devnull]
+    command += ["--rootdir=.", "-o", "asyncio_default_fixture_loop_scope=function", *options]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    summary = done.stdout.partition("short test summary info")[2]
+    return {test: end for end, test in re.findall(r"^(\w+) (\S+::\S+)", summary, re.M)}, done.stdout + done.stderr
+
+
+def both_ways(source: str, folder: Path, *options: str) -> dict[str, str]:
+    """How the tests end on asyncio, after checking that on trio they end the same, and that this is trio."""
+    (folder / "test_suite.py").write_text(textwrap.dedent(source))
+    expected, out = pytest_of(ON_ASYNCIO, folder, *options)
+    assert "library: asyncio" in out, out
+    ends, out = pytest_of(ON_TRIO, folder, *options)
+    assert ends == expected, out
+    assert "library: trio" in out
+    assert "library: asyncio" not in out
+    return ends
+
+
+PYTEST_ASYNCIO = """
+    import asyncio, contextvars, pytest, pytest_asyncio, sniffio
+
+    variable = contextvars.ContextVar("variable", default=None)
+
+    @pytest_asyncio.fixture
+    async def served():
+        async def echo(reader, writer):
+            writer.write((await reader.readline()).upper())
+            writer.close()
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+
+    @pytest_asyncio.fixture(loop_scope="module", scope="module")
+    async def shared():
+        task = asyncio.create_task(asyncio.sleep(3600))
+        yield task
+        task.cancel()
+
+    @pytest.fixture
+    def plain():
+        return 3
+
+    @pytest.mark.asyncio
+    async def test_where():
+        print("library:", sniffio.current_async_library())
+
+    @pytest.mark.asyncio
+    async def test_stream(served, plain):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served)
+        writer.write(b"hello\\n" * plain)
+        assert await reader.read() == b"HELLO\\n"
+        writer.close()
+        await writer.wait_closed()
+
+    @pytest.mark.asyncio(loop_scope="module")
+    class TestShared:
+        async def test_one(self, shared):
+            assert not shared.done() and shared.get_loop() is asyncio.get_running_loop()
+            TestShared.loop = asyncio.get_running_loop()
+
+        async def test_two(self, shared):
+            assert not shared.done() and TestShared.loop is asyncio.get_running_loop()
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("n", [1, 2])
+    async def test_parameters(n):
+        assert await asyncio.gather(*(asyncio.sleep(0, i) for i in range(n))) == list(range(n))
+
+    @pytest.mark.asyncio
+    async def test_fails():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+            raise ValueError("on purpose")
+
+    @pytest.mark.asyncio
+    async def test_times_out():
+        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+
+    @pytest.mark.xfail(strict=True)
+    @pytest.mark.asyncio
+    async def test_xfail():
+        raise asyncio.CancelledError
+
+    @pytest.mark.asyncio
+    async def test_leaves_a_task():
+        asyncio.create_task(asyncio.sleep(3600))
+"""
+
+
+def test_pytest_asyncio(tmp_path):
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    ends = both_ways(PYTEST_ASYNCIO, tmp_path)
+    failed = [test for test, end in ends.items() if end == "FAILED"]
+    assert sorted(failed) == ["test_suite.py::test_fails", "test_suite.py::test_times_out"]
+    assert len(ends) == 10
+
+
+def test_pytest_asyncio_in_auto_mode(tmp_path):
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    suite = """
+        import asyncio, pytest, sniffio
+
+        @pytest.fixture
+        async def number():
+            await asyncio.sleep(0)
+            return 1
+
+        async def test_where(number):
+            assert number == 1
+            print("library:", sniffio.current_async_library())
+
+        class TestMethods:
+            async def test_method(self, number):
+                assert await asyncio.to_thread(int, number) == 1
+    """
+    assert len(both_ways(suite, tmp_path, "--asyncio-mode=auto", "-p", "no:trio")) == 2
+
+
+UNITTEST = """
+    import asyncio, unittest, sniffio
+
+    class TestQueue(unittest.IsolatedAsyncioTestCase):
+        def setUp(self):
+            self.steps = ["setUp"]
+
+        async def asyncSetUp(self):
+            self.steps.append("asyncSetUp")
+            self.queue = asyncio.Queue()
+            self.loop = asyncio.get_running_loop()
+            self.addAsyncCleanup(self.clean_up)
+
+        async def clean_up(self):
+            assert self.steps == ["setUp", "asyncSetUp", "test", "asyncTearDown"], self.steps
+
+        async def asyncTearDown(self):
+            assert asyncio.get_running_loop() is self.loop
+            self.steps.append("asyncTearDown")
+
+        async def test_where(self):
+            self.steps.append("test")
+            print("library:", sniffio.current_async_library())
+
+        async def test_queue(self):
+            self.steps.append("test")
+            getter = asyncio.create_task(self.queue.get())
+            await asyncio.sleep(0)
+            self.queue.put_nowait(1)
+            self.assertEqual(await getter, 1)
+
+        async def test_fails(self):
+            self.steps.append("test")
+            self.assertEqual(await asyncio.sleep(0, 1), 2)
+
+        @unittest.expectedFailure
+        async def test_expected(self):
+            self.steps.append("test")
+            raise ValueError
+
+        @unittest.skip("on purpose")
+        async def test_skipped(self):
+            raise AssertionError
+
+        async def test_sub(self):
+            self.steps.append("test")
+            for n in range(3):
+                with self.subTest(n=n):
+                    await asyncio.sleep(0)
+
+        def test_sync(self):
+            self.steps.append("test")
+
+    if __name__ == "__main__":
+        unittest.main()
+"""
+
+
+def test_isolated_asyncio_test_case(tmp_path):
+    ends = both_ways(UNITTEST, tmp_path)
+    name = "test_suite.py::TestQueue::test_"
+    assert {test.removeprefix(name): end for test, end in ends.items()} == {
+        **dict.fromkeys(["where", "queue", "sub", "sync"], "PASSED"),
+        "fails": "FAILED",
+        "expected": "XFAIL",
+    }
+
+
+@pytest.mark.parametrize("program", [("test_suite.py", "-v"), ("-m", "unittest", "-v", "test_suite")])
+def test_unittest_without_pytest(tmp_path, program):
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(UNITTEST))
+    ends = []
+    for way in (ON_ASYNCIO, ON_TRIO):
+        command = [sys.executable, *way, *program]
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+        ends.append((done.returncode, re.findall(r"^(\w+) .*\.\.\. (.*)$", done.stderr, re.M), done.stderr[-30:]))
+        assert f"library: {'trio' if way else 'asyncio'}" in done.stdout
+    assert ends[0] == ends[1]
+    assert ends[0][0] == 1
+
+
+def test_anyios_plugin(tmp_path):
+    suite = """
+        import asyncio, anyio, pytest, sniffio
+        pytestmark = pytest.mark.anyio
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.fixture
+        async def group():
+            async with anyio.create_task_group() as group:
+                yield group
+                group.cancel_scope.cancel()
+
+        async def test_where():
+            await asyncio.sleep(0)
+            print("library:", "asyncio" if type(asyncio.current_task()).__module__ == "_asyncio" else "trio")
+
+        async def test_plain_asyncio():
+            assert await asyncio.gather(asyncio.sleep(0, 1), asyncio.to_thread(int, 2)) == [1, 2]
+
+        async def test_fixture_of_asyncios():
+            queue = asyncio.Queue()
+            asyncio.get_running_loop().call_soon(queue.put_nowait, 1)
+            assert await asyncio.wait_for(queue.get(), 1) == 1
+
+        async def test_fails():
+            raise ValueError("on purpose")
+    """
+    pytest.importorskip("anyio", reason="anyio is not installed")
+    ends = both_ways(suite, tmp_path)
+    assert sorted(ends.values()) == ["FAILED", "PASSED", "PASSED", "PASSED"]
+
+
+# --- a loop for pytest-trio's tests ----------------------------------------------------------------------------------
+
+
+def test_loop_for_trio_tests(tmp_path):
+    (tmp_path / "test_suite.py").write_text(
+        textwrap.dedent("""
+        import pytest, trio
+        from compat import asyncio
+        pytestmark = pytest.mark.trio
+
+        async def test_both(asyncio_loop):
+            assert asyncio.get_running_loop() is asyncio_loop
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(asyncio.sleep, 0)
+                task = asyncio.create_task(trio.lowlevel.checkpoint())
+                await task
+
+        async def test_leaves_a_task(asyncio_loop):
+            async def last():
+                try: await asyncio.sleep(3600)
+                finally: print("cleaned up")
+            asyncio.create_task(last())
+            await asyncio.sleep(0)
+
+        async def test_without():
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+
+        async def test_fails(asyncio_loop):
+            await asyncio.sleep(0)
+            raise ValueError("on purpose")
+
+        @pytest.fixture
+        async def task(asyncio_loop):
+            task = asyncio.create_task(asyncio.sleep(3600))
+            yield task
+            print("task done:", task.done())
+
+        async def test_fixture_on_it(task, autojump_clock):
+            await asyncio.wait_for(asyncio.shield(task), 5000)
+            assert trio.current_time() == asyncio.get_running_loop().time() == 3600
+
+        async def test_an_hour(asyncio_loop, autojump_clock):
+            await asyncio.sleep(3600)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(60):
+                    await trio.sleep(61)
+            assert trio.current_time() == 3660
+        """)
+    )
+    ends, out = pytest_of((), tmp_path, *PLUGIN, "-p", "no:asyncio", "-p", "no:anyio")
+    ends = {test.removeprefix("test_suite.py::test_"): end for test, end in ends.items()}
+    passed = dict.fromkeys(["both", "leaves_a_task", "without", "fixture_on_it", "an_hour"], "PASSED")
+    assert ends == {**passed, "fails": "FAILED"}, out
+    assert "task done: True" in out
+    assert "cleaned up" in out
+    assert "ValueError: on purpose" in out
+
+
+# --- virtual time ----------------------------------------------------------------------------------------------------
+
+
+def test_virtual_time():
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        times = [loop.time()]
+        await asyncio.sleep(3600)
+        times.append(loop.time())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(trio.sleep(100), 60)
+        times.append(loop.time())
+        await asyncio.gather(asyncio.sleep(20), trio.sleep(30), asyncio.sleep(10))
+        return [*times, loop.time()]
+
+    start = time.monotonic()
+    with compat.virtual_time():
+        assert asyncio.run(main()) == [0, 3600, 3660, 3690]
+        assert compat.run(main) == [0, 3600, 3660, 3690]
+        loop = asyncio.new_event_loop()
+        with compat.virtual_time():
+            pass
+        assert loop.run_until_complete(main()) == [0, 3600, 3660, 3690]
+        clock = trio.testing.MockClock(rate=1e6)
+        compat.run(asyncio.sleep, 3600, clock=clock)
+        assert clock.current_time() > 3600
+    assert time.monotonic() - start < 1
+    assert loop.run_until_complete(main())[0] == 3690  # the loop keeps its clock, though the block has ended
+    loop.close()
+    loop = asyncio.new_event_loop()
+    assert abs(loop.time() - time.monotonic()) < 1
+    loop.close()
+
+    async def now() -> float:
+        return trio.current_time()
+
+    assert compat.run(now) != 0
+
+
+def test_virtual_time_ends_with_an_error():
+    with pytest.raises(ValueError, match="x"), compat.virtual_time():
+        raise ValueError("x")
+    loop = asyncio.new_event_loop()
+    assert loop.time() > 0
+    loop.close()
+
+
+def test_the_marker(tmp_path):
+    suite = """
+        import asyncio, unittest, pytest
+
+        @pytest.mark.virtual_time
+        class TestCase(unittest.IsolatedAsyncioTestCase):
+            async def test_an_hour(self):
+                await asyncio.sleep(3600)
+                assert asyncio.get_running_loop().time() >= 3600
+
+        @pytest.mark.virtual_time
+        def test_by_hand():
+            asyncio.run(asyncio.sleep(3600))
+
+        def test_real_time():
+            async def main():
+                loop = asyncio.get_running_loop()
+                start = loop.time()
+                await asyncio.sleep(0.05)
+                return loop.time() - start
+            assert 0.05 <= asyncio.run(main()) < 5
+        """
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(suite))
+    ends, out = pytest_of(ON_TRIO, tmp_path, *PLUGIN, "--strict-markers", "--durations=0", "-vv")
+    assert list(ends.values()) == ["PASSED"] * 3, out
+    took = [float(seconds) for seconds in re.findall(r"([\d.]+)s call", out)]
+    assert len(took) == 3
+    assert max(took) < 1
+
+
+def test_the_marker_with_pytest_asyncio(tmp_path):
+    """The loop is made by a fixture of the plugin's, before those of the test."""
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    suite = """
+        import asyncio, pytest, pytest_asyncio
+
+        @pytest_asyncio.fixture
+        async def started():
+            await asyncio.sleep(10)
+            return asyncio.get_running_loop().time()
+
+        @pytest.mark.virtual_time
+        @pytest.mark.asyncio
+        async def test_with_a_fixture(started):
+            await asyncio.sleep(3600)
+            assert (started, asyncio.get_running_loop().time()) == (10, 3610)
+        """
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(suite))
+    ends, out = pytest_of(ON_TRIO, tmp_path, *PLUGIN, "--strict-markers")
+    assert list(ends.values()) == ["PASSED"], out
+
+
+def test_the_option(tmp_path):
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["compat.pytest_plugin"]\n')
+    (tmp_path / "test_suite.py").write_text(
+        "import asyncio\ndef test_an_hour(): asyncio.run(asyncio.wait_for(asyncio.sleep(3600), 5000))\n"
+    )
+    ends, out = pytest_of(ON_TRIO, tmp_path, "--virtual-time")
+    assert list(ends.values()) == ["PASSED"], out
+
+
+def test_without_being_asked_it_is_not_there(tmp_path):
+    (tmp_path / "test_suite.py").write_text(
+        "def test(request): assert not request.config.pluginmanager.hasplugin('compat')\n"
+    )
+    ends, out = pytest_of((), tmp_path)
+    assert list(ends.values()) == ["PASSED"], out
+    assert "virtual_time" not in out
