@@ -441,7 +441,7 @@ class Connections:
         if path is not None:
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
-            sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None)
+            sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None, [])
         elif sock is None:
             raise ValueError("no path and sock were specified")
         else:
@@ -703,14 +703,19 @@ def _bind_unix(path: Any) -> socket.socket:
     return sock
 
 
-async def _connect(loop: Any, info: AddressInfo, local_infos: list[AddressInfo] | None) -> socket.socket:
-    """A socket connected to the address. Raises OSError; cancelled or failed, it leaves none open."""
+async def _connect(
+    loop: Any, info: AddressInfo, local_infos: list[AddressInfo] | None, errors: list[OSError]
+) -> socket.socket:
+    """A socket connected to the address. Raises OSError; cancelled or failed, it leaves none open.
+
+    Local addresses that could not be bound to are among the errors, even if another one could.
+    """
     family, kind, proto, _, address = info
     sock = socket.socket(family, kind, proto)
     try:
         sock.setblocking(False)
         if local_infos is not None:
-            _bind_to_one(sock, local_infos)
+            _bind_to_one(sock, local_infos, errors)
         await loop.sock_connect(sock, address)
     except BaseException:
         sock.close()
@@ -723,15 +728,16 @@ def _bind_error(error: OSError, address: Any) -> OSError:
     return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")
 
 
-def _bind_to_one(sock: socket.socket, infos: list[AddressInfo]) -> None:
-    failure = OSError(f"no matching local address with family={sock.family!r} found")
+def _bind_to_one(sock: socket.socket, infos: list[AddressInfo], errors: list[OSError]) -> None:
+    failed = False
     for family, _, _, _, address in infos:
         if family == sock.family:
             try:
                 return sock.bind(address)
             except OSError as error:
-                failure = _bind_error(error, address)
-    raise failure
+                errors.append(_bind_error(error, address))
+                failed = True
+    raise errors.pop() if failed else OSError(f"no matching local address with family={sock.family!r} found")
 
 
 async def _connect_to_any(
@@ -746,7 +752,7 @@ async def _connect_to_any(
     if delay is None:
         for info in infos:
             try:
-                return await _connect(loop, info, local_infos)
+                return await _connect(loop, info, local_infos, errors)
             except OSError as error:
                 errors.append(error)
     else:
@@ -770,7 +776,7 @@ async def _race(
 
     async def attempt(info: AddressInfo, failed: trio.Event) -> None:
         try:
-            winners.append(await _connect(loop, info, local_infos))
+            winners.append(await _connect(loop, info, local_infos, errors))
         except OSError as error:
             errors.append(error)
             failed.set()

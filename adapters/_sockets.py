@@ -156,10 +156,10 @@ class Sockets:
         finally:
             self._unwatch(fd, event, only=handle)
 
-    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive at most so many bytes; none at the end. Raises OSError."""
         self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recv(nbytes))
+        return await self._try(sock, READ, lambda: sock.recv(n))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receive into a buffer; how many bytes there are. Raises OSError."""

@@ -205,6 +205,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
     def __init__(self) -> None:
         self._closed = False
         self._thread_id: int | None = None
+        self._start_or_append = threading.RLock()  # a signal handler may come in between
         self._debug: bool = _std.coroutines._is_debug_mode()
         self.slow_callback_duration = 0.1
         self._current_handle: Handle | None = None
@@ -297,7 +298,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
 
         answer_for_std()
         self._set_coroutine_origin_tracking(self._debug)
-        self._thread_id = threading.get_ident()
+        with self._start_or_append:
+            self._thread_id = threading.get_ident()
         outer_hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(outer_hooks))
         _set_running_loop(self)
@@ -344,6 +346,12 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         return handle
 
     def _append_from_anywhere(self, handle: Handle) -> None:
+        if self._thread_id is None:
+            with self._start_or_append:
+                if self._thread_id is None:  # it stands still, and nobody else touches the run queue
+                    self._empty_inbox()
+                    self._ready.append(handle)
+                    return
         # Inside a step the run queue may be touched. Between steps, where a signal handler may be, trio may be about to
         # clear it.
         if internals.current_runner() is self._runner and internals.current_trio_task() is not None:

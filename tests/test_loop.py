@@ -1341,3 +1341,28 @@ def test_eager_task_uses_trio_in_its_first_step():
         assert await task == await eager == "value"
 
     compat.run(main, clock=virtual_time())
+
+
+def test_call_soon_threadsafe_keeps_its_place_while_the_loop_stands_still():
+    def program(asyncio):
+        log = []
+
+        async def task(number):
+            log.append(("task", number))
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(log.append, "soon")
+        loop.call_soon_threadsafe(log.append, "first")
+        tasks = [loop.create_task(task(1))]
+        loop.call_soon_threadsafe(log.append, "second")
+        tasks.append(loop.create_task(task(2)))
+        loop.run_until_complete(asyncio.sleep(0))
+        log.append("stands still")
+        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon(log.append, "in the same batch")
+        loop.run_forever()
+        loop.close()
+        return log
+
+    theirs, ours = on_both(program)
+    assert ours == theirs

@@ -664,6 +664,24 @@ async def what_goes_wrong(asyncio, open_pair):
 
 
 @program
+async def each_failure_of_connecting_is_told(asyncio, open_pair):
+    """Also that one local address could not be bound to, when the next one could."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = nobody.getsockname()
+
+    async def getaddrinfo(host, port, **options):
+        found = ["127.0.0.1"] if host == "remote" else ["240.0.0.1", "127.0.0.1"]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (name, port)) for name in found]
+
+    loop.getaddrinfo = getaddrinfo
+    connecting = loop.create_connection(asyncio.Protocol, "remote", address[1], local_addr=("local", 0))
+    kind, message, number = await outcome(connecting)
+    return kind, message.replace(str(address[1]), "PORT"), number
+
+
+@program
 async def sockets_that_block(asyncio, open_pair):
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
