@@ -24,7 +24,7 @@ import trio
 
 from ._sendfile import send_file, send_natively
 from .exceptions import is_cancellation
-from .transports import READ, SocketTransport, Watch, is_abstract, remove_stale_socket
+from .transports import READ, SocketTransport, Watch, feed_buffered, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_14 = sys.version_info >= (3, 14)
@@ -269,6 +269,8 @@ async def connect_transport(
     except BaseException:
         transport.close()
         raise
+    finally:
+        waiter = None  # its exception holds this frame
     return transport, protocol
 
 
@@ -512,7 +514,10 @@ class Connections:
         # What comes before the layer is connected waits, like the answer to its first words.
         transport.pause_reading()
         transport.set_protocol(layer)
-        steps = [self.call_soon(layer.connection_made, transport), self.call_soon(transport.resume_reading)]
+        steps = [self.call_soon(layer.connection_made, transport)]
+        if SINCE_3_14 and server_side:
+            steps += self._feed_what_came_early(layer, protocol)
+        steps.append(self.call_soon(transport.resume_reading))
         try:
             await waiter
         except BaseException:
@@ -520,6 +525,8 @@ class Connections:
             for step in steps:
                 step.cancel()
             raise
+        finally:
+            waiter = None  # its exception holds this frame
         return layer._app_transport
 
     async def sendfile(
@@ -537,6 +544,17 @@ class Connections:
 
     async def _sendfile_native(self, transport: Any, file: Any, offset: int, count: int | None) -> int:
         return await send_natively(self, transport, file, offset, count)
+
+    def _feed_what_came_early(self, layer: Any, protocol: Any) -> list[Any]:
+        """Let the TLS layer have, soon, what a StreamReader has received and nobody has read: the client's hello."""
+        from .streams import StreamReaderProtocol
+
+        reader = protocol._stream_reader if isinstance(protocol, StreamReaderProtocol) else None
+        if reader is None or not reader._buffer:
+            return []
+        early = bytes(reader._buffer)
+        reader._buffer.clear()
+        return [self.call_soon(feed_buffered, layer, early)]
 
     # --- serving -----------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ._connections import Server
 
 _FlowControl: Any = std_transports._FlowControlMixin
-_feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
+feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
 
 BYTES_LIKE = (bytes, bytearray, memoryview)
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
@@ -324,7 +324,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
             return False
         try:
             if self._wants_buffer:
-                _feed_buffered(self._protocol, data)
+                feed_buffered(self._protocol, data)
             else:
                 self._protocol.data_received(data)
         except (SystemExit, KeyboardInterrupt):
