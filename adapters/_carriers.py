@@ -1,8 +1,8 @@
 """The trio tasks that carry asyncio Tasks.
 
-A trio task is stepped by trio. Here it is stepped through `_drive`, which passes trio's own traps on untouched, and
-turns what asyncio's coroutines yield, a future or nothing, into waits of trio's. It runs one Task after the other: to
-make a trio task and to end it takes longer than all the rest of a short Task.
+A trio task is stepped by trio. Here it is stepped through `Carrier.send`, which passes trio's own traps on untouched,
+and turns what asyncio's coroutines yield, a future or nothing, into waits of trio's. It runs one Task after the other:
+to make a trio task and to end it takes longer than all the rest of a short Task.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import sys
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -49,33 +49,198 @@ class Carrier:
     trio steps it by `send`, and looks through it at the coroutine inside. A Task that waits for a future registers its
     carrier as the future's callback, and call_soon() turns that callback straight into a reschedule: a wake-up takes
     its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
+
+    It is the abort function of its own waits, too: no closure, trap or bound method is made for a wait.
     """
 
-    __slots__ = ("adopted", "cancelled_by_trio", "send", "task", "trap", "trio_task")
+    __slots__ = ("adopted", "cancelled_by_trio", "misuse", "task", "trap", "trio_task")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
-    send: Callable[[Any], object]
     task: Any  # the Task that it carries; None while it is idle
     trio_task: Any
 
     def __init__(self) -> None:
         self.adopted = False
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
-        self.trap = internals.make_trap(self.abort)
+        self.misuse: RuntimeError | None = None
+        self.trap: Any = None
 
-    def abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
-        """A cancel scope has reached a wait of asyncio's kind: pass it on to what is awaited, and wait for its end."""
+    def send(self, answer: Any) -> Any:
+        """Step the Task for trio: the return value is what a coroutine would yield to it.
+
+        trio answers its own waits with an Outcome, and those that are made here with None; a fresh start is like a
+        wake-up by nobody.
+        """
+        task = self.task
+        if task is None:
+            raise StopIteration  # it was idle, and the loop is closing
+        loop = task._loop
+
+        # 1. With what does the coroutine go on?
+        error: BaseException | None = None
+        if answer is None:
+            awaited = task._fut_waiter
+            if awaited is not None:
+                task._fut_waiter = None
+                if KEEPS_AWAITERS:
+                    std.future_discard_from_awaited_by(awaited, task)
+                try:
+                    awaited.result()
+                except BaseException as raised:
+                    error = raised.with_traceback(_without_our_frames(raised.__traceback__))
+            if task._must_cancel or self.cancelled_by_trio is not None or self.misuse is not None:
+                error = self._interruption(task, awaited, error)
+            awaited = None
+        else:
+            answer = _answer_of_trio(task, answer)
+
+        # 2. The step.
+        if task.done():  # somebody has set its result by force
+            self._part(task)
+            loop.call_exception_handler(_already_done(task, error))
+            return self._rest([task])
+        step, value = (task._coro.send, answer) if error is None else (task._coro.throw, error)
+        answer = error = None
+        _enter_task(loop, task)
+        try:
+            trap = step(value) if not loop._debug else self._timed(step, value, loop)
+        except StopIteration as stop:
+            if self.task is not None:  # else its loop has ended in this step
+                _leave_task(loop, task)
+            self._part(task)
+            if task._must_cancel:  # too late for the coroutine to see it
+                task._must_cancel = False
+                _cancel(task, msg=task._cancel_message)
+            else:
+                _set_result(task, stop.value)
+            if self.adopted:
+                raise
+        except BaseException as raised:
+            step = value = None
+            if self.task is not None:
+                _leave_task(loop, task)
+            self._part(task)
+            raised.__traceback__ = _without_our_frames(raised.__traceback__)
+            _fail(task, raised)
+            if self.adopted:
+                _raise_for_trio(task, raised, self.trio_task)
+                raise StopIteration from None
+            if isinstance(raised, SystemExit | KeyboardInterrupt):
+                loop._stop_with(raised)
+                raise StopIteration([task]) from None  # past _rest(): the run looks at once whether it has to stop
+        else:
+            if self.task is not None:
+                _leave_task(loop, task)
+            return self._wait(task, loop, trap)
+        # A traceback that outlives the Task leads to this frame, and shall not keep the Task or the loop.
+        ended = [task]
+        task = loop = step = value = None
+        return self._rest(ended)
+
+    def _interruption(self, task: Any, awaited: Any, error: BaseException | None) -> BaseException | None:
+        """What to throw into the coroutine after a wait of ours, where not all has gone well."""
+        if error is None:
+            error = self.misuse
+        self.misuse = None
+        if self.cancelled_by_trio is not None:
+            # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
+            raise_cancel, self.cancelled_by_trio = self.cancelled_by_trio, None
+            interruption = _caught(raise_cancel)
+            if not isinstance(interruption, trio.Cancelled):
+                error = interruption  # Ctrl-C
+            elif awaited is None or isinstance(error, asyncio.CancelledError):
+                error = internals.Cancelled.of(interruption)
+        if task._must_cancel:
+            if not isinstance(error, asyncio.CancelledError):
+                error = task._make_cancelled_error()
+            # One error for both; but a scope inside the Task absorbs it, and leaves Task.cancel()'s due.
+            if not isinstance(error, trio.Cancelled) or internals.is_cancelled_whole(self.trio_task):
+                task._must_cancel = False
+        return error
+
+    def _wait(self, task: Any, loop: Any, trap: Any) -> Any:
+        """3. The wait: what to tell trio of what the coroutine has yielded."""
+        steps_itself = loop._run.steps_itself
+        if trap is None:  # sleep(0)
+            if steps_itself:
+                return internals.AGAIN
+            internals.start(self.trio_task)
+            return self.trap or self._make_trap()
+        blocking = getattr(trap, "_asyncio_future_blocking", None)
+        if blocking and trap is not task and _get_loop(trap) is loop:
+            trap._asyncio_future_blocking = False
+            trap.add_done_callback(self, context=task._context)
+            task._fut_waiter = trap
+            if KEEPS_AWAITERS:
+                std.future_add_to_awaited_by(trap, task)
+            if task._must_cancel and trap.cancel(msg=task._cancel_message):
+                task._must_cancel = False
+            return internals.PARKED if steps_itself else self.trap or self._make_trap()
+        if blocking is None and internals.is_trap(trap):
+            interrupted = internals.answer(trap, task._coro, task._raise_cancel) if task._must_cancel else None
+            if interrupted is None:
+                return trap
+            internals.reschedule(loop._runner, self.trio_task, interrupted)
+        else:
+            self.misuse = _describe_misuse(task, trap, blocking, loop)
+            internals.start(self.trio_task)
+        return self.trap or self._make_trap()
+
+    def _make_trap(self) -> Any:
+        self.trap = internals.make_trap(self)
+        return self.trap
+
+    def _part(self, task: Any) -> None:
+        # They refer to each other: what is done shall go at once, not by the garbage collector.
+        task._carrier = None
+        self.task = None
+        if self.adopted:
+            task._loop._adopted.discard(self)
+
+    def _rest(self, ended: list[Any]) -> Any:
+        """Keep the trio task for another Task, unless somebody could tell that it is the same one."""
+        task = ended.pop()
+        loop = task._loop
+        # A Task whose exception nobody retrieves reports it when it goes, in its own context, which is entered here: so
+        # trio gets the last reference, to drop it after the step.
+        last = [task] if task._log_traceback else []
+        idle = loop._idle_carriers
+        if (
+            self.adopted
+            or len(idle) >= MOST_IDLE_CARRIERS
+            or not internals.lay_off(self.trio_task, loop._nursery, NO_CONTEXT)
+        ):
+            raise StopIteration(last)
+        idle.append(self)
+        if last:
+            return internals.make_trap(self, last)
+        return internals.PARKED if loop._run.steps_itself else self.trap or self._make_trap()
+
+    def _timed(self, step: Any, value: Any, loop: Any) -> Any:
+        """Debug mode: a step that is logged if it took long."""
+        task, start = self.task, loop.time()
+        try:
+            return step(value)
+        finally:
+            loop._log_if_slow(task, loop.time() - start)
+            task = loop = step = value = None  # as in send()
+
+    def __call__(self, caller: Any) -> Abort:
+        """The abort function: a cancel scope has reached a wait of ours.
+
+        Pass it on to what is awaited, and wait for its end.
+        """
+        if asyncio.isfuture(caller):  # another loop's, which wakes its waiter
+            raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
         if self.task is None:
-            return Abort.SUCCEEDED  # idle, and the loop is closing
-        self.cancelled_by_trio = raise_cancel
+            self.trio_task = None  # idle, and the nursery is closing: nothing more for it
+            return Abort.SUCCEEDED
+        self.cancelled_by_trio = caller
         awaited = self.task._fut_waiter
         if awaited is not None:
             getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
         return Abort.FAILED
-
-    def __call__(self, future: object) -> NoReturn:
-        raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
 
     def __getattr__(self, name: str) -> Any:
         """Show trio the coroutine's cr_frame, cr_await, cr_running ... as its own."""
@@ -87,23 +252,28 @@ class Carrier:
 
 
 class NewCarrier(Carrier):
-    """The carrier of a plain trio task that has been adopted in the running step: its driver is not at work yet."""
+    """The carrier of a plain trio task that has been adopted in the running step: it does not step the task yet."""
 
     __slots__ = ()
+
+    def send(self, answer: Any) -> Any:
+        """The first step that it takes; trio answers the wait that the coroutine has begun by itself."""
+        self.__class__ = Carrier  # type: ignore[assignment]
+        return self.send(answer)
 
 
 def carry(task: Task[Any], loop: BaseLoop, nursery: trio.Nursery, name: str, context: Context) -> Carrier:
     """A carrier with the Task on it, in the nursery; to be started."""
     idle = loop._idle_carriers
-    if idle:
+    while idle:
         carrier = idle.pop()
-        carrier.task = task
-        internals.hire(carrier.trio_task, nursery, name, context)
-    else:
-        carrier = Carrier()
-        carrier.task = task
-        carrier.send = _drive(carrier).send
-        carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, name, context)
+        if carrier.trio_task is not None:
+            carrier.task = task
+            internals.hire(carrier.trio_task, nursery, name, context)
+            return carrier
+    carrier = Carrier()
+    carrier.task = task
+    carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, name, context)
     return carrier
 
 
@@ -114,9 +284,6 @@ def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
     carrier.trio_task = trio_task
     carrier.adopted = True
     loop._adopted.add(carrier)
-    driver = _drive(carrier)
-    next(driver)
-    carrier.send = driver.send
     trio_task.coro = carrier  # trio looks at it before each step
     loop.call_soon(_end_if_not_driven, carrier)
     return carrier
@@ -126,7 +293,7 @@ def _end_if_not_driven(carrier: NewCarrier) -> None:
     """End the Task of a trio task that ended in the step in which it was adopted: what it returned is not known."""
     task = carrier.task
     if task is not None and task._coro.cr_frame is None:
-        _part(task, carrier)
+        carrier._part(task)
         if not task.done():
             _set_result(task, None)
 
@@ -137,157 +304,18 @@ def release_adopted(loop: BaseLoop) -> None:
         if _current_task(loop) is carrier.task:
             _leave_task(loop, carrier.task)  # now, while it is the running loop
         carrier.trio_task.coro = carrier.task._coro
-        _part(carrier.task, carrier)
+        carrier._part(carrier.task)
 
 
-def _rest(carrier: Carrier, loop: BaseLoop) -> bool:
-    """Keep the trio task for another Task, unless somebody could tell that it is the same one."""
-    idle = loop._idle_carriers
-    if len(idle) >= MOST_IDLE_CARRIERS or not internals.lay_off(carrier.trio_task, loop._nursery, NO_CONTEXT):
-        return False
-    idle.append(carrier)
-    return True
-
-
-def _drive(carrier: Carrier) -> Generator[Any, Any, Any]:
-    """Step the carrier's Task for trio: each send() is a step, each yield a wait in trio.
-
-    trio answers its own waits with an Outcome, and those that are made here with None. The coroutine of an adopted trio
-    task is under way already, and the first answer is to a wait of its own.
-    """
-    trap: Any
-    adopted = carrier.adopted
-    answer: Any = None  # a fresh start is like a wake-up by nobody
-    if adopted:
-        answer = yield
-        carrier.__class__ = Carrier
-    while True:
-        task = carrier.task
-        loop, coro, context = task._loop, task._coro, task._context
-        send, throw = coro.send, coro.throw
-        if loop._debug:
-            send, throw = _timed(send, carrier, loop), _timed(throw, carrier, loop)
-        misuse: RuntimeError | None = None
-        while True:
-            # 1. With what does the coroutine go on?
-            value: Any = None
-            error: BaseException | None = None
-            interruption: BaseException | None
-            if answer is not None:
-                value = answer
-                if isinstance(answer, Error):
-                    if isinstance(answer.error, trio.Cancelled):
-                        value = Error(internals.Cancelled.of(answer.error))
-                    elif isinstance(answer.error, asyncio.CancelledError):
-                        answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
-                        task._must_cancel = False  # asked for again before the step: as in asyncio, one error for both
-                answer = None
-            else:
-                awaited = task._fut_waiter
-                if awaited is not None:
-                    task._fut_waiter = None
-                    if KEEPS_AWAITERS:
-                        std.future_discard_from_awaited_by(awaited, task)
-                    try:
-                        awaited.result()
-                    except BaseException as raised:
-                        error = raised.with_traceback(_without_our_frames(raised.__traceback__))
-                elif misuse is not None:
-                    error, misuse = misuse, None
-                if carrier.cancelled_by_trio is not None:
-                    # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
-                    raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
-                    interruption = _caught(raise_cancel)
-                    if not isinstance(interruption, trio.Cancelled):
-                        error = interruption  # Ctrl-C
-                    elif awaited is None or isinstance(error, asyncio.CancelledError):
-                        error = internals.Cancelled.of(interruption)
-                    interruption = None
-                awaited = None
-                if task._must_cancel:
-                    if not isinstance(error, asyncio.CancelledError):
-                        error = task._make_cancelled_error()
-                    # One error for both; but a scope inside the Task absorbs it, and leaves Task.cancel()'s due.
-                    if not isinstance(error, trio.Cancelled) or internals.is_cancelled_whole(carrier.trio_task):
-                        task._must_cancel = False
-
-            # 2. The step.
-            if task.done():  # somebody has set its result by force
-                _part(task, carrier)
-                loop.call_exception_handler(_already_done(task, error))
-                break
-            _enter_task(loop, task)
-            try:
-                try:
-                    trap = send(value) if error is None else throw(error)
-                finally:
-                    value = error = None
-                    if carrier.task is not None:  # else its loop has ended in this step
-                        _leave_task(loop, task)
-            except StopIteration as stop:
-                _part(task, carrier)
-                if task._must_cancel:  # too late for the coroutine to see it
-                    task._must_cancel = False
-                    _cancel(task, msg=task._cancel_message)
-                else:
-                    _set_result(task, stop.value)
-                if adopted:
-                    return stop.value
-                break
-            except BaseException as raised:
-                _part(task, carrier)
-                raised.__traceback__ = _without_our_frames(raised.__traceback__)
-                _fail(task, raised)
-                if adopted:
-                    _raise_for_trio(task, raised, carrier.trio_task)
-                elif isinstance(raised, SystemExit | KeyboardInterrupt):
-                    loop._stop_with(raised)
-                break
-
-            # 3. The wait.
-            blocking = getattr(trap, "_asyncio_future_blocking", None)
-            if blocking and trap is not task and _get_loop(trap) is loop:
-                trap._asyncio_future_blocking = False
-                trap.add_done_callback(carrier, context=context)
-                task._fut_waiter = trap
-                if KEEPS_AWAITERS:
-                    std.future_add_to_awaited_by(trap, task)
-                if task._must_cancel and trap.cancel(msg=task._cancel_message):
-                    task._must_cancel = False
-                trap = None
-                answer = yield carrier.trap
-                continue
-            if trap is not None and blocking is None and internals.is_trap(trap):
-                interrupted = internals.answer(trap, coro, task._raise_cancel) if task._must_cancel else None
-                if interrupted is None:
-                    answer = yield trap
-                    continue
-                internals.reschedule(loop._runner, carrier.trio_task, interrupted)
-            else:
-                if trap is not None:
-                    misuse = _describe_misuse(task, trap, blocking, loop)
-                internals.reschedule(loop._runner, carrier.trio_task, None)  # type: ignore[arg-type]
-            trap = None
-            answer = yield carrier.trap
-
-        # A Task whose exception nobody retrieves reports it when it goes, in its own context, which is entered here: so
-        # trio gets the last reference, to drop it after the step.
-        last = [task] if task._log_traceback else []
-        task = coro = context = send = throw = trap = None
-        if adopted or not _rest(carrier, loop):
-            return last
-        loop = None  # idle, it shall not hold a loop that nobody else does
-        answer = yield internals.make_trap(carrier.abort, last.pop()) if last else carrier.trap
-        if answer is not None:
-            return None  # the loop is closing
-
-
-def _part(task: Any, carrier: Carrier) -> None:
-    # They refer to each other: what is done shall go at once, not by the garbage collector.
-    task._carrier = None
-    carrier.task = None
-    if carrier.adopted:
-        task._loop._adopted.discard(carrier)
+def _answer_of_trio(task: Any, answer: Any) -> Any:
+    """What to send into a coroutine that was in a wait of trio's own: an Outcome."""
+    if isinstance(answer, Error):
+        if isinstance(answer.error, trio.Cancelled):
+            return Error(internals.Cancelled.of(answer.error))
+        if isinstance(answer.error, asyncio.CancelledError):
+            answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
+            task._must_cancel = False  # asked for again before the step: as in asyncio, one error for both
+    return answer
 
 
 def _fail(task: Task[Any], error: BaseException) -> None:
@@ -332,20 +360,6 @@ def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any
     return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
 
 
-def _timed(step: Callable[[Any], Any], carrier: Carrier, loop: BaseLoop) -> Callable[[Any], Any]:
-    """Debug mode: a step that is logged if it took long. It may outlive the Task, in an exception that keeps frames."""
-
-    def timed_step(value: Any) -> Any:
-        start = loop.time()
-        try:
-            return step(value)
-        finally:
-            loop._log_if_slow(carrier.task, loop.time() - start)
-
-    hidden_frames.add(timed_step.__code__)
-    return timed_step
-
-
 def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
     """A traceback shows the program's own lines; and whoever clears its frames must not get at a driver's."""
     while traceback is not None and traceback.tb_frame.f_code in hidden_frames:
@@ -353,7 +367,7 @@ def _without_our_frames(traceback: types.TracebackType | None) -> types.Tracebac
     return traceback
 
 
-hidden_frames = {_drive.__code__}
+hidden_frames = {function.__code__ for function in (Carrier.send, NewCarrier.send, Carrier._timed)}
 
 
 def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:

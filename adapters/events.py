@@ -83,9 +83,8 @@ class Pump:
     def __init__(self, queue: ReadyQueue) -> None:
         self.queue = queue
         self.handles: list[Handle] = []
-        self.trap = internals.make_trap(lambda raise_cancel: Abort.SUCCEEDED)
+        self.trap = internals.make_trap(_give_up)
         self.trio_task = internals.make_task(queue.nursery, queue.runner, self, "asyncio callbacks", Context())
-        internals.start(self.trio_task)
 
     def send(self, answer: object) -> object:
         queue = self.queue
@@ -99,24 +98,43 @@ class Pump:
         return self.trap
 
 
+def _give_up(raise_cancel: Callable[[], NoReturn]) -> Abort:
+    return Abort.SUCCEEDED
+
+
 MOST_PARKED_PUMPS = 64
 
 
 class ReadyQueue:
     """Puts callbacks into trio's run queue, among the tasks.
 
-    One pump for all callbacks would bring them out of order. So a callback joins the newest pump only while that is the
-    last entry of the run queue; once a task has been queued behind it, another pump takes the callback.
+    A batch that a loop's own run steps by itself may have callbacks in it. One that trio steps may not: they run in
+    pumps there. One pump for all callbacks would bring them out of order. So a callback joins the newest pump only
+    while that is the last entry of the run queue; once a task has been queued behind it, another pump takes the
+    callback.
     """
 
-    __slots__ = ("nursery", "open", "parked", "runner", "stop_with")
+    __slots__ = ("nursery", "open", "parked", "runner", "stepper", "stop_with")
 
-    def __init__(self, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, stepper: Any, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]
+    ) -> None:
+        self.stepper = stepper
         self.runner = runner
         self.nursery = nursery
         self.stop_with = stop_with
         self.open: Pump | None = None
         self.parked: list[Pump] = []
+
+    def hand_over(self) -> None:
+        """Make pumps of the callbacks in the run queue: trio steps the next batch."""
+        runq = self.runner.runq
+        for _ in range(len(runq)):
+            entry = runq.popleft()
+            if isinstance(entry, Handle):
+                self.append(entry)
+            else:
+                runq.append(entry)
 
     def clear(self) -> None:
         """Drop every callback that has not run."""
@@ -124,16 +142,19 @@ class ReadyQueue:
             pump: Any = trio_task.coro
             if type(pump) is Pump:
                 pump.handles.clear()
+        for entry in list(self.runner.runq):
+            if isinstance(entry, Handle):
+                self.runner.runq.remove(entry)
 
     def append(self, handle: Handle) -> None:
         """Run the callback in the next batch, after everything that is queued already."""
         runq, pump = self.runner.runq, self.open
+        if self.stepper.steps_itself:
+            runq.append(handle)
+            return
         if pump is None or not runq or runq[-1] is not pump.trio_task:
-            if self.parked:
-                pump = self.parked.pop()
-                self.runner.reschedule(pump.trio_task, None)
-            else:
-                pump = Pump(self)
+            pump = self.parked.pop() if self.parked else Pump(self)
+            internals.start(pump.trio_task)
             self.open = pump
         pump.handles.append(handle)
 
@@ -200,6 +221,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
 
     # Set by futures.py and tasks.py, which stand on this module.
     _make_future: ClassVar[Any]
+    _run: Any  # an internals.Run, or what says that there is none
     _task_type: ClassVar[type[Task[Any]]]
 
     def __init__(self) -> None:
@@ -235,7 +257,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         self._stop_with = stop_with
         # Where the next Task goes: a TaskGroup sets it for the Task that it makes.
         self._nursery_for_next_task = nursery
-        self._ready = ReadyQueue(runner, nursery, stop_with)
+        self._ready = ReadyQueue(self._run, runner, nursery, stop_with)
         self._idle_carriers: list[Carrier] = []
         self._adopted: set[Carrier] = set()
         this = weakref.ref(self)
@@ -321,7 +343,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         kind: Any = type(callback)
         if kind is Carrier or kind is NewCarrier:
             # A future is done and wakes its waiter; nobody looks at the handle.
-            internals.reschedule(self._runner, callback.trio_task, None)  # type: ignore[arg-type,attr-defined]
+            wake = internals.wake if self._run.steps_itself else internals.start
+            wake(callback.trio_task)  # type: ignore[attr-defined]
             return None  # type: ignore[return-value]
         if self._debug:
             self._check_thread()
@@ -665,6 +688,7 @@ class Loop(BaseLoop):
         super().__init__()
         self._run = internals.Run(clock or make_clock(), instruments)
         self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
+        self._run.hand_over = self._ready.hand_over
 
     def _prune_timers_soon(self) -> None:
         self._run.before_poll = self._prune_timers
@@ -756,6 +780,8 @@ class HostedLoop(BaseLoop):
 
     Its tasks are shielded from the cancel scopes around it: they are ended the asyncio way, when the loop is left.
     """
+
+    _run = types.SimpleNamespace(steps_itself=False)  # it has none of its own
 
     def __init__(self, stop_with: Callable[[BaseException], None]) -> None:
         super().__init__()

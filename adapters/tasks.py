@@ -1,6 +1,6 @@
 """asyncio.Task, carried by a trio task, and the functions that make Tasks and wait for them.
 
-A trio task is stepped by trio; here it is stepped through `Task._drive`, which passes trio's own traps on untouched and
+A trio task is stepped by trio; here it is stepped through a Carrier, which passes trio's own traps on untouched and
 turns asyncio's, a future or a bare yield, into waits of trio's. What differs from a bare trio task: it can be cancelled
 by itself, once and not by scope; it has a result; and it does not bring its nursery down when it fails.
 
@@ -237,7 +237,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
             # A plain trio task that has just been adopted, and is not driven yet: its next wait is interrupted then.
             get_running_loop().call_soon(self._interrupt_trio_wait)
         elif self._must_cancel:
-            internals.interrupt(trio_task, self._raise_cancel, unless=carrier.abort)
+            internals.interrupt(trio_task, self._raise_cancel, unless=carrier)
 
     def _raise_cancel(self) -> NoReturn:
         """Called by the trio wait that is interrupted, if it can be: only then has the request been met."""
@@ -272,7 +272,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
             add_awaiter(future, self)
         if self._must_cancel and future.cancel(msg=self._cancel_message):
             self._must_cancel = False
-        return carrier.trap
+        return carrier.trap or carrier._make_trap()
 
 
 BaseLoop._task_type = Task
@@ -458,8 +458,8 @@ def _yield_once() -> Generator[Any, None, None]:
     else:
         loop: Any = get_running_loop()
         task: Any = current_task(loop)
-        internals.reschedule(loop._runner, trio_task, None)  # type: ignore[arg-type]
-        yield task._carrier.trap
+        internals.start(trio_task)
+        yield task._carrier._make_trap()
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:

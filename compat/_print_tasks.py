@@ -27,7 +27,7 @@ import trio
 import adapters
 from adapters import _trio_internals as internals
 from adapters._carriers import Carrier
-from adapters.events import BaseLoop, HostedLoop, Pump, ReadyQueue, open_loops
+from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
 from adapters.tasks import Task
 
 __all__ = ["print_tasks", "print_tasks_on"]
@@ -121,7 +121,7 @@ class _Run:
     def callback(self) -> Iterator[_Node]:
         """What call_soon() runs right now, if it does."""
         for depth, frame in enumerate(self.stack):
-            if frame.f_code is ReadyQueue.run.__code__:
+            if frame.f_code is Handle._run.__code__:
                 inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
                 yield _Node(["a callback, running", *map(_place, reversed(inside))])
 

@@ -189,6 +189,141 @@ def test_instruments_see_the_tasks(world):
     assert {"T0", "T1", "T2"} <= watch.stepped
 
 
+class Steps(trio.abc.Instrument):
+    """Which of the tasks called T... were stepped, in what order."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_task_step(self, task):
+        if task.name.startswith("T"):
+            self.seen.append(task.name)
+
+
+def test_an_instrument_comes_and_goes():
+    """A loop's own run steps its tasks itself; while there is an instrument, trio does. The order stays the same."""
+
+    async def main():
+        log, steps = [], Steps()
+        loop = asyncio.get_running_loop()
+
+        async def body(name, rounds):
+            for n in range(rounds):
+                log.append((name, n))
+                loop.call_soon(log.append, (name, n, "callback"))
+                await asyncio.sleep(0)
+                if name == "T1" and n == 2:
+                    trio.lowlevel.add_instrument(steps)
+                if name == "T1" and n == 5:
+                    trio.lowlevel.remove_instrument(steps)
+
+        tasks = [asyncio.create_task(body(f"T{n}", 9), name=f"T{n}") for n in range(3)]
+        await asyncio.gather(*tasks)
+        expected = []
+        for n in range(9):
+            expected += [(f"T{i}", n, *kind) for kind in ((), ("callback",)) for i in range(3)]
+        # A callback is called before the task that was queued after it.
+        assert sorted(log) == sorted(expected)
+        order = [entry[0] for entry in log if len(entry) == 2]
+        assert order == ["T0", "T1", "T2"] * 9
+        for name in ("T0", "T1", "T2"):
+            own = [entry for entry in log if entry[0] == name]
+            assert own == [(name, n, *kind) for n in range(9) for kind in ((), ("callback",))]
+        assert steps.seen == ["T0", "T1", "T2"] * 2 + ["T0", "T1"]
+        return log
+
+    log = asyncio.run(main())
+    assert len(log) == 54
+
+
+def test_a_run_shows_trio_what_it_has():
+    """In steps that the loop's run does itself: current task, task tree, statistics, RunVars, system tasks."""
+
+    async def main():
+        task = trio.lowlevel.current_task()
+        assert asyncio.current_task().get_name() == task.name
+        root = trio.lowlevel.current_root_task()
+        seen, todo = set(), [root]
+        while todo:
+            seen.add(node := todo.pop())
+            todo += [child for nursery in node.child_nurseries for child in nursery.child_tasks]
+        assert task in seen
+        assert trio.lowlevel.current_statistics().tasks_living == len(seen)
+
+        queued = trio.lowlevel.current_statistics().tasks_runnable
+        other = asyncio.create_task(asyncio.sleep(0))
+        assert trio.lowlevel.current_statistics().tasks_runnable == queued + 1
+        await other
+
+        in_callback = []
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: in_callback.append((trio.lowlevel.current_task().name, asyncio.current_task())))
+        await asyncio.sleep(0)
+        assert in_callback == [("asyncio callbacks", None)]
+
+        ran = []
+
+        async def system():
+            ran.append(trio.lowlevel.current_task().parent_nursery.parent_task)
+
+        trio.lowlevel.spawn_system_task(system)
+        trio.lowlevel.current_trio_token().run_sync_soon(ran.append, "soon")
+        await asyncio.sleep(0.01)
+        assert ran == [root, "soon"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "with trio.move_on_after(0.01): await trio.lowlevel.wait_task_rescheduled(lambda _: 1/0)",
+        "with trio.CancelScope() as scope: scope.cancel(); await trio.lowlevel.wait_task_rescheduled(lambda _: 1/0)",
+    ],
+)
+def test_what_breaks_trio_breaks_the_run(body):
+    """In a process of its own: what is left of a broken run complains when it is collected, as trio's own does."""
+    ended = Ended(f"""
+import trio
+from compat import asyncio
+
+async def main():
+    {body}
+
+asyncio.run(main())
+""")
+    assert ended.status == 1
+    assert "ZeroDivisionError: division by zero" in ended.error
+    assert "\ntrio.TrioInternalError: " in ended.error
+
+
+def test_wait_all_tasks_blocked_on_a_real_clock():
+    """It waits for its cushion, each time, while asyncio's tasks are busy and idle in turns."""
+
+    async def main():
+        log = []
+
+        async def body():
+            for n in range(3):
+                await asyncio.sleep(0.02)
+                log.append(n)
+
+        task = asyncio.create_task(body())
+        for _ in range(2):
+            await trio.testing.wait_all_tasks_blocked()
+            assert log == []
+            before = trio.current_time()
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            assert trio.current_time() - before >= 0.1
+            assert log == [0, 1, 2]
+            await task
+            log.clear()
+            task = asyncio.create_task(body())
+        task.cancel()
+
+    asyncio.run(main())
+
+
 def test_wait_all_tasks_blocked(world):
     """trio.testing's helpers know when asyncio code waits."""
 

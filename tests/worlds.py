@@ -40,6 +40,11 @@ def driven(async_fn, clock=None, instruments=()):
         return runner.run(in_time(async_fn))
 
 
+def stepped_by_trio(async_fn, clock=None, instruments=()):
+    """The same with an instrument, for which the loop leaves each step to trio instead of doing it itself."""
+    return driven(async_fn, clock, [trio.abc.Instrument(), *instruments])
+
+
 def hosted(async_fn, clock=None, instruments=()):
     """In an asyncio Task of a loop that has been opened in a trio run."""
 
@@ -54,7 +59,7 @@ def plain(async_fn, clock=None, instruments=()):
     return compat.run(in_time, async_fn, clock=clock or virtual_time(), instruments=instruments)
 
 
-WORLDS = [driven, hosted, plain]
+WORLDS = [driven, stepped_by_trio, hosted, plain]
 
 
 @asynccontextmanager
