@@ -176,6 +176,7 @@ class Module(ast.NodeVisitor):
 
     def __init__(self, tree: ast.Module) -> None:
         self.root = self.scope = Scope(tree, None)
+        self.scopes = [self.root]
         self.references: list[tuple[ast.expr, Scope, str]] = []
         self.imports: list[tuple[int, int, str]] = []
         self.resolving: set[tuple[int, int]] = set()
@@ -190,6 +191,7 @@ class Module(ast.NodeVisitor):
     @contextmanager
     def within(self, node: ast.AST) -> Iterator[Scope]:
         outer, self.scope = self.scope, Scope(node, self.scope)
+        self.scopes.append(self.scope)
         try:
             yield self.scope
         finally:

@@ -1,0 +1,321 @@
+"""python -m compat.codemod: what it replaces, what it leaves alone, and that programs do the same afterwards."""
+
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import test_examples
+from compat.codemod import change
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def codemod(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "compat.codemod", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
+def changed(line: str, before: str = "import asyncio") -> str:
+    """What becomes of a line of an async function."""
+    text = f"{before}\nasync def f():\n    {line}\n"
+    after = change(text).text
+    return "\n".join(new.strip() for new in after.splitlines() if new not in text.splitlines())
+
+
+REPLACED = {
+    "await asyncio.sleep(1)": "import trio\nawait trio.sleep(1)",
+    "await asyncio.sleep(0.5), await asyncio.sleep(2)": "import trio\nawait trio.sleep(0.5), await trio.sleep(2)",
+    "await asyncio.Future(), await asyncio.sleep(0)": (
+        "import trio\nawait trio.sleep_forever(), await trio.lowlevel.checkpoint()"
+    ),
+    "await asyncio.sleep(0)": "import trio\nawait trio.lowlevel.checkpoint()",
+    "é = 'é'; await asyncio.sleep(0); 'é'": "import trio\né = 'é'; await trio.lowlevel.checkpoint(); 'é'",
+    "await asyncio.Event().wait()": "import trio\nawait trio.sleep_forever()",
+    "await asyncio.Future()": "import trio\nawait trio.sleep_forever()",
+    "await asyncio.get_running_loop().create_future()": "import trio\nawait trio.sleep_forever()",
+    "t = asyncio.get_event_loop().time()": "import trio\nt = trio.current_time()",
+    "raise asyncio.TimeoutError": "raise TimeoutError",
+    "x = asyncio.exceptions.TimeoutError": "x = TimeoutError",
+    "p = asyncio.subprocess.PIPE": "import subprocess\np = subprocess.PIPE",
+}
+
+
+@pytest.mark.parametrize("line", REPLACED)
+def test_replaced(line):
+    assert changed(line) == REPLACED[line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "await asyncio.sleep(x)",
+        "await asyncio.sleep(-1)",
+        "await asyncio.sleep(1, 'result')",
+        "await asyncio.sleep(delay=1)",
+        "await asyncio.sleep(*x)",
+        "await asyncio.sleep(True)",
+        "asyncio.gather(asyncio.sleep(1))",
+        "nap = asyncio.sleep",
+        "await asyncio.Event().wait",
+        "await asyncio.Future(loop=x)",
+        "asyncio.Future()",
+        "event = asyncio.Event(); await event.wait()",
+        "def g(): asyncio.get_running_loop().time()",
+        "(asyncio.get_running_loop().time() for x in y)",
+        "def g(t=asyncio.get_running_loop()): t.time()",
+        "self.loop.time()",
+        "asyncio.TimeoutError = x",
+        "await mine.sleep(1)",
+        "await asyncio.wait_for(x, 1)",
+    ],
+)
+def test_left_alone(line):
+    assert changed(line) == ""
+
+
+def test_names_that_are_taken():
+    sleep = "await asyncio.sleep(1)"
+    assert changed(sleep, "import asyncio\ntrio = 3") == ""
+    assert changed(sleep, "import asyncio\ndef g(trio): pass") == ""
+    assert changed(sleep, "import asyncio, trio") == "await trio.sleep(1)"
+    assert changed(sleep, "import asyncio\ndef g():\n    import trio") == "import trio\nawait trio.sleep(1)"
+    assert changed("asyncio.subprocess.PIPE", "import asyncio\nfrom asyncio import subprocess") == ""
+    assert changed("raise asyncio.TimeoutError", "import asyncio\nfrom x import TimeoutError") == ""
+    assert changed(sleep, "try:\n    import asyncio\nexcept ImportError: pass") == ""
+    assert changed(sleep, "try:\n    import asyncio\nexcept ImportError:\n    import other as asyncio") == ""
+    assert changed(sleep, "import os\nasyncio = os") == ""
+
+
+def test_other_names_for_asyncio():
+    assert changed("await nap(1)", "from asyncio import sleep as nap") == "import trio\nawait trio.sleep(1)"
+    assert changed("await aio.sleep(1)", "from compat import asyncio as aio") == "import trio\nawait trio.sleep(1)"
+    assert changed("raise TimeoutError", "from asyncio import TimeoutError") == ""
+
+
+def test_constants_of_the_module():
+    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1") == "import trio\nawait trio.sleep(NAP)"
+    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1\nNAP = -1") == ""
+    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = -0.1") == ""
+    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1\ndef g():\n    global NAP\n    NAP = x") == ""
+    assert changed("await asyncio.sleep(NAP); NAP = 3", "import asyncio\nNAP = 0.1") == ""
+
+
+def test_where_the_import_goes():
+    head = '"""Doc."""\nfrom __future__ import annotations\nimport asyncio; x = """\n"""\n'
+    text = head + "async def f(): await asyncio.sleep(1)\n"
+    assert change(text).text.splitlines()[:5] == [*text.splitlines()[:4], "import trio"]
+    assert change("import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
+        "import asyncio\r\nimport trio\r\nasync def f(): await trio.sleep(1)"
+    )
+
+
+def test_comments_and_lines_stay():
+    text = textwrap.dedent("""
+        import asyncio  # why
+
+        async def f():
+            await asyncio.sleep(  # some time
+                1,
+            )
+            await asyncio.sleep(
+                0
+            )
+            await (asyncio.  # odd
+                sleep(1))
+            print(f"{await asyncio.sleep(1)}")
+    """)
+    lines = change(text).text.splitlines()
+    assert lines[1:4] == ["import asyncio  # why", "import trio", ""]
+    assert lines[5:7] == ["    await trio.sleep(  # some time", "        1,"]
+    assert lines[8:13] == text.splitlines()[7:12]  # in several lines
+    # In an f-string no place is known before 3.12.
+    assert lines[13] in ('    print(f"{await trio.sleep(1)}")', '    print(f"{await asyncio.sleep(1)}")')
+
+
+def test_it_says_what_it_left():
+    after = change(
+        "import asyncio\nasync def f(q: asyncio.Queue, t):\n    await asyncio.sleep(t)\n    await asyncio.wait(q)\n"
+    )
+    assert [(use.line, use.api, reason) for use, reason in after.left] == [
+        (2, "asyncio.Queue", "a declaration, which changes with what it declares"),
+        (3, "asyncio.sleep", "trio.sleep() refuses a time below 0, and this one is not known"),
+        (4, "asyncio.wait", "in trio it means something else (see compat.report)"),
+    ]
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_difference_first(tmp_path):
+    before = "import asyncio\n\nasync def f():\n    await asyncio.sleep(1)"
+    (tmp_path / "a.py").write_text(before)
+    (tmp_path / "b.py").write_text("import asyncio\nasyncio.run(1)\n")
+    (tmp_path / "c.py").write_text("x = (\n")
+    done = codemod(".", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stdout == (
+        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n import asyncio\n+import trio\n \n async def f():\n"
+        "-    await asyncio.sleep(1)\n\\ No newline at end of file\n"
+        "+    await trio.sleep(1)\n\\ No newline at end of file\n"
+    )
+    assert done.stderr.splitlines() == [
+        "b.py:2: asyncio.run left alone: in trio it means something else (see compat.report)",
+        "c.py: not read: line 1: '(' was never closed",
+        "1 files can be changed (--write does it), 1 uses of asyncio left alone",
+    ]
+    assert (tmp_path / "a.py").read_text() == before
+    written = codemod("--write", ".", cwd=tmp_path)
+    assert written.stdout == done.stdout
+    assert (tmp_path / "a.py").read_text() == "import asyncio\nimport trio\n\nasync def f():\n    await trio.sleep(1)"
+    assert codemod("--write", "a.py", cwd=tmp_path).stdout == ""
+
+
+def test_encodings(tmp_path):
+    for name, encoding, head in ("bom", "utf-8-sig", ""), ("latin", "latin-1", "# coding: latin-1\n"):
+        path = tmp_path / f"{name}.py"
+        text = f"{head}import asyncio, trio\nasync def f(): 'é'; await asyncio.sleep(1)\n"
+        path.write_bytes(text.encode(encoding))
+        assert codemod(path, "--write").returncode == 0
+        assert path.read_bytes() == text.replace("asyncio.sleep", "trio.sleep").encode(encoding)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], [".", "--nope"]])
+def test_wrong_command_lines(tmp_path, arguments):
+    assert codemod(*arguments, cwd=tmp_path).returncode == 2
+
+
+# --- programs do the same afterwards ---------------------------------------------------------------------------------
+
+PROGRAM = """
+import asyncio
+from asyncio import subprocess as sub
+
+NAP = 0.02
+
+
+async def step(name, log):
+    for number in range(3):
+        log.append(f"{name}{number}")
+        await asyncio.sleep(0)
+    await asyncio.sleep(NAP)
+    log.append(f"{name} awake")
+
+
+async def wait_until_cancelled(how, log):
+    try:
+        if how == "event":
+            await asyncio.Event().wait()
+        elif how == "future":
+            await asyncio.Future()
+        elif how == "created":
+            await asyncio.get_running_loop().create_future()
+        elif how == "sleep":
+            await asyncio.sleep(3600)
+        else:
+            while True:
+                await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        log.append(f"{how} cancelled {error.args}")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        log.append(f"{how} cleaned up")
+        raise
+
+
+async def main():
+    log = []
+    await asyncio.gather(*(step(name, log) for name in "abc"))
+    print(sorted(log), log[:9])
+    log.clear()
+    for how in "event", "future", "created", "sleep", "busy":
+        task = asyncio.create_task(wait_until_cancelled(how, log))
+        await asyncio.sleep(0.01)
+        task.cancel("enough")
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            log.append(f"{how} ended {error.args}")
+        try:
+            await asyncio.wait_for(wait_until_cancelled(how, log), 0.01)
+        except asyncio.TimeoutError:
+            log.append(f"{how} out of time")
+    print(*log, sep="\\n")
+    start = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.05)
+    print(0.04 < asyncio.get_running_loop().time() - start < 5)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(step(name, log), name=name) for name in "xy"]
+    print(asyncio.subprocess.PIPE, sub.DEVNULL, [task.get_name() for task in tasks])
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_does_the_same_afterwards(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    expected = test_examples.run(str(program))
+    assert expected[0] == 0
+    assert test_examples.run("-m", "compat", str(program)) == expected
+    assert codemod(program, "--write").returncode == 0
+    text = program.read_text()
+    assert text.count("trio.sleep_forever()") == 3
+    assert text.count("trio.current_time()") == 2
+    assert text.count("trio.lowlevel.checkpoint()") == 3
+    assert text.count("await trio.sleep(") == 5
+    assert "asyncio.sleep" not in text
+    assert test_examples.run("-m", "compat", str(program)) == expected
+
+
+@pytest.fixture
+def changed_examples(tmp_path_factory, monkeypatch):
+    """The examples after the codemod, in the place where the tests of the examples look."""
+    copy = tmp_path_factory.mktemp("changed") / "examples"
+    shutil.copytree(ROOT / "examples", copy)
+    done = codemod(copy, "--write")
+    assert done.returncode == 0
+    assert "await trio.sleep(2)" in (copy / "codecount.py").read_text()
+    monkeypatch.setattr(test_examples, "EXAMPLES", copy)
+    # What runs on trio only is compared with what the original prints on asyncio.
+    monkeypatch.setattr(test_examples, "run", lambda *command, **options: run_original(copy, command, options))
+    return copy
+
+
+real_run = test_examples.run
+
+
+def run_original(copy: Path, command: tuple[str, ...], options: dict) -> tuple[int, str, str]:
+    on_asyncio = command[0] != "-m" and "compat" not in Path(command[0]).read_text()
+    if on_asyncio:
+        command = (command[0].replace(str(copy), str(ROOT / "examples")), *command[1:])
+    return real_run(*command, **options)
+
+
+folder = test_examples.folder
+
+EXAMPLES = [
+    name
+    for name, test in vars(test_examples).items()
+    if name.startswith("test_")
+    and not hasattr(test, "pytestmark")
+    and {*inspect.signature(test).parameters} <= {"folder", "tmp_path_factory"}
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_print_the_same(name, changed_examples, request):
+    test = getattr(test_examples, name)
+    test(**{each: request.getfixturevalue(each) for each in inspect.signature(test).parameters})
+
+
+def test_the_streaming_examples_print_the_same(changed_examples, tmp_path):
+    test_examples.test_chat(test_examples.ON_TRIO, test_examples.ON_TRIO)
+    test_examples.test_tls_echo(test_examples.ON_TRIO, test_examples.ON_TRIO, [], tmp_path)
