@@ -17,7 +17,7 @@ from asyncio import base_subprocess as std
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import trio
@@ -262,7 +262,10 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
             try:
                 self._proc.kill()
             except (ProcessLookupError, PermissionError):
-                pass  # it has ended just now, or runs as another user
+                return  # it has ended just now, or runs as another user
+            if self._loop.is_closed():  # which does not wait for it any more
+                with suppress(subprocess.TimeoutExpired):
+                    self._proc.wait(1)
 
     def _try_finish(self) -> None:
         ended = all(pipe is not None and pipe.disconnected for pipe in self._pipes.values())

@@ -10,14 +10,13 @@ import re
 import socket
 import threading
 import tty
-from contextlib import contextmanager
 
 import pytest
 import trio
 
 from adapters.events import MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, on_both
+from worlds import WORLDS, nothing_left, on_both
 
 MIB = 2**20
 BULK = 64 * MIB
@@ -28,22 +27,6 @@ def program(function):
     """Collect an async program(asyncio, log) that is to give the same on both."""
     PROGRAMS.append(function)
     return function
-
-
-def open_descriptors():
-    return sorted(
-        (int(name), os.readlink(f"/proc/self/fd/{name}"))
-        for name in os.listdir("/proc/self/fd")
-        if os.path.islink(f"/proc/self/fd/{name}")
-    )
-
-
-@contextmanager
-def nothing_left():
-    """Fail if descriptors are open afterwards that were not before."""
-    before = open_descriptors()
-    yield
-    assert open_descriptors() == before
 
 
 class Log(list):

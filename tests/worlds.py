@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
@@ -119,3 +119,19 @@ ON_TRIO = ("-m", "compat")
 def on_both(program):
     """What program(asyncio) returns with the real asyncio, and with ours."""
     return program(std), program(asyncio)
+
+
+def open_descriptors():
+    return sorted(
+        (int(name), os.readlink(f"/proc/self/fd/{name}"))
+        for name in os.listdir("/proc/self/fd")
+        if os.path.islink(f"/proc/self/fd/{name}")
+    )
+
+
+@contextmanager
+def nothing_left():
+    """Fail if descriptors are open afterwards that were not before."""
+    before = open_descriptors()
+    yield
+    assert open_descriptors() == before
