@@ -306,7 +306,7 @@ EXAMPLES = [
     for name, test in vars(test_examples).items()
     if name.startswith("test_")
     and not hasattr(test, "pytestmark")
-    and {*inspect.signature(test).parameters} <= {"folder", "tmp_path_factory"}
+    and {*inspect.signature(test).parameters} <= {"folder", "tmp_path", "tmp_path_factory"}
 ]
 
 
