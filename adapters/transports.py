@@ -104,7 +104,7 @@ class Poller:
     """
 
     def __init__(self, loop: Any) -> None:
-        self.handles: dict[tuple[int, int], Any] = {}  # by file and direction
+        self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
         self._append = loop._ready.append
         self._epoll = select.epoll()
         loop._call_after_polls(self._epoll.fileno(), weakref.WeakMethod(self._queue_ready))
@@ -112,59 +112,75 @@ class Poller:
     def close(self) -> None:
         """Call nobody any more."""
         self._epoll.close()
-        _drop(self.handles)
-
-    def _mask(self, fd: int) -> int:
-        return (READ if (fd, READ) in self.handles else 0) | (WRITE if (fd, WRITE) in self.handles else 0)
+        handles = [handle for pair in self.handles.values() for handle in pair if handle is not None]
+        self.handles.clear()
+        _drop(handles)
 
     def add(self, fd: int, event: int, handle: Any) -> None:
         """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
-        before = self._mask(fd)
-        if before:
-            try:
-                self._epoll.modify(fd, before | event)
-            except FileNotFoundError:  # the file was closed, and its number is another's now
-                self._epoll.register(fd, before | event)
-        else:
+        pair = self.handles.get(fd)
+        if pair is None:
             self._epoll.register(fd, event)
-        old, self.handles[fd, event] = self.handles.get((fd, event)), handle
+            pair = self.handles[fd] = [None, None]
+        else:
+            try:
+                self._epoll.modify(fd, _mask(pair) | event)
+            except FileNotFoundError:  # the file was closed, and its number is another's now
+                self._epoll.register(fd, _mask(pair) | event)
+        side = event != READ
+        old, pair[side] = pair[side], handle
         if old is not None:
             old.cancel()
 
     def remove(self, fd: int, event: int, only: Any = None) -> bool:
         """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
-        handle = self.handles.get((fd, event))
-        if handle is None or only not in (None, handle):
+        pair = self.handles.get(fd)
+        side = event != READ
+        if pair is None or pair[side] is None or only not in (None, pair[side]):
             return False
-        del self.handles[fd, event]
-        left = self._mask(fd)
-        with suppress(OSError):  # somebody else has closed it
+        handle, pair[side] = pair[side], None
+        left = _mask(pair)
+        if not left:
+            del self.handles[fd]
+        try:
             if left:
                 self._epoll.modify(fd, left)
             else:
                 self._epoll.unregister(fd)
+        except OSError:
+            pass  # somebody else has closed it
         handle.cancel()
         return True
 
     def _queue_ready(self) -> None:
         handles = self.handles
         for fd, events in self._epoll.poll(0, len(handles) or 1):
+            pair = handles.get(fd)
+            if pair is None:
+                continue
+            reader, writer = pair
             # An error or a hang-up, which is neither, is for whoever watches to find.
-            for event, others in (READ, ~WRITE), (WRITE, ~READ):
-                handle = handles.get((fd, event)) if events & others else None
-                if handle is None:
-                    continue
-                if handle._cancelled:
-                    self.remove(fd, event)
+            if reader is not None and events & ~WRITE:
+                if reader._cancelled:
+                    self.remove(fd, READ)
                 else:
-                    self._append(handle)
+                    self._append(reader)
+            if writer is not None and events & ~READ:
+                if writer._cancelled:
+                    self.remove(fd, WRITE)
+                else:
+                    self._append(writer)
 
 
-def _drop(handles: dict[tuple[int, int], Any]) -> None:
+def _mask(pair: list[Any]) -> int:
+    reader, writer = pair
+    return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
+
+
+def _drop(handles: list[Any]) -> None:
+    # Cancelled, a handle refers to its transport no longer, which then can warn that it was not closed.
     while handles:
-        handles.popitem()[
-            1
-        ].cancel()  # it refers to a transport no longer, so that this can warn that it was not closed
+        handles.pop().cancel()
 
 
 class TrioPoller:
@@ -176,7 +192,9 @@ class TrioPoller:
         self._waits: dict[tuple[int, int], Activity] = {}
 
     def close(self) -> None:
-        _drop(self.handles)  # and the tasks end with the loop
+        handles = list(self.handles.values())
+        self.handles.clear()
+        _drop(handles)  # and the tasks end with the loop
 
     def add(self, fd: int, event: int, handle: Any) -> None:
         old, self.handles[fd, event] = self.handles.get((fd, event)), handle

@@ -834,8 +834,10 @@ async def files_sent_by_the_system(asyncio):
 
 @program
 async def what_may_not_be_done_while_a_file_is_sent(asyncio):
+    checked = asyncio.Event()
+
     async def handler(reader, writer):
-        await asyncio.sleep(0.05)
+        await checked.wait()
         await outcome(reader.read())
         await closed(writer)
 
@@ -852,6 +854,7 @@ async def what_may_not_be_done_while_a_file_is_sent(asyncio):
                 writer.write(what)
             except RuntimeError as error:
                 log.append(str(error))
+        checked.set()
         log.append(await sending)
         # Cancelled, it may be followed by others.
         sending = asyncio.create_task(loop.sendfile(writer.transport, file))
