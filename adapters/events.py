@@ -424,8 +424,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         """Have _prune_timers() called before the next poll for I/O, which is when asyncio does it."""
         raise NotImplementedError
 
-    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
-        """Have trio poll an epoll too, before each batch as asyncio does, and call the method then."""
+    def _poll_also(self, files: Any) -> None:
+        """Have files.poll(), which has an epoll, called before each batch, as asyncio polls."""
         raise NotImplementedError
 
     def _prune_timers(self) -> None:
@@ -693,9 +693,8 @@ class Loop(BaseLoop):
     def _prune_timers_soon(self) -> None:
         self._run.before_poll = self._prune_timers
 
-    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
-        internals.add_to_polls(self._runner, epoll)
-        self._run.after_poll = lambda: method()()  # type: ignore[misc]
+    def _poll_also(self, files: Any) -> None:
+        self._run.poll_through(files)
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -751,7 +750,7 @@ class Loop(BaseLoop):
         if self._debug:
             logger.debug("Close %r", self)
         self._take_nothing_more()
-        self._run.after_poll = None
+        self._run.files = None
         self._ready.clear()
         if self._run.ended:
             return
@@ -805,9 +804,10 @@ class HostedLoop(BaseLoop):
         self._pruning = None
         super()._prune_timers()
 
-    def _call_after_polls(self, epoll: int, method: weakref.WeakMethod[Callable[[], None]]) -> None:
-        internals.add_to_polls(self._runner, epoll)
-        self._after_polls = internals.AfterPolls(self._runner, lambda: method()())  # type: ignore[misc]
+    def _poll_also(self, files: Any) -> None:
+        internals.add_to_polls(self._runner, files.epoll.fileno())
+        poll = weakref.WeakMethod(files.poll)
+        self._after_polls = internals.AfterPolls(self._runner, lambda: poll()(0))  # type: ignore[misc]
 
     def _end(self) -> None:
         self._take_nothing_more()

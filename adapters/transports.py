@@ -99,19 +99,19 @@ READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 class Poller:
     """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
 
-    The epoll is a file in trio's own. When trio has polled, the handles of what is ready join the ready queue, which is
-    asyncio's place for them: after all that was due before the poll, and before the timers.
+    It polls together with trio: the one's epoll is a file in the other's. Then the handles of what is ready join the
+    ready queue, which is asyncio's place for them: after all that was due before the poll, and before the timers.
     """
 
     def __init__(self, loop: Any) -> None:
         self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
         self._append = loop._ready.append
-        self._epoll = select.epoll()
-        loop._call_after_polls(self._epoll.fileno(), weakref.WeakMethod(self._queue_ready))
+        self.epoll = select.epoll()
+        loop._poll_also(self)
 
     def close(self) -> None:
         """Call nobody any more."""
-        self._epoll.close()
+        self.epoll.close()
         handles = [handle for pair in self.handles.values() for handle in pair if handle is not None]
         self.handles.clear()
         _drop(handles)
@@ -120,13 +120,13 @@ class Poller:
         """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
         pair = self.handles.get(fd)
         if pair is None:
-            self._epoll.register(fd, event)
+            self.epoll.register(fd, event)
             pair = self.handles[fd] = [None, None]
         else:
             try:
-                self._epoll.modify(fd, _mask(pair) | event)
+                self.epoll.modify(fd, _mask(pair) | event)
             except FileNotFoundError:  # the file was closed, and its number is another's now
-                self._epoll.register(fd, _mask(pair) | event)
+                self.epoll.register(fd, _mask(pair) | event)
         side = event != READ
         old, pair[side] = pair[side], handle
         if old is not None:
@@ -144,19 +144,21 @@ class Poller:
             del self.handles[fd]
         try:
             if left:
-                self._epoll.modify(fd, left)
+                self.epoll.modify(fd, left)
             else:
-                self._epoll.unregister(fd)
+                self.epoll.unregister(fd)
         except OSError:
             pass  # somebody else has closed it
         handle.cancel()
         return True
 
-    def _queue_ready(self) -> None:
-        handles = self.handles
-        for fd, events in self._epoll.poll(0, len(handles) or 1):
+    def poll(self, timeout: float) -> bool:
+        """Queue the handles of what is ready, after so many seconds at most; tell whether any other file is."""
+        handles, others = self.handles, False
+        for fd, events in self.epoll.poll(timeout, len(handles) + 1):
             pair = handles.get(fd)
             if pair is None:
+                others = True
                 continue
             reader, writer = pair
             # An error or a hang-up, which is neither, is for whoever watches to find.
@@ -170,6 +172,7 @@ class Poller:
                     self.remove(fd, WRITE)
                 else:
                     self._append(writer)
+        return others
 
 
 def _mask(pair: list[Any]) -> int:
