@@ -53,7 +53,7 @@ class Carrier:
     It is the abort function of its own waits, too: no closure, trap or bound method is made for a wait.
     """
 
-    __slots__ = ("adopted", "cancelled_by_trio", "misuse", "task", "trap", "trio_task")
+    __slots__ = ("adopted", "cancelled_by_trio", "misuse", "task", "trap", "trio_task", "yielded")
 
     __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
 
@@ -65,6 +65,7 @@ class Carrier:
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
         self.misuse: RuntimeError | None = None
         self.trap: Any = None
+        self.yielded: Any = None
 
     def send(self, answer: Any) -> Any:
         """Step the Task for trio: the return value is what a coroutine would yield to it.
@@ -260,6 +261,32 @@ class NewCarrier(Carrier):
         """The first step that it takes; trio answers the wait that the coroutine has begun by itself."""
         self.__class__ = Carrier  # type: ignore[assignment]
         return self.send(answer)
+
+    def throw(self, error: TypeError) -> Any:
+        """Wait for the future that the coroutine has yielded to trio, which does not know how."""
+        self.__class__ = Carrier  # type: ignore[assignment]
+        yielded, self.yielded = self.yielded, None
+        if yielded is None:
+            return self.task._coro.throw(error)
+        return self._wait(self.task, self.task._loop, yielded)
+
+
+def _take_future(trio_task: Any, future: Any) -> None:
+    """A plain trio task has yielded a future of asyncio's own: adopt it, so that it can wait.
+
+    Ours need no help: in a plain trio task they wait by a trap of trio's.
+    """
+    from .tasks import _adopt_current_trio_task
+
+    running = asyncio._get_running_loop()
+    if getattr(future, "_asyncio_future_blocking", None) and getattr(running, "_runner", None) is trio_task._runner:
+        if isinstance(trio_task.coro, types.CoroutineType):
+            _adopt_current_trio_task()
+        if type(trio_task.coro) is NewCarrier:
+            trio_task.coro.yielded = future
+
+
+internals.give_unknown_traps_to(_take_future)
 
 
 def carry(task: Task[Any], loop: BaseLoop, nursery: trio.Nursery, name: str, context: Context) -> Carrier:

@@ -43,6 +43,7 @@ __all__ = [
     "current_trio_task",
     "detach",
     "first_in_first_out",
+    "give_unknown_traps_to",
     "hire",
     "interrupt",
     "is_cancel_called",
@@ -372,6 +373,31 @@ def make_trap(abort: Callable[[Callable[[], NoReturn]], Abort], kept: object = N
     if kept is not None:
         object.__setattr__(trap, "kept", kept)
     return trap
+
+
+_take_unknown: Callable[[Task, object], object]
+
+
+def give_unknown_traps_to(function: Callable[[Task, object], object]) -> None:
+    """Call function(task, trap) when a trio task yields what trio does not know: one of asyncio's own futures, say.
+
+    trio goes on by throwing a TypeError into the task's `coro`, which the function may have replaced.
+    """
+    global _take_unknown
+    _take_unknown = function
+
+
+class _UnknownTrap(TypeError):
+    """Stands for TypeError in trio's run loop, which makes one when it does not know a trap, and has no hook there."""
+
+    def __new__(cls, *args: object) -> Any:
+        here = sys._getframe(1)
+        if here.f_code is unrolled_run.__code__:
+            _take_unknown(here.f_locals["task"], here.f_locals["msg"])
+        return TypeError(*args)
+
+
+_run.TypeError = _UnknownTrap  # type: ignore[attr-defined]
 
 
 def is_trap(trap: object) -> bool:
@@ -739,6 +765,7 @@ class Run:
                         runner.task_exited(task, trap.final_outcome)
                         continue
                     else:
+                        _take_unknown(task, trap)
                         runner.reschedule(task, TypeError(f"neither trio nor asyncio can wait for {trap!r}"))  # type: ignore[arg-type]
                         task._next_send_fn = task.coro.throw
                         continue

@@ -4,6 +4,7 @@ A mixing case runs in each world: the main Task of asyncio.run(), a Task of a lo
 plain trio task of such a run.
 """
 
+import asyncio as std
 import contextvars
 import itertools
 import socket
@@ -17,8 +18,9 @@ import trio
 import trio.testing
 
 import compat
+from adapters.events import Loop
 from compat import asyncio
-from worlds import FOREVER, WORLDS, Steps, asyncio_tasks, settle, trio_tasks
+from worlds import FOREVER, WORLDS, Steps, asyncio_tasks, settle, trio_tasks, virtual_time
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)
@@ -1511,3 +1513,64 @@ def test_task_is_visible_in_trios_task_tree(world):
         assert inside[0].parent_nursery is None or inside[0] not in inside[0].parent_nursery.child_tasks
 
     world(main)
+
+
+def test_futures_of_the_real_asyncio_in_plain_trio_tasks():
+    """What a library that holds the real asyncio makes itself, and a plain trio task awaits: also in its first step."""
+    log = []
+
+    def future(result):
+        made = std.Future()
+        std.get_running_loop().call_later(0.01, made.set_result, result)
+        return made
+
+    async def child(number):
+        log.append(await future(number))
+        log.append(await std.gather(future(number), std.sleep(0, "slept")))
+        with trio.move_on_after(1) as scope:
+            await std.Future()
+        assert scope.cancelled_caught
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await std.Future()
+        assert scope.cancelled_caught
+        with pytest.raises(TimeoutError):
+            async with std.timeout(1):
+                await std.Future()
+        std.get_running_loop().call_soon(std.current_task().cancel)
+        with pytest.raises(std.CancelledError):
+            await std.Future()
+        log.append("end")
+
+    async def alone():
+        with pytest.raises(ZeroDivisionError):
+            made = std.Future()
+            std.get_running_loop().call_soon(made.set_exception, ZeroDivisionError())
+            await made
+
+    async def foreign():
+        class Foreign:
+            def __await__(self):
+                yield 5
+
+        with pytest.raises(TypeError, match="5"):
+            await Foreign()
+
+    async def main():
+        assert await future("main") == "main"
+        async with trio.open_nursery() as nursery:
+            for function in (child, 1), (alone,), (foreign,):
+                nursery.start_soon(*function)
+
+    compat.run(main, clock=virtual_time())
+    assert log == [1, [1, "slept"], "end"]
+    log.clear()
+
+    async def in_a_task():
+        async with trio.open_nursery() as nursery:
+            for function in (child, 2), (alone,), (foreign,):
+                nursery.start_soon(*function)
+
+    with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time())) as runner:
+        runner.run(in_a_task())
+    assert log == [2, [2, "slept"], "end"]
