@@ -729,7 +729,7 @@ async def _connect(
     Local addresses that could not be bound to are among the errors, even if another one could.
     """
     family, kind, proto, _, address = info
-    sock = socket.socket(family, kind, proto)
+    sock = socket.socket(family=family, type=kind, proto=proto)
     try:
         sock.setblocking(False)
         if local_infos is not None:

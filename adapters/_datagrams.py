@@ -140,8 +140,8 @@ class Datagrams:
         """
         connected_to = None
         if sock is not None:
-            if sock.type == socket.SOCK_STREAM:
-                raise ValueError(f"A datagram socket was expected, got {sock!r}")
+            if sock.type == socket.SOCK_STREAM or (sock.type != socket.SOCK_DGRAM and not SINCE_3_13):
+                raise ValueError(f"A {'datagram socket' if SINCE_3_13 else 'UDP Socket'} was expected, got {sock!r}")
             options = {
                 "local_addr": local_addr,
                 "remote_addr": remote_addr,
@@ -227,7 +227,7 @@ class Datagrams:
         reuse_port: bool | None,
         allow_broadcast: bool | None,
     ) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_DGRAM, proto)
+        sock = socket.socket(family=family, type=socket.SOCK_DGRAM, proto=proto)
         try:
             if reuse_port:
                 _std._set_reuseport(sock)

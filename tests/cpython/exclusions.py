@@ -35,6 +35,7 @@ MODULES = (
     "test_sock_lowlevel",
     "test_events",
     "test_unix_events",
+    "test_base_events",
 )
 
 # Test classes that are not run at all, because they say nothing about us: Task and Future in them are both CPython's
@@ -147,6 +148,38 @@ EXCLUDED = (
     Exclusion(
         "test_events.EPollEventLoopTests.test_create_server_multiple_hosts_*",
         "replaces the socket module in asyncio.base_events by a mock; ours is used elsewhere",
+    ),
+    *(
+        Exclusion(
+            f"test_base_events.BaseEventLoopTests.{test}", "calls the private loop._run_once() or _add_callback()"
+        )
+        for test in (
+            "test__run_once*",
+            "test__add_callback_*",
+            "test_set_exc_handler_[bc]*",
+            "test_default_exc_handler_broken",
+        )
+    ),
+    *(
+        Exclusion(f"test_base_events.BaseEventLoopTests.{test}", "replaces the private loop._selector by a mock")
+        for test in ("test_run_forever_pre_stopped", "test_single_selecter_event_callback_after_stopping")
+    ),
+    Exclusion(
+        "test_base_events.BaseEventLoopTests.test_custom_run_forever_integration",
+        "calls private methods of the loop",
+        holds=sys.version_info >= (3, 13),
+    ),
+    *(
+        Exclusion(f"test_base_events.BaseEventLoop{test}", "tests a private method of the loop")
+        for test in (
+            "Tests.test_not_implemented",
+            "WithSelectorTests.test_accept_connection_*",
+            "WithSelectorTests.test_create_connection_ssl_server_hostname_default",
+        )
+    ),
+    Exclusion(
+        "test_base_events.BaseEventLoopWithSelectorTests.test_create_server_soreuseport_only_defined",
+        "passes on asyncio because its selector takes no mock for a socket",
     ),
     Exclusion(
         "test_events.EPollEventLoopTests.test_timeout_rounding",

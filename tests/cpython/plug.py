@@ -16,6 +16,7 @@ from test.test_asyncio import utils  # type: ignore[import-not-found]
 from trio.abc import Instrument
 from trio.testing import MockClock
 
+from adapters import _connections, _datagrams, events, transports
 from adapters.events import Loop, ReadyQueue
 
 TimeGenerator = Generator[float, float, None]
@@ -72,6 +73,16 @@ class LoopWithoutSendfile(Loop):
     _sendfile_native = base_events.BaseEventLoop._sendfile_native  # type: ignore[attr-defined]
 
 
+class AsPatched:
+    """A name as asyncio.base_events has it: a test that replaces it there by a mock replaces ours, too."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(base_events, self._name), name)
+
+
 def plug_in() -> None:
     """Do it, in this process. It is to be called under the redirect, with no test module imported yet."""
     assert tasks.__name__ == "adapters.tasks", "run it by `python -m compat`"
@@ -86,9 +97,14 @@ def plug_in() -> None:
         (tasks, "_c_enter_task", tasks._enter_task),
         (tasks, "_c_leave_task", tasks._leave_task),
         (utils, "TestLoop", VirtualTimeLoop),
+        (_connections, "socket", AsPatched("socket")),
+        (_datagrams, "socket", AsPatched("socket")),
+        (transports, "socket", AsPatched("socket")),
+        (events, "logger", AsPatched("logger")),
         # How one test of the loop closes a socket.
         (Loop, "_stop_serving", lambda loop, sock: sock.close()),
         # `while loop._ready:` is how some tests run a loop until it has nothing left to do.
         (ReadyQueue, "__len__", lambda queue: len(queue.runner.runq)),
+        (ReadyQueue, "__contains__", lambda queue, handle: handle in queue.runner.runq),
     ]:
         setattr(module, name, ours)
