@@ -1,11 +1,14 @@
-"""Where the servers are that the libraries talk to, and whether one can be reached."""
+"""What the tests share: where the servers are that the libraries talk to, and whether the loop runs on trio."""
 
+import asyncio
 import os
 import socket
 import sys
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 import pytest
+import trio
 
 POSTGRES = os.environ.get("POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
 REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/15")
@@ -26,3 +29,13 @@ def require(url: str) -> None:
         socket.create_connection((address.hostname, address.port), 2).close()
     except OSError as error:
         pytest.skip(f"no server at {address.hostname}:{address.port}: {error}", allow_module_level=True)
+
+
+def on_trio() -> bool:
+    """Tell whether the running loop is ours."""
+    return asyncio.get_running_loop().__class__.__module__.startswith("adapters")
+
+
+def shielded() -> object:
+    """For a clean-up that has to wait: on trio, the scope around it interrupts it no more."""
+    return trio.CancelScope(shield=True) if on_trio() else nullcontext()

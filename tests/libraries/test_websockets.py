@@ -164,11 +164,11 @@ def test_trio_timeouts(run_mixed):
                 pass
 
         stuck = trio.Event()
-        async with serve(never_reads, HOST, 0, max_size=None) as server:
-            async with connect(url(server)) as websocket:
+        async with serve(never_reads, HOST, 0, compression=None) as server:
+            async with connect(url(server), compression=None) as websocket:
                 with trio.move_on_after(0.1) as scope:
                     while True:
-                        await websocket.send(b"x" * 1_000_000)
+                        await websocket.send(b"x" * 500_000)
                 assert scope.cancelled_caught
                 stuck.set()
 
