@@ -31,7 +31,7 @@ std: Any = asyncio
 _std_tasks: Any = asyncio.tasks
 _enter_task = _std_tasks._enter_task
 _leave_task = _std_tasks._leave_task
-_current_task = _std_tasks.current_task  # as the interpreter has it: tasks.answer_for_std() replaces it
+std_current_task = _std_tasks.current_task  # the interpreter's own account: tasks.answer_for_std() replaces the name
 
 _CFuture: Any = _asyncio.Future  # type: ignore[attr-defined,unused-ignore]
 _set_result = _CFuture.set_result
@@ -328,7 +328,7 @@ def _end_if_not_driven(carrier: NewCarrier) -> None:
 def release_adopted(loop: BaseLoop) -> None:
     """Leave the trio tasks that were adopted to trio again: another loop may adopt them."""
     for carrier in list(loop._adopted):
-        if _current_task(loop) is carrier.task:
+        if std_current_task(loop) is carrier.task:
             _leave_task(loop, carrier.task)  # now, while it is the running loop
         carrier.trio_task.coro = carrier.task._coro
         carrier._part(carrier.task)

@@ -15,7 +15,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier
+from ._carriers import Carrier, NewCarrier, std_current_task
 from .events import BaseLoop, get_event_loop
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Future(CFuture[T]):
         coro = getattr(internals.current_trio_task(), "coro", None)
         if type(coro) is Carrier or not isinstance(coro, NewCarrier | CoroutineType):
             return _iterate(self)  # it yields the future to the Task, which waits for it
+        if std_current_task(self._loop) is not None:
+            return _iterate(self)  # to an eager Task of the interpreter's, which runs within a plain trio task's step
         return _wait_in_trio_task(self)
 
     __iter__ = __await__

@@ -180,6 +180,11 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory
 EXECUTOR_PATIENCE = (300,) if sys.version_info >= (3, 12) else ()
 
 
+# asyncio.run() takes about as many for the same, and connections that are about to close, or whose other side has just
+# gone, use them to do so.
+ITERATIONS_TO_END = 6
+
+
 def _report_errors(tasks: set[Any], loop: Any) -> None:
     for task in tasks:
         if not task.cancelled() and task.exception() is not None:
@@ -255,3 +260,5 @@ async def _end_tasks(loop: HostedLoop) -> None:
         await sleep(0)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor(*EXECUTOR_PATIENCE)
+    for _ in range(ITERATIONS_TO_END):
+        await sleep(0)

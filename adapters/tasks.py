@@ -26,7 +26,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import trio
 
 from . import _trio_internals as internals
-from ._carriers import KEEPS_AWAITERS, Carrier, NewCarrier, adopt, carry, hidden_frames
+from ._carriers import KEEPS_AWAITERS, Carrier, NewCarrier, adopt, carry, hidden_frames, std_current_task
 from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import CFuture, CTask, Future, add_awaiter, discard_awaiter, isfuture
 from .timeouts import timeout as timeout_after
@@ -43,7 +43,6 @@ _enter_task = std_tasks._enter_task
 _leave_task = std_tasks._leave_task
 _register_task = std_tasks._register_task
 _unregister_task = std_tasks._unregister_task
-std_current_task = std_tasks.current_task
 
 _init = CFuture.__init__
 _result = CFuture.result
@@ -314,12 +313,16 @@ def current_task(loop: Any = None) -> Task[Any] | None:
     """
     running = get_running_loop() if loop is None else asyncio._get_running_loop()
     if (loop is None or loop is running) and isinstance(running, BaseLoop):
+        entered: Task[Any] | None = std_current_task(running)
+        if entered is not None:  # also an eager Task of the interpreter's, within the step of another
+            return entered
         coro = getattr(internals.current_trio_task(), "coro", None)
-        if isinstance(coro, Carrier):
-            current: Task[Any] | None = coro.task
-            return current
+        if type(coro) is NewCarrier:
+            adopted: Task[Any] | None = coro.task
+            return adopted
         if isinstance(coro, types.CoroutineType):
             return _adopt_current_trio_task()
+        return None
     task: Task[Any] | None = std_current_task(running if loop is None else loop)
     return task
 
@@ -455,9 +458,10 @@ def _yield_once() -> Generator[Any, None, None]:
     coro = getattr(trio_task, "coro", None)
     if type(coro) is Carrier or not isinstance(coro, NewCarrier | types.CoroutineType):
         yield
+    elif std_current_task(get_running_loop()) is not None:
+        yield  # to an eager Task of the interpreter's
     else:
-        loop: Any = get_running_loop()
-        task: Any = current_task(loop)
+        task: Any = current_task()
         internals.start(trio_task)
         yield task._carrier._make_trap()
 

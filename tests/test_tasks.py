@@ -432,6 +432,43 @@ def test_trio_thread_calls_asyncio_code(world):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks from 3.12 on")
+@pytest.mark.parametrize("known", [False, True])
+def test_eager_task_of_the_interpreter_in_a_plain_trio_task(world, known):
+    """aiohttp makes some. It runs in the step of the trio task, and waits by itself."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        async def body():
+            assert std.current_task() is not outer
+            seen = [std.current_task(), asyncio.current_task()]
+            async with std.timeout(10):
+                future = loop.create_future()
+                loop.call_later(1, future.set_result, "result")
+                result = await future
+            seen += [std.current_task(), asyncio.current_task()]
+            return result, seen
+
+        async def trio_task():
+            nonlocal outer
+            if known:
+                outer = asyncio.current_task()
+            task = std.Task(body(), loop=loop, eager_start=True)
+            assert not task.done()
+            assert asyncio.current_task() not in (task, None)
+            with trio.move_on_after(0.5) as scope:
+                assert await std.shield(task)
+            assert scope.cancelled_caught
+            assert await task == ("result", [task] * 4)
+
+        outer = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio_task)
+
+    world(main)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks from 3.12 on")
 def test_eager_tasks_beside_trio(world):
     async def main():
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)

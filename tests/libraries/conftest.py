@@ -11,7 +11,8 @@ import trustme
 
 import compat
 
-REDIRECTED = asyncio.run.__module__.startswith("adapters.")
+from .peers import REDIRECTED
+
 TIME_LIMIT = 30  # seconds, for what takes one
 
 

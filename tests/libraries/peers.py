@@ -17,6 +17,9 @@ MYSQL = os.environ.get("MYSQL_URL", "mysql://root@127.0.0.1:3306/")
 MQTT = os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883")
 NATS = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 
+REDIRECTED = asyncio.run.__module__.startswith("adapters.")
+"""Whether this process is run by `python -m compat`."""
+
 HOST = "127.0.0.1"
 NAME = f"aot{sys.version_info.minor}_{os.getpid()}"
 """A prefix for tables, queues and topics, so that two runs at a time do not meet."""

@@ -50,8 +50,8 @@ def test_aiosqlite_and_trio_timeouts(run_mixed):
 
 def test_aiofiles(run, tmp_path):
     aiofiles = pytest.importorskip("aiofiles", reason=REASON)
-    import aiofiles.os
-    import aiofiles.tempfile
+    pytest.importorskip("aiofiles.os")
+    pytest.importorskip("aiofiles.tempfile")
 
     async def main():
         async with aiofiles.open(tmp_path / "file", "w") as file:
