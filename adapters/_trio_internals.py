@@ -781,8 +781,7 @@ class Run:
             self._steps.throw(error)  # as if it had happened there: trio closes the run and raises TrioInternalError
         finally:
             task = trap = send = answer = None  # a traceback may lead to this frame
-            with suppress(AttributeError):
-                del RUN.task
+            RUN.__dict__.pop("task", None)
         return size > 0
 
     def finish(self) -> None:

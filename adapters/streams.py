@@ -498,17 +498,18 @@ class StreamReader:
             self._resume()
         return taken
 
-    async def _wait_for_data(self, func_name: str) -> None:
+    def _data_comes(self, func_name: str) -> Any:
+        """A Future that is done when something has been fed; who has awaited it sets `_waiter` to None.
+
+        Not a coroutine that does both: each wait would make one more, and pass through it twice.
+        """
         if self._waiter is not None:
             raise RuntimeError(f"{func_name}() called while another coroutine is already waiting for incoming data")
         assert not self._eof, "_wait_for_data after EOF"
         if self._paused:
             self._resume()
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     # --- the reading side --------------------------------------------------------------------------------------------
 
@@ -528,7 +529,11 @@ class StreamReader:
                 blocks.append(block)
             return b"".join(blocks)
         if not self._data and not self._eof:
-            await self._wait_for_data("read")
+            waiter = self._data_comes("read")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         return self._take(n)
 
     async def readexactly(self, n: int) -> bytes:
@@ -542,7 +547,11 @@ class StreamReader:
         while len(self._data) - self._read < n:
             if self._eof:
                 self._raise_incomplete(n)
-            await self._wait_for_data("readexactly")
+            waiter = self._data_comes("readexactly")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         return self._take(n)
 
     def _raise_incomplete(self, expected: int | None) -> NoReturn:
@@ -595,7 +604,11 @@ class StreamReader:
                 raise LimitOverrunError("Separator is not found, and chunk exceed the limit", searched)
             if self._eof:
                 self._raise_incomplete(None)
-            await self._wait_for_data("readuntil")
+            waiter = self._data_comes("readuntil")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         if start - read > self._limit:
             raise LimitOverrunError("Separator is found, but chunk is longer than limit", start - read)
         return self._take(end - read)

@@ -661,8 +661,16 @@ class SocketTransport(StreamTransport):
         except OSError as error:
             self._fail(error, "Fatal read error on socket transport")
             return
+        if not data:
+            self._feed_eof()
+            return
         self._receives_much = len(data) > SEND_SIZE
-        self._feed(data)
+        try:
+            self._protocol.data_received(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fail(error, "Fatal error: protocol.data_received() call failed.")
 
     def _receive_into_buffer(self) -> None:
         try:
