@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,3 +225,63 @@ def test_tls_echo(server: tuple[str, ...], client: tuple[str, ...], upgrade: lis
             status, out, err = run(*say, stdin="hello\n")
             assert (status, out) == (1, "")
             assert err.startswith("SSLCertVerificationError: ")
+
+
+# --- subprocesses ----------------------------------------------------------------------------------------------------
+
+
+def test_jobrunner() -> None:
+    jobs = [
+        "echo one; echo two >&2",
+        "exit 3",
+        "cat",
+        "kill $$",
+        "trap '' TERM; echo stubborn; sleep 60 & wait; sleep 60",
+    ]
+    status, out, err = both("jobrunner.py", "--at-once", "1", "--seconds", "1", stdin="\n".join(jobs))
+    assert (status, err) == (1, "")
+    ends = ["done", "failed with status 3", "done", "failed with status -15", "took too long"]
+    summary = [f"{n} {end}: {job}" for n, (job, end) in enumerate(zip(jobs, ends, strict=True), 1)]
+    assert out.splitlines() == ["1| one", "1| two", "5| stubborn", *summary]
+
+
+def test_jobrunner_side_by_side() -> None:
+    jobs = [f"echo started; sleep 0.5; echo ended; exit {n % 2}" for n in range(8)]
+    for way in ON_ASYNCIO, ON_TRIO:
+        started = time.monotonic()
+        status, out, err = run(*way, str(EXAMPLES / "jobrunner.py"), "--at-once", "8", *jobs)
+        assert time.monotonic() - started < 3
+        assert (status, err) == (1, "")
+        lines = out.splitlines()
+        assert sorted(lines[:8]) == [f"{n}| started" for n in range(1, 9)]
+        assert sorted(lines[8:16]) == [f"{n}| ended" for n in range(1, 9)]
+        assert lines[16:18] == [f"1 done: {jobs[0]}", f"2 failed with status 1: {jobs[1]}"]
+
+
+@pytest.mark.parametrize("way", [ON_ASYNCIO, ON_TRIO])
+def test_jobrunner_interrupted(way: tuple[str, ...]) -> None:
+    jobs = ["echo $$; sleep 60", "trap '' TERM; echo $$; sleep 60"]
+    process = subprocess.Popen(
+        [sys.executable, *way, str(EXAMPLES / "jobrunner.py"), *jobs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    groups = [int(line_of(process).split()[1]) for _ in jobs]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert err.endswith("KeyboardInterrupt\n")
+    deadline = time.monotonic() + 20
+    while any(is_there(group) for group in groups):  # what the jobs had started is reaped by the system, when it likes
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
