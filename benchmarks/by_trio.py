@@ -188,6 +188,20 @@ async def to_thread_and_back(n: int) -> int:
     return await to_thread(n)
 
 
+async def subprocess_spawn(n: int) -> int:
+    ended = 0
+    for _ in range(n):
+        ended += (await trio.run_process(["true"])).returncode == 0
+    return ended
+
+
+async def subprocess_communicate(n: int) -> int:
+    total = 0
+    for _ in range(n):
+        total += len((await trio.run_process(["cat"], stdin=bytes(1024), capture_stdout=True)).stdout)
+    return total
+
+
 async def idle_tasks(n: int) -> int:
     event = trio.Event()
     async with trio.open_nursery() as nursery:

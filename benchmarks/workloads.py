@@ -6,6 +6,7 @@ The same code runs on every carrier that offers asyncio; carriers.load() decides
 from __future__ import annotations
 
 import asyncio
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, NamedTuple
 
@@ -249,6 +250,24 @@ async def to_thread(n: int) -> int:
 @workload("to_thread, until it is back", unit="µs wall")
 async def to_thread_and_back(n: int) -> int:
     return await to_thread(n)
+
+
+@workload("subprocess, spawn and wait")
+async def subprocess_spawn(n: int) -> int:
+    ended = 0
+    for _ in range(n):
+        process = await asyncio.create_subprocess_exec("true")
+        ended += await process.wait() == 0
+    return ended
+
+
+@workload("subprocess, 1 KiB through cat")
+async def subprocess_communicate(n: int) -> int:
+    total = 0
+    for _ in range(n):
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        total += len((await process.communicate(bytes(1024)))[0])
+    return total
 
 
 async def idle_tasks(n: int) -> int:

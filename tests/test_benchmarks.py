@@ -36,6 +36,8 @@ EXPECTED = {
     "timeout": 3,
     "to_thread": 0 + 1 + 2,
     "to_thread_and_back": 0 + 1 + 2,
+    "subprocess_spawn": 3,
+    "subprocess_communicate": 3 * 1024,
 }
 
 
