@@ -523,9 +523,11 @@ class AfterPolls(Instrument):
         self._instruments.add_instrument(self)
 
     def after_io_wait(self, timeout: float) -> None:
+        """Called by trio after each poll."""
         self._function()
 
     def remove(self) -> None:
+        """Call it no more."""
         self._instruments.remove_instrument(self)
 
 

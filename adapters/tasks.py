@@ -397,6 +397,7 @@ if sys.version_info >= (3, 12):
         return factory
 
     eager_task_factory = create_eager_task_factory(Task)
+    eager_task_factory.__doc__ = """A task factory that starts each Task at once, in the step that makes it."""
 
 
 def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:

@@ -7,6 +7,7 @@ how many items may wait stays what it was, and no item is lost or comes twice wh
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,9 +17,12 @@ import trio
 from trio.abc import ReceiveChannel, SendChannel
 
 from adapters.queues import Queue, QueueEmpty, QueueFull
-from adapters.queues import _QueueShutDown as QueueShutDown
 from adapters.tasks import postpone_cancellation
 
+if sys.version_info >= (3, 13):
+    from asyncio import QueueShutDown
+else:
+    from adapters.queues import _QueueShutDown as QueueShutDown
 if TYPE_CHECKING:
     import asyncio  # whose Queue this one is to a type checker
 

@@ -394,6 +394,84 @@ def test_type_checkers_see_asyncio(tmp_path, tool):
     assert len(re.findall(r'(?:is|of) "(?:builtins\.)?str"', ended.out)) == 2, ended.out
 
 
+TYPED = """\
+import signal
+from collections.abc import Awaitable
+
+import trio
+
+import compat
+from compat import asyncio
+
+
+class Counter:
+    def __init__(self, limit: int) -> None:
+        self.slots = asyncio.Semaphore(limit)
+        self.done: asyncio.Event = asyncio.Event()
+
+    async def count(self, queue: asyncio.Queue[int], total: list[int]) -> int:
+        async with self.slots, asyncio.timeout(5):
+            while (number := await queue.get()) > 0:
+                total.append(number)
+        self.done.set()
+        return sum(total)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(await reader.readline())
+    await writer.drain()
+    stream = compat.as_trio_stream(reader, writer)
+    await stream.send_all(b"")
+
+
+async def main(limit: int) -> str:
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    counter = Counter(limit)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(counter.count(queue, []))
+        queue.put_nowait(0)
+    send, receive = compat.as_channels(queue)
+    await send.send(3)
+    number: int = await receive.receive()
+    other: asyncio.Queue[int] = compat.as_queue(*trio.open_memory_channel[int](1))
+    waiting: Awaitable[None] = other.put(number)
+    first, _ = await asyncio.gather(asyncio.sleep(0, "x"), waiting)
+    async with compat.open_loop() as loop:
+        loop.call_soon(print, 1)
+    compat.print_tasks()
+    return first * task.result()
+
+
+async def with_trio(stream: trio.SocketStream) -> bytes:
+    reader, writer = compat.as_streams(stream, limit=100)
+    writer.close()
+    return await reader.read()
+
+
+compat.install()
+compat.print_tasks_on(signal.SIGUSR1)
+with compat.virtual_time():
+    text: str = compat.run(main, 3)
+    asyncio.run(main(3))
+compat.uninstall()
+"""
+
+
+@pytest.mark.parametrize("tool", ["mypy", "pyright"])
+def test_type_checkers_are_content_with_a_program(tmp_path, tool):
+    """In strict mode, with every public function of ours."""
+    pytest.importorskip(tool, reason="the linters are no part of the test extra")
+    public = [name for name in compat.__all__ if name not in ("asyncio", "QueueShutDown")]
+    assert [name for name in public if f"compat.{name}(" not in TYPED] == []
+    (tmp_path / "program.py").write_text(TYPED)
+    settings = f'{{"typeCheckingMode": "strict", "extraPaths": ["{ROOT}"], "include": ["program.py"]}}'
+    (tmp_path / "pyrightconfig.json").write_text(settings)
+    options = {"mypy": ["--strict", "--no-incremental", "program.py"], "pyright": ["--pythonpath", sys.executable]}
+    ended = Ended([sys.executable, "-m", tool, *options[tool]], tmp_path)
+    assert ended.status == 0, ended.out
+    assert ended.out.strip().startswith(("Success: no issues found", "0 errors"))
+
+
 # --- install and run -------------------------------------------------------------------------------------------------
 
 
