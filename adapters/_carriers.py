@@ -10,6 +10,7 @@ from __future__ import annotations
 import _asyncio
 import asyncio
 import inspect
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -323,6 +324,17 @@ def _end_if_not_driven(carrier: NewCarrier) -> None:
         carrier._part(task)
         if not task.done():
             _set_result(task, None)
+
+
+def _leave_step_of_parent() -> None:
+    # In the child of os.fork() 3.14 has no running loop: no task of its can be left, and the step that forked may end.
+    carrier = getattr(internals.current_trio_task(), "coro", None)
+    if isinstance(carrier, Carrier):
+        carrier.task = None
+
+
+if sys.version_info >= (3, 14) and hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_step_of_parent)
 
 
 def release_adopted(loop: BaseLoop) -> None:

@@ -7,11 +7,14 @@ trio's threads and written while the transport's flow control allows it. trio ha
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import constants
 from typing import Any
 
 Mode: Any = constants._SendfileMode
 BLOCK_SIZE = 16 * 1024  # bytes
+# 3.14 on: sent is what begins at the offset, also if that is 0 and the file's position is not.
+SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
 async def send_file(loop: Any, transport: Any, file: Any, offset: int, count: int | None, fallback: bool) -> int:
@@ -50,7 +53,7 @@ async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count
 
 
 async def _send_in_blocks(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
-    if offset:
+    if offset or (SEEKS_ALWAYS and hasattr(file, "seek")):
         file.seek(offset)
     buffer = memoryview(bytearray(min(count or BLOCK_SIZE, BLOCK_SIZE)))
     stand_in = _StandIn(loop, transport)

@@ -19,6 +19,7 @@ from asyncio import constants
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ._sendfile import SEEKS_ALWAYS
 from .transports import READ, WRITE, Watch
 
 _std: Any = std
@@ -277,12 +278,12 @@ class Sockets:
                 raise ConnectionError("socket is not connected", errno.ENOTCONN) from error
             raise
         finally:
-            if sent:
+            if sent or SEEKS_ALWAYS:
                 os.lseek(fd, offset + sent, os.SEEK_SET)
         return sent
 
     async def _sock_sendfile_fallback(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
-        if offset:
+        if offset or (SEEKS_ALWAYS and hasattr(file, "seek")):
             file.seek(offset)
         buffer = memoryview(bytearray(min(count or sys.maxsize, constants.SENDFILE_FALLBACK_READBUFFER_SIZE)))
         sent = 0

@@ -1136,8 +1136,10 @@ def test_child_of_fork_may_run_a_loop_of_its_own_or_unwind(how):
         print("parent goes on")
         """
     options = ("-W", "ignore")
-    theirs, ours = Ended(text, *options), Ended(text, *options, *ON_TRIO)
-    assert (ours.out, ours.status) == (theirs.out, theirs.status)
+    ours = Ended(text, *options, *ON_TRIO)
+    if sys.version_info < (3, 14) or "exit" not in how:  # there asyncio's own child never ends
+        theirs = Ended(text, *options)
+        assert (ours.out, ours.status) == (theirs.out, theirs.status)
     assert "parent goes on" in ours.out
 
 
