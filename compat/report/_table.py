@@ -420,7 +420,7 @@ LOOPS = {
     for name in ("AbstractEventLoop", "BaseEventLoop", "EventLoop", "SelectorEventLoop", "ProactorEventLoop")
 }
 
-CLASSES = {f"asyncio.{name}" for name in PUBLIC if isinstance(getattr(asyncio, name, None), type)} - LOOPS
+CLASSES = {f"asyncio.{name}" for name in PUBLIC if isinstance(vars(asyncio).get(name), type)} - LOOPS
 CLASSES |= {"asyncio.subprocess.Process"}
 
 
