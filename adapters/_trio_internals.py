@@ -39,9 +39,11 @@ __all__ = [
     "Run",
     "add_to_polls",
     "answer",
+    "current_coro",
     "current_runner",
     "current_trio_task",
     "detach",
+    "enter_nursery",
     "first_in_first_out",
     "give_unknown_traps_to",
     "hire",
@@ -52,6 +54,7 @@ __all__ = [
     "is_main",
     "is_trap",
     "lay_off",
+    "leave_idle_nursery",
     "leave_nursery",
     "make_task",
     "make_trap",
@@ -81,7 +84,7 @@ try:
             " _activate_cancel_status _ki_protected _next_send _next_send_fn _schedule_points _cancel_points _create",
             Runner: "reschedule task_exited close deliver_ki waiting_for_idle clock_autojump_threshold"
             " main_task_outcome",
-            trio.Nursery: "_child_finished",
+            trio.Nursery: "_child_finished _create",
             trio.Cancelled: "_create",
             trio.CancelScope: "_cancel_called",
             _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup CONTEXT_RUN_TB_FRAMES",
@@ -192,6 +195,14 @@ def current_trio_task() -> Any:
     return getattr(RUN, "task", None)
 
 
+def current_coro() -> Any:
+    """The `coro` of current_trio_task(); None if there is none. Each await of a Future asks."""
+    try:
+        return RUN.task.coro
+    except AttributeError:
+        return None
+
+
 def own_clock_time(runner: Runner) -> float:
     """The run's time in seconds, also while it stands still, when trio.current_time() refuses."""
     return runner.clock.current_time()
@@ -261,11 +272,12 @@ def hire(task: Task, nursery: trio.Nursery, name: str, context: Context) -> None
         _move(task, nursery)
 
 
-def lay_off(task: Task, nursery: trio.Nursery, context: Context) -> bool:
+def lay_off(task: Task, nursery: trio.Nursery, context: Context, watched: bool) -> bool:
     """Leave the task idle in the nursery, in its last step, to be hired again; False if that would show.
 
     It takes 3 microseconds to make and end a trio task, half of what a short asyncio Task takes. But to trio's users a
-    task is a task: where any of them may hold this one, or it leaves something open, it has to end.
+    task is a task: where any of them may hold this one, or it leaves something open, it has to end. `watched` tells
+    that there may be instruments.
     """
     parent = task._parent_nursery
     assert parent is not None
@@ -274,8 +286,8 @@ def lay_off(task: Task, nursery: trio.Nursery, context: Context) -> bool:
         or getweakrefcount(task)
         or task._child_nurseries
         or task._cancel_status is not parent._cancel_status
-        or task in GLOBAL_PARKING_LOT_BREAKER
-        or any(type(instrument) is not AfterPolls for instrument in task._runner.instruments["_all"])
+        or (GLOBAL_PARKING_LOT_BREAKER and task in GLOBAL_PARKING_LOT_BREAKER)
+        or (watched and any(type(instrument) is not AfterPolls for instrument in task._runner.instruments["_all"]))
     ):
         return False
     task.name = "<idle asyncio task>"
@@ -291,12 +303,17 @@ HELD_BY_TRIO = 6 + (lambda argument: getrefcount(argument))(object())
 
 
 def _move(task: Task, nursery: trio.Nursery) -> None:
-    # As Nursery.start() moves the task that has called started().
+    # As Nursery.start() moves the task that has called started(). Task._activate_cancel_status() is written out, which
+    # takes a third off the time, and 5 % off a TaskGroup of ten.
     if task._parent_nursery is not None:
         task._parent_nursery._children.remove(task)
     task._parent_nursery = nursery
     nursery._children.add(task)
-    task._activate_cancel_status(nursery._cancel_status)
+    task._cancel_status._tasks.remove(task)
+    task._cancel_status = status = nursery._cancel_status
+    status._tasks.add(task)
+    if status.effectively_cancelled:
+        task._attempt_delivery_of_any_pending_cancel()
 
 
 def step_now(task: Task) -> None:
@@ -336,6 +353,45 @@ def detach(task: Task) -> None:
     if task._next_send_fn is not None:
         task._runner.runq.remove(task)
     task._runner.task_exited(task, Value(None))
+
+
+def enter_nursery(manager: Any) -> trio.Nursery:
+    """`__aenter__` of trio.open_nursery(), which waits for nothing, without what is for scopes with a deadline."""
+    task = RUN.task
+    manager._scope = scope = trio.CancelScope()
+    scope._has_been_entered = True
+    scope._cancel_status = status = _run.CancelStatus(scope=scope, parent=task._cancel_status)
+    task._activate_cancel_status(status)
+    manager._nursery = nursery = trio.Nursery._create(task, scope, True)
+    return nursery
+
+
+def leave_idle_nursery(manager: Any) -> bool:
+    """`__aexit__` of a nursery in which nothing is left and nothing has happened; False if something has.
+
+    It takes 2 microseconds instead of 9, which is 7 % of a TaskGroup of ten.
+    """
+    task, nursery, scope = RUN.task, manager._nursery, manager._scope
+    status = scope._cancel_status
+    if (
+        status is None
+        or nursery._children
+        or nursery._pending_starts
+        or nursery._pending_excs
+        or task._child_nurseries[-1:] != [nursery]
+        or task._cancel_status is not status
+        or status.effectively_cancelled
+        or status._children
+        or len(status._tasks) > 1
+        or scope._registered_deadline != inf
+    ):
+        return False
+    nursery._nested_child_running, nursery._closed = False, True
+    task._child_nurseries.pop()
+    task._activate_cancel_status(status.parent)
+    status.close()
+    scope._cancel_status = None
+    return True
 
 
 @types.coroutine

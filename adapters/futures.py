@@ -15,7 +15,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier, std_current_task
+from ._carriers import OWN_FUTURES, Carrier, NewCarrier, std_current_task
 from .events import BaseLoop, get_event_loop
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Future(CFuture[T]):
             del self._source_traceback[-1]  # type: ignore[attr-defined]
 
     def __await__(self) -> Generator[Any, None, T]:
-        coro = getattr(internals.current_trio_task(), "coro", None)
+        coro = internals.current_coro()
         if type(coro) is Carrier or not isinstance(coro, NewCarrier | CoroutineType):
             return _iterate(self)  # it yields the future to the Task, which waits for it
         if std_current_task(self._loop) is not None:
@@ -59,15 +59,19 @@ class Future(CFuture[T]):
     __iter__ = __await__
 
 
-def _make_future(loop: BaseLoop) -> Future[Any]:
+OWN_FUTURES.add(Future)
+
+
+def _create_future(self: BaseLoop) -> Future[Any]:
+    """A Future of this loop."""
     future: Future[Any] = _new(Future)
-    _init(future, loop=loop)  # past __init__, which looks for a loop: half the time
-    if future._source_traceback:  # type: ignore[attr-defined]
+    _init(future, loop=self)  # past __init__, which looks for a loop: half the time
+    if self._debug and future._source_traceback:  # type: ignore[attr-defined]
         del future._source_traceback[-1]  # type: ignore[attr-defined]
     return future
 
 
-BaseLoop._make_future = staticmethod(_make_future)
+BaseLoop.create_future = _create_future  # type: ignore[method-assign]  # it is called often: no second function around it
 
 
 def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:

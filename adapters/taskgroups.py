@@ -68,7 +68,7 @@ class TaskGroup:
         if self._parent_task is None:
             raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
         self._manager = trio.open_nursery(strict_exception_groups=True)
-        self._nursery = await self._manager.__aenter__()
+        self._nursery = internals.enter_nursery(self._manager)
         self._entered = True
         if self._cancelled_before:
             self.cancel()
@@ -175,7 +175,8 @@ class TaskGroup:
         if exc is not None and not self._aborting:
             self._abort(exc)
         cancellation = await self._wait_for_tasks(cancellation)
-        await internals.leave_nursery(self._manager)
+        if not internals.leave_idle_nursery(self._manager):
+            await internals.leave_nursery(self._manager)
 
         try:
             return self._raise_what_is_left(exc, cancellation)

@@ -26,7 +26,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import trio
 
 from . import _trio_internals as internals
-from ._carriers import KEEPS_AWAITERS, Carrier, NewCarrier, adopt, carry, hidden_frames, std_current_task
+from ._carriers import KEEPS_AWAITERS, OWN_FUTURES, Carrier, NewCarrier, adopt, carry, hidden_frames, std_current_task
 from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import CFuture, CTask, Future, add_awaiter, discard_awaiter, isfuture
 from .timeouts import timeout as timeout_after
@@ -46,6 +46,8 @@ _unregister_task = std_tasks._unregister_task
 
 _init = CFuture.__init__
 _result = CFuture.result
+_exception = CFuture.exception
+_await = Future.__await__
 _set_result = CFuture.set_result
 _set_exception = CFuture.set_exception
 _cancel_future = CFuture.cancel
@@ -72,6 +74,11 @@ class Task(Future[T], CTask):  # type: ignore[misc]
     )
 
     _carrier: Any  # a Carrier, until the Task is done
+    _coro: Any
+    _name: str
+    _context: contextvars.Context
+    _fut_waiter: Any
+    _cancelled_error: asyncio.CancelledError | None
 
     def __init__(
         self,
@@ -98,18 +105,20 @@ class Task(Future[T], CTask):  # type: ignore[misc]
             # As asyncio from 3.15 on; before, it failed at the first step, as trio would.
             raise TypeError(f"a contextvars.Context was expected, got {type(context).__name__}")
         self._log_destroy_pending = True
-        self._prepare(
-            coro,
-            f"Task-{next(_count)}" if name is None else str(name),
-            contextvars.copy_context() if context is None else context,
-        )
+        # What _prepare() does; a second call would take 2 % of a Task's time.
+        self._coro = coro
+        self._name = f"Task-{next(_count)}" if name is None else str(name)
+        self._context = contextvars.copy_context() if context is None else context
+        self._num_cancels_requested = 0
+        self._must_cancel = False
+        self._fut_waiter = self._cancelled_error = None
         nursery = loop._nursery_for_next_task
         loop._nursery_for_next_task = loop._nursery
         self._carrier = carrier = carry(self, loop, nursery, self._name, self._context)
         if eager_start and loop.is_running():
             self._start_now(loop, carrier.trio_task)
         else:
-            internals.start(carrier.trio_task)
+            (internals.wake if loop._run.steps_itself else internals.start)(carrier.trio_task)
             _register_task(self)
 
     def _prepare(self, coro: Any, name: str, context: contextvars.Context) -> None:
@@ -118,9 +127,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         self._context = context
         self._num_cancels_requested = 0
         self._must_cancel = False
-        self._fut_waiter: Any = None
-        self._cancelled_error: asyncio.CancelledError | None = None
-        self._carrier = None
+        self._fut_waiter = self._cancelled_error = self._carrier = None
 
     def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
         """Run the first step within the running step: the Task may be done before its maker has it."""
@@ -182,24 +189,26 @@ class Task(Future[T], CTask):  # type: ignore[misc]
         raise RuntimeError("Task does not support set_exception operation")
 
     def __await__(self) -> Generator[Any, None, T]:
-        self._raise_original_cancellation()
-        return super().__await__()
+        if self._cancelled_error is not None:
+            self._raise_original_cancellation()
+        return _await(self)
 
     __iter__ = __await__
 
     def result(self) -> T:
         """The coroutine's result; raises its exception, CancelledError or InvalidStateError."""
-        self._raise_original_cancellation()
+        if self._cancelled_error is not None:
+            self._raise_original_cancellation()
         return _result(self)
 
     def exception(self) -> BaseException | None:
         """The coroutine's exception, or None; raises CancelledError or InvalidStateError."""
-        self._raise_original_cancellation()
-        return CFuture.exception(self)
-
-    def _raise_original_cancellation(self) -> None:
         if self._cancelled_error is not None:
-            raise self._make_cancelled_error()
+            self._raise_original_cancellation()
+        return _exception(self)
+
+    def _raise_original_cancellation(self) -> NoReturn:
+        raise self._make_cancelled_error()
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         """The very error that ended the coroutine, once; its likes afterwards."""
@@ -275,6 +284,7 @@ class Task(Future[T], CTask):  # type: ignore[misc]
 
 
 BaseLoop._task_type = Task
+OWN_FUTURES.add(Task)
 hidden_frames.update(method.__code__ for method in (Task.result, Task._raise_original_cancellation))
 
 # 3.13 on: with the last request taken back, one that has not been delivered yet is dropped.
@@ -405,12 +415,12 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
 
     https://docs.python.org/3/library/asyncio-future.html#asyncio.ensure_future
     """
-    if isfuture(coro_or_future):
+    if type(coro_or_future) is not types.CoroutineType and isfuture(coro_or_future):
         if loop is not None and loop is not coro_or_future.get_loop():
             raise ValueError("The future belongs to a different loop than the one specified as the loop argument")
         return coro_or_future
     coro, made_here = coro_or_future, False
-    if not iscoroutine(coro):
+    if type(coro) is not types.CoroutineType and not iscoroutine(coro):
         if not inspect.isawaitable(coro):
             raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
         coro, made_here = wait_for_awaitable(coro), True
@@ -704,7 +714,8 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
     def one_is_done(child: Any) -> None:
         nonlocal ended
         ended += 1
-        discard_awaiter(child, awaiter)
+        if KEEPS_AWAITERS:
+            discard_awaiter(child, awaiter)
         if outer is None or outer.done():
             if not child.cancelled():
                 child.exception()  # nobody is left to retrieve it
@@ -744,7 +755,8 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
         if future.done() and FINISHES_EAGERLY:
             done_already.append(future)
         else:
-            add_awaiter(future, awaiter)
+            if KEEPS_AWAITERS:
+                add_awaiter(future, awaiter)
             future.add_done_callback(one_is_done)
 
     children = [futures[arg] for arg in coros_or_futures]
