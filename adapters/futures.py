@@ -62,16 +62,14 @@ class Future(CFuture[T]):
 OWN_FUTURES.add(Future)
 
 
-def _create_future(self: BaseLoop) -> Future[Any]:
+def create_future(self: BaseLoop) -> Future[Any]:
     """A Future of this loop."""
     future: Future[Any] = _new(Future)
     _init(future, loop=self)  # past __init__, which looks for a loop: half the time
-    if self._debug and future._source_traceback:  # type: ignore[attr-defined]
-        del future._source_traceback[-1]  # type: ignore[attr-defined]
     return future
 
 
-BaseLoop.create_future = _create_future  # type: ignore[method-assign]  # it is called often: no second function around it
+BaseLoop.create_future = create_future  # type: ignore[method-assign]  # it is called often: no second function around it
 
 
 def _wait_in_trio_task(future: Future[T]) -> Generator[Any, None, T]:
