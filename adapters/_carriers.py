@@ -369,7 +369,7 @@ def _answer_of_trio(task: Any, answer: Any) -> Any:
 
 
 def _fail(task: Task[Any], error: BaseException) -> None:
-    if is_cancellation(error):
+    if type(error) is asyncio.CancelledError or is_cancellation(error):
         if isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled):
             task._cancelled_error = error  # trio's has its place inside its scope only
         _cancel(task)

@@ -539,6 +539,8 @@ class Alarm:
 
     def set(self, when: float) -> None:
         """Ring at this time of the run's clock, in seconds, and at no other; math.inf for never."""
+        if when == self._registered_deadline:
+            return
         deadlines = self._runner.deadlines
         if self._registered_deadline != inf:
             deadlines.remove(self._registered_deadline, self)  # type: ignore[arg-type]

@@ -351,7 +351,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if self._inbox:
             self._empty_inbox()
         handle = Handle(callback, args, self, context)
-        if handle._source_traceback:  # type: ignore[attr-defined]
+        if self._debug:
             _forget_last_frame(handle)
         if self._run.steps_itself:
             self._runner.runq.append(handle)  # past ReadyQueue.append(): 5 % of a callback's time
@@ -397,7 +397,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if delay is None:
             raise TypeError("delay must not be None")
         timer = self.call_at(self.time() + delay, callback, *args, context=context)
-        _forget_last_frame(timer)
+        if self._debug:
+            _forget_last_frame(timer)
         return timer
 
     def call_at(
@@ -411,7 +412,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             self._check_thread()
             self._check_callback(callback, "call_at")
         timer: Any = TimerHandle(when, callback, args, self, context)
-        _forget_last_frame(timer)
+        if self._debug:
+            _forget_last_frame(timer)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
         if self._scheduled[0] is timer:

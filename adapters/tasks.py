@@ -465,15 +465,14 @@ SLEEP_REFUSES_NAN = sys.version_info >= (3, 13)
 
 @types.coroutine
 def _yield_once() -> Generator[Any, None, None]:
-    trio_task: Any = internals.current_trio_task()
-    coro = getattr(trio_task, "coro", None)
+    coro = internals.current_coro()
     if type(coro) is Carrier or not isinstance(coro, NewCarrier | types.CoroutineType):
         yield
     elif std_current_task(get_running_loop()) is not None:
         yield  # to an eager Task of the interpreter's
     else:
         task: Any = current_task()
-        internals.start(trio_task)
+        internals.start(internals.current_trio_task())
         yield task._carrier._make_trap()
 
 
