@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # How instructions end that load a name, and those that follow an attribute.
-LOADS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT", "LOAD_CLOSURE")
+LOADS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT")
 IN_BETWEEN = ("CACHE", "PUSH_NULL", "NOP", "EXTENDED_ARG")
 ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR")
 
@@ -66,9 +66,7 @@ def _imported(instructions: list[dis.Instruction]) -> tuple[dict[str, str], dict
     for position, each in enumerate(instructions):
         if each.opname == "IMPORT_NAME":
             relative = instructions[position - 2].argval
-            module = (
-                "" if relative else each.argval.removeprefix("compat.") if "asyncio" in each.argval else each.argval
-            )
+            module = "" if relative else each.argval
             whole = instructions[position - 1].argval is None
             came = module
         elif each.opname == "IMPORT_FROM":
@@ -89,6 +87,8 @@ def _known(
 ) -> str | None:
     if not opname.startswith(LOADS) or not isinstance(name, str):
         return None
+    if opname.startswith("LOAD_FAST") and name in (*code.co_cellvars, *code.co_freevars):
+        return None  # 3.13: handed to a function that is made here
     if opname.startswith("LOAD_GLOBAL"):
         return top.get(name)
     if opname.startswith(("LOAD_DEREF", "LOAD_CLASSDEREF")) or name in code.co_freevars:

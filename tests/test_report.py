@@ -230,6 +230,27 @@ def test_methods_of_what_is_surely_asyncios(tmp_path):
     ]
 
 
+def test_what_is_called_loop(tmp_path):
+    source = """\
+        import asyncio
+        from base import Base
+        class C(Base):
+            def m(self, loop, other):
+                self._loop.call_soon(), self._loop.nope(), self.other.call_soon()
+                loop.create_future(), other.create_future(), other.loop.create_future()
+                mine = self._loop
+                loop2 = self.loop
+                mine.call_later(), loop2.stop()
+        def f(make):
+            loop = make()
+            loop.call_soon()
+            for loop in make:
+                loop.stop()
+        """
+    assert found(source, tmp_path)[1:] == ["5 loop.call_soon", "6 loop.create_future"]
+    assert found(source.replace("import asyncio", ""), tmp_path) == []
+
+
 def test_trio_and_the_world_of_a_file(tmp_path):
     worlds = {}
     for name, text in {

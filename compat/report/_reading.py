@@ -3,7 +3,8 @@
 A name is looked up as the interpreter would: by scopes, whatever it is called and wherever it was imported. What a name
 may hold is the union of everything that is bound to it in its scope, in whatever order; so an import in `try` and its
 fallback in `except` are both seen. A method counts as asyncio's where the object surely is asyncio's: everything that
-is bound to the name comes from asyncio's own calls, or is declared so, or is a None or a bare parameter beside that.
+is bound to the name comes from asyncio's own calls, or is declared so, or is a None or a bare parameter beside that. A
+`loop` or `_loop` of which the file says nothing counts as one where asyncio is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ._table import CLASSES, LOOPS, PUBLIC, SUBMODULES, names_by_star
+from ._table import CLASSES, LOOPS, PUBLIC, ROWS, SUBMODULES, names_by_star
 
 __all__ = ["Source", "Use", "read", "read_text"]
 
@@ -182,6 +183,7 @@ class Module(ast.NodeVisitor):
         self.resolving: set[tuple[int, int]] = set()
         self.memory: dict[tuple[int, int], list[object]] = {}
         self.unquoted: dict[ast.Constant, ast.expr | None] = {}
+        self.imports_asyncio = False
         self.kind = "code"
         with deep_recursion():
             self.generic_visit(tree)
@@ -420,6 +422,7 @@ class Module(ast.NodeVisitor):
         for line, column, name in self.imports:
             if api := as_api(name):
                 yield Use(line, column + 1, api, "import")
+        self.imports_asyncio = any(as_api(name).startswith("asyncio") for _, _, name in self.imports)
         with deep_recursion():
             for node, scope, kind in self.references:
                 yield from self.uses_in(node, scope, kind)
@@ -433,7 +436,7 @@ class Module(ast.NodeVisitor):
                 yield Use(*place(chain), api, kind)
             if any(apis):
                 return
-            member = self.surely(chain, scope, Member)
+            member = self.surely(chain, scope, Member) or self.by_its_name(chain, scope)
             if isinstance(member, Member):
                 yield Use(*place(chain), f"{member.of}.{member.name}", kind)
             if isinstance(chain, ast.Attribute):
@@ -444,6 +447,23 @@ class Module(ast.NodeVisitor):
                 return
             if not isinstance(chain, ast.Attribute | ast.Name):
                 return
+
+    def by_its_name(self, node: ast.expr, scope: Scope) -> Member | None:
+        """A method of the loop's, of something called loop or _loop of which the file says nothing else.
+
+        It is a bare parameter, or an attribute of self that a base class in another file sets.
+        """
+        match node:
+            case ast.Attribute(ast.Name("loop" | "_loop") as loop, name):
+                pass
+            case ast.Attribute(ast.Attribute(ast.Name(owner), "loop" | "_loop") as loop, name) if (
+                self.class_of(owner, scope) is not None
+            ):
+                pass
+            case _:
+                return None
+        says_nothing = all(value == NOTHING for value in self.values(loop, scope))
+        return Member("loop", name) if says_nothing and self.imports_asyncio and f"loop.{name}" in ROWS else None
 
     def surely(self, node: ast.expr, scope: Scope, kind: type) -> object:
         """The one thing of this kind that the expression can be, None if it may be something else."""
