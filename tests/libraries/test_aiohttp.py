@@ -231,7 +231,7 @@ def test_trio_timeouts_in_the_middle_of_a_request(run_mixed, tls):
                 async with trio.open_nursery() as nursery:
                     for n in range(4):
                         nursery.start_soon(impatient, 0.02 * (n + 1), "/slow")
-                        nursery.start_soon(impatient, 0.017 * (n + 1), "/download?blocks=100000")
+                        nursery.start_soon(impatient, 0.017 * (n + 1), "/download?blocks=1000")
                         nursery.start_soon(impatient_upload, 0.015 * (n + 1))
                 async with trio.open_nursery() as nursery:
                     for _ in range(10):

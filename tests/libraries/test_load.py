@@ -1,0 +1,34 @@
+"""Servers under many clients that do not behave: see `load.py`. LOAD_SECONDS and LOAD_CLIENTS make it a longer test."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SECONDS = float(os.environ.get("LOAD_SECONDS", "5"))
+CLIENTS = int(os.environ.get("LOAD_CLIENTS", "100"))
+
+
+@pytest.mark.parametrize("world", ["asyncio", "trio"])
+def test_nothing_fails_and_nothing_grows(world):
+    done = subprocess.run(
+        [sys.executable, *["-m", "compat"] * (world == "trio"), str(HERE / "load.py"), str(SECONDS), str(CLIENTS)],
+        env=os.environ | {"PYTHONPATH": str(HERE.parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    print(found)
+    assert ("adapters" in found["loop"]) == (world == "trio")
+    assert found["errors"] == []
+    assert found["refused"] == 0
+    assert found["requests"] > found["connections"] > CLIENTS
+    assert (found["growth"]["tasks"], found["growth"]["descriptors"]) == (0, 0)
+    assert found["growth"]["objects"] < 1000
+    assert found["growth"]["KiB"] < 20_000
