@@ -384,7 +384,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             self._ready.append(handle)
         else:
             self._inbox.append(handle)
-            self._runner.entry_queue.run_sync_soon(self._empty_inbox, idempotent=True)
+            self._runner.entry_queue.run_sync_soon(self._empty_inbox)
 
     def _empty_inbox(self) -> None:
         while self._inbox:

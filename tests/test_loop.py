@@ -1366,3 +1366,19 @@ def test_call_soon_threadsafe_keeps_its_place_while_the_loop_stands_still():
 
     theirs, ours = on_both(program)
     assert ours == theirs
+
+
+def test_what_threads_have_done_is_known_when_they_have_ended():
+    def program(asyncio):
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(4))
+            calls = [loop.run_in_executor(None, time.sleep, 0.001 * n) for n in range(20)]
+            await loop.shutdown_default_executor()
+            return [call.done() for call in calls]
+
+        return asyncio.run(main())
+
+    for _ in range(10):
+        theirs, ours = on_both(program)
+        assert ours == theirs == [True] * 20

@@ -566,6 +566,20 @@ def test_random_programs_in_the_same_order(part):
         assert ours == theirs, f"seed {seed}"
 
 
+def test_random_programs_in_the_same_order_in_a_trio_run():
+    async def main(program, open_pair):
+        return await asyncio.create_task(program(asyncio, open_pair))
+
+    for seed in range(1000, 1000 + RANDOM_PROGRAMS // 4):
+
+        async def program(asyncio, open_pair, seed=seed):
+            return list(await random_program(seed)(asyncio, open_pair))  # what it leaves goes on
+
+        theirs = run_on(std, program)
+        with Pairs() as open_pair:
+            assert compat.run(main, program, open_pair) == theirs, f"seed {seed}"
+
+
 # --- sockets ---------------------------------------------------------------------------------------------------------
 
 
