@@ -834,12 +834,13 @@ async def files_sent_by_the_system(asyncio):
 
 @program
 async def what_may_not_be_done_while_a_file_is_sent(asyncio):
-    checked = asyncio.Event()
+    checked, ended = asyncio.Event(), asyncio.Event()
 
     async def handler(reader, writer):
         await checked.wait()
         await outcome(reader.read())
         await closed(writer)
+        ended.set()
 
     Path("file").write_bytes(bytes(10_000_000))
     server, connect = await serving(asyncio, handler)
@@ -862,7 +863,9 @@ async def what_may_not_be_done_while_a_file_is_sent(asyncio):
         sending.cancel()
         log += [(await outcome(sending))[0], writer.transport.is_reading()]
         writer.write(b"x")
-    await closed(writer, server)
+    await closed(writer)
+    await ended.wait()
+    await closed(server)
     return log
 
 
