@@ -22,7 +22,23 @@ from adapters.events import Loop, ReadyQueue
 TimeGenerator = Generator[float, float, None]
 
 
-class VirtualTimeLoop(Loop, Instrument):
+class LoopWithoutSendfile(Loop):
+    """What asyncio's base class is to test_sendfile: from it, some tests take what refuses os.sendfile()."""
+
+    _sendfile_native = base_events.BaseEventLoop._sendfile_native  # type: ignore[attr-defined]
+
+
+class AsPatched:
+    """A name as asyncio.base_events has it: a test that replaces it there by a mock replaces ours, too."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(base_events, self._name), name)
+
+
+class VirtualTimeLoop(LoopWithoutSendfile, Instrument):
     """What `test_utils.TestLoop` is to CPython's tests: a loop whose time moves as a generator says.
 
     The generator is sent the time of each new timer, at the end of the batch in which it was set, and yields by how
@@ -65,22 +81,6 @@ class VirtualTimeLoop(Loop, Instrument):
     def _run_once(self) -> None:
         self.call_soon(self.stop)
         self.run_forever()
-
-
-class LoopWithoutSendfile(Loop):
-    """What asyncio's base class is to test_sendfile: from it, some tests take what refuses os.sendfile()."""
-
-    _sendfile_native = base_events.BaseEventLoop._sendfile_native  # type: ignore[attr-defined]
-
-
-class AsPatched:
-    """A name as asyncio.base_events has it: a test that replaces it there by a mock replaces ours, too."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(base_events, self._name), name)
 
 
 def plug_in() -> None:
