@@ -57,11 +57,11 @@ def nothing_left() -> Iterator[None]:
     assert sorted(link for link in open_files().values() if link.startswith("socket:")) == sorted(before)
 
 
-async def leaving_no_task(asyncio, program):
+async def leaving_no_task(asyncio, program, seconds=30):
     """Run it; on ours, fail if it leaves a trio task in the loop's nursery that was not there before."""
     loop = asyncio.get_running_loop()
     before = trio_tasks(loop)
-    result = await asyncio.wait_for(program(asyncio), 30)
+    result = await asyncio.wait_for(program(asyncio), seconds)
     for _ in range(100):
         if trio_tasks(loop) <= before:
             break
@@ -934,7 +934,7 @@ def move_in_bulk(direction, total, server_options, client_options):
             look(reader, writer)
         assert got == total
 
-    async def main():
+    async def main(asyncio):
         server_side, client_side = (receive, send) if direction == "up" else (send, receive)
         finished = asyncio.Event()
 
@@ -950,7 +950,7 @@ def move_in_bulk(direction, total, server_options, client_options):
         await closed(writer, server)
 
     with nothing_left():
-        asyncio.run(main())
+        asyncio.run(leaving_no_task(asyncio, main, 300))
     assert peak < MIB
 
 
@@ -960,7 +960,7 @@ def test_many_connections_at_once():
         await reader.read()
         await closed(writer)
 
-    async def main():
+    async def main(asyncio):
         server, connect = await serving(asyncio, handler, backlog=1000)
         pairs = await asyncio.gather(*[connect() for _ in range(CONNECTIONS)])
         for n, (_, writer) in enumerate(pairs):
@@ -970,7 +970,7 @@ def test_many_connections_at_once():
         await closed(*[writer for _, writer in pairs], server)
 
     with nothing_left():
-        asyncio.run(main())
+        asyncio.run(leaving_no_task(asyncio, main, 300))
 
 
 def test_aborted_while_a_file_is_sent(tmp_path):
