@@ -1,11 +1,11 @@
 """Servers under many clients that do not behave: an echo server of asyncio's streams, and aiohttp's if it is there.
 
-    python -m compat -m libraries.load SECONDS CLIENTS      (with tests/ in PYTHONPATH)
+    python -m compat tests/libraries/load.py SECONDS CLIENTS
 
 The clients are in a process of their own, on the interpreter's asyncio. Each connects, sends a few requests, and leaves
 in one of five ways: in good order, without reading the answer, in the middle of a request, with a half-close, with a
 reset. What is printed in the end, as JSON: requests that were answered, connections, errors that reached the loop or a
-log, and how many tasks, descriptors, objects and KiB there are more than after a fifth of the time.
+log, and how many tasks, descriptors, objects, blocks of memory and KiB there are more than after a fifth of the time.
 """
 
 import asyncio
@@ -141,6 +141,7 @@ def measure():
         "tasks": len(asyncio.all_tasks()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
         "KiB": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
     }
 

@@ -26,7 +26,7 @@ NAME = f"aot{sys.version_info.minor}_{os.getpid()}"
 
 
 def require(url: str) -> None:
-    """Skip the whole module if nobody listens there."""
+    """Skip the test, or the module that is being imported, if nobody listens there."""
     address = urlsplit(url)
     try:
         socket.create_connection((address.hostname, address.port), 2).close()

@@ -31,4 +31,5 @@ def test_nothing_fails_and_nothing_grows(world):
     assert found["requests"] > found["connections"] > CLIENTS
     assert (found["growth"]["tasks"], found["growth"]["descriptors"]) == (0, 0)
     assert found["growth"]["objects"] < 1000
+    assert found["growth"]["blocks"] < 3000
     assert found["growth"]["KiB"] < 20_000

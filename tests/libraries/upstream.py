@@ -32,7 +32,7 @@ SUITES = {
     ],
 }
 TIME_LIMIT = 1500  # seconds for one run
-COMMON = ["-q", "-p", "no:cacheprovider", "-p", "no:trio", "-o", "addopts=", "-W", "ignore"]
+COMMON = ["-q", "-p", "no:cacheprovider", "-p", "no:trio", "-o", "addopts=", "-o", "filterwarnings=", "-W", "ignore"]
 
 
 def download(name: str, folder: Path) -> Path:
