@@ -241,13 +241,18 @@ def test_what_is_called_loop(tmp_path):
                 mine = self._loop
                 loop2 = self.loop
                 mine.call_later(), loop2.stop()
+                self.theirs = other.loop.run_in_executor
+                self.get_loop().create_task(), other.get_loop(1).create_task()
         def f(make):
             loop = make()
             loop.call_soon()
             for loop in make:
                 loop.stop()
         """
-    assert found(source, tmp_path)[1:] == ["5 loop.call_soon", "6 loop.create_future"]
+    assert found(source, tmp_path)[1:] == [
+        *("5 loop.call_soon", "6 loop.create_future", "6 loop.create_future"),
+        *("10 loop.run_in_executor", "11 loop.create_task"),
+    ]
     assert found(source.replace("import asyncio", ""), tmp_path) == []
 
 

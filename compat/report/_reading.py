@@ -4,7 +4,7 @@ A name is looked up as the interpreter would: by scopes, whatever it is called a
 may hold is the union of everything that is bound to it in its scope, in whatever order; so an import in `try` and its
 fallback in `except` are both seen. A method counts as asyncio's where the object surely is asyncio's: everything that
 is bound to the name comes from asyncio's own calls, or is declared so, or is a None or a bare parameter beside that. A
-`loop` or `_loop` of which the file says nothing counts as one where asyncio is imported.
+`loop`, `_loop` or get_loop() of which the file says nothing else counts as one where asyncio is imported.
 """
 
 from __future__ import annotations
@@ -451,18 +451,15 @@ class Module(ast.NodeVisitor):
     def by_its_name(self, node: ast.expr, scope: Scope) -> Member | None:
         """A method of the loop's, of something called loop or _loop of which the file says nothing else.
 
-        It is a bare parameter, or an attribute of self that a base class in another file sets.
+        It is a bare parameter, an attribute of self that a base class in another file sets, or what get_loop() gives.
         """
         match node:
-            case ast.Attribute(ast.Name("loop" | "_loop") as loop, name):
-                pass
-            case ast.Attribute(ast.Attribute(ast.Name(owner), "loop" | "_loop") as loop, name) if (
-                self.class_of(owner, scope) is not None
-            ):
-                pass
+            case ast.Attribute(ast.Call(ast.Attribute(attr="get_loop"), [], []), name):
+                says_nothing = True
+            case ast.Attribute(ast.Name("loop" | "_loop") | ast.Attribute(attr="loop" | "_loop") as loop, name):
+                says_nothing = all(value == NOTHING for value in self.values(loop, scope))
             case _:
                 return None
-        says_nothing = all(value == NOTHING for value in self.values(loop, scope))
         return Member("loop", name) if says_nothing and self.imports_asyncio and f"loop.{name}" in ROWS else None
 
     def surely(self, node: ast.expr, scope: Scope, kind: type) -> object:
@@ -533,10 +530,8 @@ class Module(ast.NodeVisitor):
                 yield Known(f"{value.name}.{name}")
             elif isinstance(value, Instance):
                 yield Member(value.of, name)
-            elif value == NOTHING:
-                yield NOTHING
-            else:
-                yield UNKNOWN
+            else:  # request.loop: see by_its_name()
+                yield NOTHING if value == NOTHING or name in ("loop", "_loop") else UNKNOWN
 
     @staticmethod
     def class_of(name: str, scope: Scope) -> Scope | None:
