@@ -17,7 +17,8 @@ import weakref
 from asyncio import base_events as std
 from asyncio import constants, sslproto, trsock
 from asyncio.log import logger
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -233,6 +234,16 @@ def _remove_own_socket(path: Any, inode: int) -> None:
         logger.error("Unable to clean up listening UNIX socket %r: %r", path, error)
 
 
+@contextmanager
+def _closing_if_it_fails(sock: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # which would hide the other
+            sock.close()
+        raise
+
+
 async def connect_transport(
     loop: Any,
     sock: socket.socket,
@@ -248,11 +259,12 @@ async def connect_transport(
 
     When it fails or is cancelled, the socket is closed. Raises RuntimeError if another transport has it.
     """
-    loop._ensure_fd_no_transport(sock)
-    waiter = loop.create_future()
-    try:
+    with _closing_if_it_fails(sock):
         sock.setblocking(False)
         protocol = protocol_factory()
+    loop._ensure_fd_no_transport(sock)
+    waiter = loop.create_future()
+    with _closing_if_it_fails(sock):
         if tls:
             context = None if tls is True else tls
             layer = _tls_layer(loop, protocol, context, waiter, server_side, server_hostname, timeouts)
@@ -261,9 +273,6 @@ async def connect_transport(
         else:
             transport = SocketTransport(loop, sock, protocol, **options)
             transport.start(waiter)
-    except BaseException:
-        sock.close()
-        raise
     try:
         await waiter
     except BaseException:
@@ -730,14 +739,11 @@ async def _connect(
     """
     family, kind, proto, _, address = info
     sock = socket.socket(family=family, type=kind, proto=proto)
-    try:
+    with _closing_if_it_fails(sock):
         sock.setblocking(False)
         if local_infos is not None:
             _bind_to_one(sock, local_infos, errors)
         await loop.sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 

@@ -368,6 +368,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             self._check_callback(callback, "call_soon_threadsafe")
         handle = ThreadSafeHandle(callback, args, self, context)
         _forget_last_frame(handle)
+        if ThreadSafeHandle is not Handle:
+            _forget_last_frame(handle)  # that was its __init__
         self._append_from_anywhere(handle)
         return handle
 

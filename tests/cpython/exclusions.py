@@ -182,6 +182,16 @@ EXCLUDED = (
         "passes on asyncio because its selector takes no mock for a socket",
     ),
     Exclusion(
+        "test_base_events.BaseEventLoopWithSelectorTests.test_create_connection_happy_eyeballs_empty_exceptions",
+        "replaces asyncio.staggered by a mock; ours races in a nursery",
+        holds=SINCE_3_14,
+    ),
+    Exclusion(
+        "test_unix_events.PidfdChildWatcherTests.test_pidfd_closed_when_waitpid_raises",
+        "tests how a private class of asyncio's waits for a child: by os.waitpid()",
+        holds=SINCE_3_14,
+    ),
+    Exclusion(
         "test_events.EPollEventLoopTests.test_timeout_rounding",
         "counts the calls of the private loop._run_once()",
     ),
