@@ -32,7 +32,7 @@ from asyncio.events import _get_running_loop, _set_running_loop
 from asyncio.log import logger
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -296,7 +296,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if not sys.is_finalizing():
             for sig in list(self._signal_handlers):
                 self.remove_signal_handler(sig)
-        self._closed = True
+        with self._start_or_append:
+            self._closed = True
         open_loops.discard(self)
         self._inbox.clear()
         self._scheduled.clear()
@@ -377,6 +378,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if self._thread_id is None:
             with self._start_or_append:
                 if self._thread_id is None:  # it stands still, and nobody else touches the run queue
+                    self._check_closed()
                     self._empty_inbox()
                     self._ready.append(handle)
                     return
@@ -386,7 +388,8 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             self._ready.append(handle)
         else:
             self._inbox.append(handle)
-            self._runner.entry_queue.run_sync_soon(self._empty_inbox)
+            with suppress(trio.RunFinishedError):  # closed meanwhile: as in asyncio, it may have been called or not
+                self._runner.entry_queue.run_sync_soon(self._empty_inbox)
 
     def _empty_inbox(self) -> None:
         while self._inbox:
