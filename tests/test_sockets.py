@@ -455,17 +455,24 @@ def test_slow_reader_is_logged_in_debug_mode(caplog):
             loop.slow_callback_duration = 0.01
             with Pairs() as open_pair:
                 one, other = open_pair()
-                loop.add_reader(one, lambda: (one.recv(1), time.sleep(0.05)))
+
+                def read_slowly():
+                    one.recv(1)
+                    time.sleep(0.05)
+
+                loop.add_reader(one, read_slowly)
                 other.send(b"a")
                 await asyncio.sleep(0.1)
                 loop.remove_reader(one)
 
         caplog.clear()
         asyncio.run(main(), debug=True)
-        return [record.msg for record in caplog.records if record.levelname == "WARNING"]
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        # On a busy machine other callbacks are slow, too.
+        return [warning.partition("<")[0] for warning in warnings if "read_slowly" in warning]
 
     theirs, ours = on_both(program)
-    assert ours == theirs == ["Executing %s took %.3f seconds"] or len(ours) == len(theirs) == 1
+    assert ours == theirs == ["Executing "]
 
 
 def test_loop_with_a_reader_that_nobody_holds_is_collected():
