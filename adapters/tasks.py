@@ -26,6 +26,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import trio
 
 from . import _trio_internals as internals
+from . import timeouts
 from ._carriers import KEEPS_AWAITERS, OWN_FUTURES, Carrier, NewCarrier, adopt, carry, hidden_frames, std_current_task
 from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import CFuture, CTask, Future, add_awaiter, discard_awaiter, isfuture
@@ -335,6 +336,9 @@ def current_task(loop: Any = None) -> Task[Any] | None:
         return None
     task: Task[Any] | None = std_current_task(running if loop is None else loop)
     return task
+
+
+timeouts.current_task = current_task
 
 
 def _awaiter() -> Task[Any] | None:

@@ -20,6 +20,9 @@ from .exceptions import is_task_cancellation
 if TYPE_CHECKING:
     from .tasks import Task
 
+# tasks.py, which stands on this module, puts it here: an import in each __aenter__() takes a third of a short timeout.
+current_task: Any = None
+
 __all__ = ("Timeout", "timeout", "timeout_at")
 
 
@@ -71,8 +74,6 @@ class Timeout:
         return f"<Timeout [{self._state.value}]{when}>"
 
     async def __aenter__(self) -> Timeout:
-        from .tasks import current_task
-
         if self._state is not _State.CREATED:
             raise RuntimeError("Timeout has already been entered")
         task = current_task()
