@@ -151,6 +151,7 @@ th[data-sort] { cursor: pointer; white-space: nowrap; }
 th[aria-sort=ascending]::after { content: " \\25b2"; } th[aria-sort=descending]::after { content: " \\25bc"; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
+td:has(> .bar) { width: 30%; }
 .bar { display: flex; height: .9em; min-width: 2px; margin-top: .25em; border-radius: 2px; overflow: hidden; }
 .bar i { background: var(--asyncio); } .bar b { background: var(--trio); }
 .key i, .key b { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 1em; }
