@@ -77,21 +77,41 @@ try:
     from trio._core._run import Runner, Task, setup_runner, unrolled_run
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
 
+    class _SetBy:
+        """Has the attributes that a method names: what a class without slots sets in its instances."""
+
+        def __init__(self, method: Any) -> None:
+            self.__dict__.update(dict.fromkeys(method.__code__.co_names))
+            self._method = method.__qualname__
+
+        def __repr__(self) -> str:
+            return str(self._method)
+
     _missing = [
         f"{owner!r}.{name}"
         for owner, names in {
             Task: "_abort_func _attempt_abort _attempt_delivery_of_pending_ki _attempt_delivery_of_any_pending_cancel"
-            " _activate_cancel_status _ki_protected _next_send _next_send_fn _schedule_points _cancel_points _create",
+            " _activate_cancel_status _ki_protected _next_send _next_send_fn _schedule_points _cancel_points _create"
+            " _runner _parent_nursery _child_nurseries _cancel_status context coro name",
             Runner: "reschedule task_exited close deliver_ki waiting_for_idle clock_autojump_threshold"
-            " main_task_outcome",
+            " main_task_outcome main_task init_task runq tasks deadlines clock instruments io_manager ki_manager"
+            " ki_pending entry_queue is_guest force_guest_tick_asap",
+            _run.Deadlines: "_heap add remove expire next_deadline",
+            _run.CancelStatus: "effectively_cancelled _tasks",
+            _SetBy(_run.NurseryManager.__aenter__): "_nursery _scope",
+            _SetBy(
+                trio.Nursery.__init__
+            ): "_children _cancel_status cancel_scope _closed _nested_child_running _pending_excs _pending_starts",
             trio.Nursery: "_child_finished _create",
             trio.Cancelled: "_create",
-            trio.CancelScope: "_cancel_called",
+            trio.CancelScope: "_cancel_called _has_been_entered",
             _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup CONTEXT_RUN_TB_FRAMES",
         }.items()
         for name in names.split()
         if not hasattr(owner, name)
     ]
+    if sys.platform == "linux" and not hasattr(_run.TheIOManager, "_epoll"):  # type: ignore[attr-defined,unused-ignore]
+        _missing.append("EpollIOManager._epoll")
     if _missing:
         raise ImportError(f"trio has no {', '.join(_missing)}")
 except ImportError as error:

@@ -1,6 +1,9 @@
 """The inside of trio: what the core leans on there, and what it says of a trio that it does not know."""
 
+import ast
 import contextvars
+import inspect
+import re
 
 import pytest
 import trio
@@ -26,6 +29,9 @@ PRIVATE_NAMES = [
     "trio._core._run.GLOBAL_RUN_CONTEXT",
     "trio._core._run._r",
     "trio._core._run.Task._attempt_abort",
+    "trio._core._run.Task._cancel_status",
+    "trio._core._run.Runner.runq",
+    "trio._core._run.Deadlines._heap",
     "trio._core._run.Runner.task_exited",
     "trio._core._traps.WaitTaskRescheduled",
 ]
@@ -52,6 +58,29 @@ def test_unknown_trio_says_what_to_do(way_in, name):
     assert f"works with trio {internals.WORKS_WITH}" in ended.out
     assert "Install one of these" in ended.out
     assert attribute in ended.out
+
+
+def test_each_private_name_is_checked():
+    """What is used of trio's objects under a private name is named in the check at the import, too."""
+    tree = ast.parse(inspect.getsource(internals))
+    (check,) = (node for node in tree.body if isinstance(node, ast.Try))
+    checked = {
+        word
+        for node in ast.walk(check)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for word in re.split(r"[\s.]+", node.value)
+    }
+    imported = {alias.name for node in ast.walk(check) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
+            used.add(node.attr)
+            if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                own.add(node.attr)
+    of_handles = {"_cancelled", "_loop", "_debug", "_run", "_run_timed"}  # asyncio's
+    assert {"_abort_func", "_epoll", "_heap", "_children"} <= used - own
+    assert used - own - of_handles - {"_getframe"} <= checked | imported
 
 
 def test_unknown_trio_on_the_command_line():
