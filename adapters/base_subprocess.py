@@ -14,6 +14,7 @@ import os
 import subprocess
 import warnings
 from asyncio import base_subprocess as std
+from asyncio import unix_events
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from .transports import Activity
 # From some patch release on, wait() does not wait for the pipes, which a grandchild may keep open.
 _process_exited: Any = std.BaseSubprocessTransport._process_exited
 WAIT_ENDS_WITH_PROCESS = "_exit_waiters" in _process_exited.__code__.co_names
+# And the transport is told of the end at once, not one iteration later.
+_when_exited: Any = unix_events.SelectorEventLoop._child_watcher_callback  # type: ignore[attr-defined]
+TOLD_AT_ONCE = "call_soon_threadsafe" not in _when_exited.__code__.co_names
 
 _threads = trio.CapacityLimiter(math.inf)  # one for each child, where there are no pidfds
 
@@ -41,16 +45,29 @@ def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable
 
     async def wait(me: Activity) -> None:
         if pidfd is None:
-            returncode = await trio.to_thread.run_sync(_reap, process, abandon_on_cancel=True, limiter=_threads)
+            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=_threads)
         else:
             try:
                 await trio.lowlevel.wait_readable(pidfd)
             finally:
                 os.close(pidfd)
-            returncode = _reap(process)
-        loop.call_soon(callback, returncode)
+        returncode = _reap(process)
+        if TOLD_AT_ONCE:
+            callback(returncode)
+        else:
+            loop.call_soon(callback, returncode)
 
     Activity(loop, wait, f"asyncio subprocess {process.pid}: wait")
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Block until the child has ended. Its id stays its own until it is reaped, so signals reach no stranger."""
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        pass
+    except AttributeError:
+        process.wait()  # macOS, before Python 3.13
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
