@@ -100,6 +100,14 @@ EXCLUDED = (
         "a child watcher that is not active keeps asyncio from starting a child; our loop needs no watcher",
         holds=sys.version_info < (3, 14),
     ),
+    *(
+        Exclusion(f"test_subprocess.{test}", "tests a private attribute, _watcher; our loop has none", holds=SINCE_3_14)
+        for test in (
+            "SubprocessPidfdWatcherTests.test_watcher_implementation",
+            "SubprocessThreadedWatcherTests.test_watcher_implementation",
+            "SubprocessThreadedWatcherTests.test_pid_not_reaped_before_exit_published",
+        )
+    ),
     Exclusion(
         "test_subprocess.SubprocessFastWatcherTests.test_close_dont_kill_finished",
         "empties a private dict of CPython's child watcher at its end; with the other watchers this test passes",
