@@ -18,7 +18,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
-from outcome import Error
+from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort
 
 from . import _trio_internals as internals
@@ -210,6 +210,14 @@ class Carrier:
         self.task = None
         if self.adopted:
             task._loop._adopted.discard(self)
+
+    def refuse(self, error: BaseException) -> Outcome[None]:
+        """End the Task, which cannot be stepped; asyncio's would be pending for ever. The rest of the loop goes on."""
+        task = self.task
+        if task is not None:
+            self._part(task)
+            _fail(task, error)
+        return Value(None)
 
     def _rest(self, ended: list[Any]) -> Any:
         """Keep the trio task for another Task, unless somebody could tell that it is the same one."""

@@ -853,6 +853,8 @@ class Run:
                     if task._cancel_status.effectively_cancelled:
                         task._attempt_delivery_of_any_pending_cancel()
                     continue
+                if type(outcome) is Error and outcome.error.__traceback__ is None and hasattr(task.coro, "refuse"):
+                    outcome = task.coro.refuse(outcome.error)  # without a frame: its context cannot be entered
                 runner.task_exited(task, outcome)
                 del outcome
                 if self.error is not None:  # SystemExit, say: asyncio leaves at once

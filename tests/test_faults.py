@@ -4,6 +4,7 @@ Each program runs in two processes, on asyncio and on trio, and both must write 
 its end, each checks that the loop still works, and that nothing is left: no task, descriptor, thread or child.
 """
 
+import contextvars
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -740,3 +741,25 @@ def test_a_clock_that_stands_still():
 
     with asyncio.Runner(loop_factory=lambda: Loop(clock=MockClock())) as runner:
         runner.run(main())
+
+
+# --- contexts --------------------------------------------------------------------------------------------------------
+
+
+def test_task_whose_context_is_entered_by_somebody_else():
+    """asyncio reports it and leaves the Task pending for ever; here the Task fails. The loop goes on."""
+    context = contextvars.copy_context()
+
+    async def main():
+        async def body():
+            await asyncio.sleep(0)
+            return "stepped"
+
+        coro = body()
+        with pytest.raises(RuntimeError, match="cannot enter context"):
+            await asyncio.create_task(coro, context=context)
+        coro.close()
+        assert await asyncio.create_task(body()) == "stepped"
+        return "goes on"
+
+    assert context.run(lambda: asyncio.run(main())) == "goes on"
