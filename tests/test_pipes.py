@@ -91,6 +91,18 @@ async def moments(asyncio, how_many=5):
         await asyncio.sleep(0.002)
 
 
+async def seen_on(master, size, asyncio):
+    """So many bytes from a terminal, without blocking the loop that writes them."""
+    os.set_blocking(master, False)
+    got = b""
+    while len(got) < size:
+        try:
+            got += os.read(master, size - len(got))
+        except BlockingIOError:
+            await asyncio.sleep(0.001)
+    return got
+
+
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
@@ -389,12 +401,9 @@ async def both_ways_on_a_terminal(asyncio, log):
     os.write(master, b"typed")
     await moments(asyncio)
     writing.write(b"shown")
-    log.append(os.read(master, 100))
+    log.append(await seen_on(master, 5, asyncio))
     writing.write(b"s" * 50_000)
-    got = 0
-    while got < 50_000:
-        got += len(os.read(master, 4096))
-        await asyncio.sleep(0)
+    await seen_on(master, 50_000, asyncio)
     writing.close()
     await writer.lost
     os.close(master)
@@ -410,10 +419,7 @@ async def one_descriptor_of_a_terminal_for_both(asyncio, log):
     reading, reader = await log.read(asyncio, read, "terminal reads")
     os.write(master, b"typed")
     writing.write(b"s" * 50_000)
-    got = 0
-    while got < 50_000:
-        got += len(os.read(master, 4096))
-        await asyncio.sleep(0)
+    await seen_on(master, 50_000, asyncio)
     await moments(asyncio)
     writing.close()
     await writer.lost
