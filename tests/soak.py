@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -349,7 +350,8 @@ def soak(seconds, interval):
     """Run the load for so long, and return what is wrong at the end, as sentences."""
     reports = Reports()
     start = shown = time.monotonic()
-    before, history, rounds = counted(), [], 0
+    before, rounds = counted(), 0
+    history = {name: array("q") for name in before}  # no objects: they would count among the blocks
     show(start, rounds, before)
     with asyncio.Runner() as runner:
         while time.monotonic() - start < seconds or rounds < 8:
@@ -357,11 +359,13 @@ def soak(seconds, interval):
             asyncio.run(all_at_once())
             compat.run(all_at_once)
             rounds += 1
-            history.append(counts := counted())
+            counts = counted()
+            for name, seen in history.items():
+                seen.append(counts[name])
             if time.monotonic() - shown > interval:
                 shown = time.monotonic()
                 show(start, rounds, counts)
-    show(start, rounds, history[-1])
+    show(start, rounds, counts)
 
     # Idle threads of trio's end after ten seconds.
     until = time.monotonic() + 20
@@ -374,14 +378,13 @@ def soak(seconds, interval):
         for name in ("tasks", "trio tasks", "loops", "descriptors", "threads", "children")
         if after[name] != before[name]
     ]
-    during = history[len(history) // 4 :]
     wrong += [
         f"{name} between rounds: {sorted(seen)}"
         for name in ("tasks", "loops", "descriptors", "children")
-        if len(seen := {counts[name] for counts in during}) > 1
+        if len(seen := set(history[name][rounds // 4 :])) > 1
     ]
     for name in ("blocks", "resident KiB"):
-        growth = grown([counts[name] for counts in history])
+        growth = grown(history[name])
         print(f"{name}: {growth:+.2%} from the second quarter to the last")
         if growth > MOST_GROWTH:
             wrong.append(f"{name} grew by {growth:.2%}")
