@@ -23,9 +23,10 @@ from typing import Any
 
 import trio
 
+from ._polling import READ, Watch
 from ._sendfile import send_file, send_natively
 from .exceptions import is_cancellation
-from .transports import READ, SocketTransport, Watch, feed_buffered, is_abstract, remove_stale_socket
+from .transports import SocketTransport, feed_buffered, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_14 = sys.version_info >= (3, 14)

@@ -1,7 +1,7 @@
 """asyncio's transports for pipes, and the loop's methods that make them, carried by trio's waits on descriptors.
 
 trio.lowlevel.FdStream would not do: write() must try to send at once, and what has been received must be known to no
-one but the protocol. So the transports move the bytes themselves, when `transports.Poller` says that they may. A write
+one but the protocol. So the transports move the bytes themselves, when `_polling.Poller` says that they may. A write
 end learns from it, too, that the reader has gone.
 """
 
@@ -18,7 +18,8 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from .transports import READ, RECEIVE_SIZE, WRITE, Watch, _wake
+from ._polling import READ, WRITE, Watch
+from .transports import RECEIVE_SIZE, wake
 
 _FlowControl: Any = std_transports._FlowControlMixin
 _BaseTransport: Any = asyncio.BaseTransport
@@ -52,7 +53,7 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
         if read:
             self._loop.call_soon(self._start_reading)
         if waiter is not None:
-            self._loop.call_soon(_wake, waiter)
+            self._loop.call_soon(wake, waiter)
 
     def __repr__(self) -> str:
         info = [type(self).__name__]

@@ -1,6 +1,6 @@
 """The loop's methods for file descriptors and for sockets that the program reads and writes itself.
 
-What is carried by trio is the wait: see `transports.Poller`. A sock_*() coroutine tries at once; when it would block,
+What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block,
 it waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait
 in its own task, which comes a batch earlier than asyncio's.
 """
@@ -19,8 +19,8 @@ from asyncio import constants
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ._polling import READ, WRITE, Watch
 from ._sendfile import SEEKS_ALWAYS
-from .transports import READ, WRITE, Watch
 
 _std: Any = std
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from typing import Any
 
 import trio
 
-from .transports import Activity
+from ._polling import Activity
 
 # From some patch release on, wait() does not wait for the pipes, which a grandchild may keep open.
 _process_exited: Any = std.BaseSubprocessTransport._process_exited

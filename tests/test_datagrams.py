@@ -346,7 +346,7 @@ def test_same_on_both(program, tmp_path, monkeypatch):
     ids=lambda program: program.__name__,
 )
 def test_same_without_epoll(program, monkeypatch):
-    monkeypatch.setattr("adapters.transports.HAS_EPOLL", False)
+    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
 
     def run(asyncio):
         with nothing_left():

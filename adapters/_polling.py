@@ -1,0 +1,214 @@
+"""What the loop does beside Tasks and callbacks: activities in trio tasks of its own, and watching files.
+
+Where there is epoll, all files of a loop share one (`Poller`), which is polled together with trio's; elsewhere there is
+a trio task for each file and direction. What differs from trio's wait_readable(): it calls back, again and again, in
+asyncio's place for that, and nobody waits. A task with a wait of trio's for each took twice the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import select
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from . import _trio_internals as internals
+
+HAS_EPOLL = internals.HAS_EPOLL
+READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
+
+
+class Activity:
+    """A trio task in which the loop itself is at work: not an asyncio Task, and current_task() is None in it.
+
+    It can be cancelled, also while the loop stands still. What it raises is reported to the loop.
+    """
+
+    __slots__ = ("_coro", "_loop", "scope", "send")
+
+    def __init__(self, loop: Any, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
+        self.scope = trio.CancelScope()
+        self._loop = weakref.ref(loop)  # the loop's own run must not keep the loop
+        self._coro = self._run(function)
+        self.send = self._coro.send
+        context = contextvars.copy_context()
+        internals.start(internals.make_task(loop._nursery, loop._runner, self, name, context))
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run(self, function: Callable[[Activity], Awaitable[None]]) -> None:
+        try:
+            with self.scope:
+                await function(self)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.report(error)
+
+    def report(self, error: BaseException) -> None:
+        """Tell the loop of an error, as it is told of one in a callback."""
+        loop = self._loop()
+        if loop is None:
+            raise error
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            loop._stop_with(error)
+        else:
+            loop.call_exception_handler({"message": f"Exception in {self._coro!r}", "exception": error})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coro, name)  # trio looks at its coroutine's frame and state
+
+    def cancel(self) -> None:
+        """Interrupt its wait, if it is in one: what it waited for is let go of before this returns."""
+        self.scope.cancel()
+
+
+class Poller:
+    """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
+
+    It polls together with trio: the one's epoll is a file in the other's. Then the handles of what is ready join the
+    ready queue, which is asyncio's place for them: after all that was due before the poll, and before the timers.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
+        self._append = loop._ready.append
+        self.epoll = select.epoll()
+        loop._poll_also(self)
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self.epoll.close()
+        handles = [handle for pair in self.handles.values() for handle in pair if handle is not None]
+        self.handles.clear()
+        _drop(handles)
+
+    def add(self, fd: int, event: int, handle: Any) -> None:
+        """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
+        pair = self.handles.get(fd)
+        if pair is None:
+            self.epoll.register(fd, event)
+            pair = self.handles[fd] = [None, None]
+        else:
+            try:
+                self.epoll.modify(fd, _mask(pair) | event)
+            except FileNotFoundError:  # the file was closed, and its number is another's now
+                self.epoll.register(fd, _mask(pair) | event)
+        side = event != READ
+        old, pair[side] = pair[side], handle
+        if old is not None:
+            old.cancel()
+
+    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+        """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
+        pair = self.handles.get(fd)
+        side = event != READ
+        if pair is None or pair[side] is None or only not in (None, pair[side]):
+            return False
+        handle, pair[side] = pair[side], None
+        left = _mask(pair)
+        if not left:
+            del self.handles[fd]
+        try:
+            if left:
+                self.epoll.modify(fd, left)
+            else:
+                self.epoll.unregister(fd)
+        except OSError:
+            pass  # somebody else has closed it
+        handle.cancel()
+        return True
+
+    def poll(self, timeout: float) -> bool:
+        """Queue the handles of what is ready, after so many seconds at most; tell whether any other file is."""
+        handles, others = self.handles, False
+        for fd, events in self.epoll.poll(timeout, len(handles) + 1):
+            pair = handles.get(fd)
+            if pair is None:
+                others = True
+                continue
+            reader, writer = pair
+            # An error or a hang-up, which is neither, is for whoever watches to find.
+            if reader is not None and events & ~WRITE:
+                if reader._cancelled:
+                    self.remove(fd, READ)
+                else:
+                    self._append(reader)
+            if writer is not None and events & ~READ:
+                if writer._cancelled:
+                    self.remove(fd, WRITE)
+                else:
+                    self._append(writer)
+        return others
+
+
+def _mask(pair: list[Any]) -> int:
+    reader, writer = pair
+    return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
+
+
+def _drop(handles: list[Any]) -> None:
+    # Cancelled, a handle refers to its transport no longer, which then can warn that it was not closed.
+    while handles:
+        handles.pop().cancel()
+
+
+class TrioPoller:
+    """What Poller does, where there is no epoll: a trio task for each file and direction."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self.handles: dict[tuple[int, int], Any] = {}
+        self._waits: dict[tuple[int, int], Activity] = {}
+
+    def close(self) -> None:
+        handles = list(self.handles.values())
+        self.handles.clear()
+        _drop(handles)  # and the tasks end with the loop
+
+    def add(self, fd: int, event: int, handle: Any) -> None:
+        old, self.handles[fd, event] = self.handles.get((fd, event)), handle
+        if old is not None:
+            old.cancel()
+            return
+
+        wait = trio.lowlevel.wait_readable if event == READ else trio.lowlevel.wait_writable
+
+        async def wait_and_call(me: Activity) -> None:
+            while (fd, event) in self.handles:
+                await wait(fd)
+                if (fd, event) in self.handles:
+                    self._loop._ready.run([self.handles[fd, event]])
+
+        self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
+
+    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+        handle = self.handles.get((fd, event))
+        if handle is None or only not in (None, handle):
+            return False
+        del self.handles[fd, event]
+        self._waits.pop((fd, event)).cancel()
+        handle.cancel()
+        return True
+
+
+class Watch:
+    """One callback for one direction of a file, until it is cancelled or replaced."""
+
+    __slots__ = ("_event", "_fd", "_poller", "handle")
+
+    def __init__(self, loop: Any, fd: int, event: int, callback: Callable[..., object], *args: Any) -> None:
+        if loop._poller is None:
+            loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
+        self._poller = loop._poller
+        self._fd = fd
+        self._event = event
+        self.handle: Any = asyncio.Handle(callback, args, loop)
+        self._poller.add(fd, event, self.handle)
+
+    def cancel(self) -> None:
+        """Call no more."""
+        self._poller.remove(self._fd, self._event, only=self.handle)
