@@ -189,6 +189,8 @@ FAULTS: dict[str, Any] = {
 }
 
 
+# A program that is broken off leaves coroutines to the garbage collector, wherever that strikes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fault", [*FAULTS, "LateLoop"])
 def test_a_fault_is_found(fault: str) -> None:
     api = SimpleNamespace(**{**vars(asyncio), **{name: FAULTS[name] for name in FAULTS if name == fault}})
