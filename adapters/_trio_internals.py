@@ -75,6 +75,7 @@ try:
     from trio._core._parking_lot import GLOBAL_PARKING_LOT_BREAKER
     from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
     from trio._core._run import Runner, Task, setup_runner, unrolled_run
+    from trio._core._thread_cache import THREAD_CACHE
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
 
     class _SetBy:
@@ -105,6 +106,7 @@ try:
             trio.Nursery: "_child_finished _create",
             trio.Cancelled: "_create",
             trio.CancelScope: "_cancel_called _has_been_entered",
+            THREAD_CACHE: "_idle_workers",
             _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup CONTEXT_RUN_TB_FRAMES",
         }.items()
         for name in names.split()
@@ -204,6 +206,7 @@ def _note_run_of_parent() -> None:
     if runner in _fifo_runners:
         _runners_of_parent.add(runner)
         signal.set_wakeup_fd(-1)
+        THREAD_CACHE._idle_workers.clear()  # the parent's; newer releases of trio do it themselves
 
 
 if hasattr(os, "register_at_fork"):
