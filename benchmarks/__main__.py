@@ -30,7 +30,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", metavar="NAMES", nargs="*", help=f"some of: {', '.join(ALL)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="a rough answer: a few short values")
     parser.add_argument("--json", metavar="FILE", help="write all values, as a file of pyperf's")
-    parser.add_argument("--svg", metavar="FILE", help="draw the times of the core workloads as multiples of asyncio's")
+    parser.add_argument(
+        "--svg", metavar="FILE", help="draw the times of the core and of streams as multiples of asyncio's"
+    )
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in ALL]:
         parser.error(f"no such workload: {', '.join(unknown)}")
@@ -106,7 +108,7 @@ def main() -> None:
         Line(
             ALL[name].title,
             ALL[name].unit,
-            ALL[name].unit == "µs CPU",
+            ALL[name].section,
             {carrier: Figure(bench.median(), bench.median_abs_dev()) for carrier, bench in benchmarks.items()},
         )
         for name, benchmarks in found.items()

@@ -1,12 +1,21 @@
 """What the workloads of the same names do, written for trio by hand: in trio's own idiom, with its own primitives.
 
-There is no equal of futures, call_soon and call_later.
+There is no equal of futures, call_soon, call_later and protocols.
 """
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
 import trio
+from trio.abc import Stream
 from trio.lowlevel import checkpoint
 
-from . import gauges
+from . import certificate, gauges
+from .certificate import HOST
+from .stopwatch import timed
+
+MESSAGE, MESSAGES, MIB = bytes(100), 10, bytes(2**20)
 
 
 async def spawn_gather(n: int, tasks: int = 100) -> int:
@@ -202,6 +211,110 @@ async def subprocess_communicate(n: int) -> int:
     return total
 
 
+@asynccontextmanager
+async def connected(
+    serve: Callable[[Stream], Awaitable[None]], connections: int, tls: bool = False
+) -> AsyncIterator[list[Stream]]:
+    """The clients' ends of connections to a server."""
+
+    async def handle(stream: Stream) -> None:
+        if tls:
+            stream = trio.SSLStream(stream, certificate.contexts()[0], server_side=True)
+        async with stream:
+            await serve(stream)
+
+    async def client(port: int) -> Stream:
+        stream = await trio.open_tcp_stream(HOST, port)
+        return trio.SSLStream(stream, certificate.contexts()[1], server_hostname=HOST) if tls else stream
+
+    async with trio.open_nursery() as handlers, trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=HOST)
+        nursery.start_soon(partial(trio.serve_listeners, handle, listeners, handler_nursery=handlers))
+        port = listeners[0].socket.getsockname()[1]
+        clients = [await client(port) for _ in range(connections)]
+        yield clients
+        for stream in clients:
+            await stream.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.receive_some(65536):
+        await stream.send_all(data)
+
+
+async def exchange(streams: list[Stream], messages: int) -> int:
+    total = 0
+
+    async def talk(stream: Stream) -> None:
+        nonlocal total
+        for _ in range(messages):
+            await stream.send_all(MESSAGE)
+            received = 0
+            while received < len(MESSAGE):
+                received += len(await stream.receive_some(65536))
+            total += received
+
+    async with trio.open_nursery() as nursery:
+        for stream in streams:
+            nursery.start_soon(talk, stream)
+    return total
+
+
+async def echo_by_streams(connections: int, n: int, tls: bool = False) -> int:
+    async with connected(echo, connections, tls) as clients:
+        await exchange(clients, 1)
+        with timed():
+            return await exchange(clients, n * MESSAGES)
+
+
+async def stream_echo_1(n: int) -> int:
+    return await echo_by_streams(1, n)
+
+
+async def stream_echo_50(n: int) -> int:
+    return await echo_by_streams(50, n)
+
+
+async def stream_echo_500(n: int) -> int:
+    return await echo_by_streams(500, n)
+
+
+async def bulk(n: int, tls: bool = False) -> int:
+    total = 0
+    arrived = trio.Event()
+
+    async def count(stream: Stream) -> None:
+        nonlocal total
+        while data := await stream.receive_some(65536):
+            total += len(data)
+            if total == n * len(MIB):
+                arrived.set()
+
+    async with connected(count, 1, tls) as [stream]:
+        with timed():
+            for _ in range(n):
+                await stream.send_all(MIB)
+            await arrived.wait()
+    return total
+
+
+async def stream_bulk(n: int) -> int:
+    return await bulk(n)
+
+
+async def tls_echo_1(n: int) -> int:
+    return await echo_by_streams(1, n, tls=True)
+
+
+async def tls_echo_50(n: int) -> int:
+    return await echo_by_streams(50, n, tls=True)
+
+
+async def tls_bulk(n: int) -> int:
+    return await bulk(n, tls=True)
+
+
 async def idle_tasks(n: int) -> int:
     event = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -212,3 +325,11 @@ async def idle_tasks(n: int) -> int:
             size = used()
         event.set()
     return size
+
+
+async def idle_connections(n: int) -> int:
+    with gauges.traced_memory() as used:
+        async with connected(echo, n) as clients:
+            await exchange(clients, 1)
+            await trio.sleep(0.01)
+            return used()

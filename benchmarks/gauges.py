@@ -1,5 +1,6 @@
 """What is not a time per operation inside a loop: memory, and how long it takes to get there."""
 
+import gc
 import subprocess
 import sys
 import tracemalloc
@@ -9,31 +10,36 @@ from typing import Literal, NamedTuple
 
 from .carriers import CARRIERS, load
 
-IDLE_TASKS = 2000
-
 
 class Gauge(NamedTuple):
     title: str
     unit: Literal["ms CPU", "KiB"]
     measure: Callable[[str], float]  # given the name of a carrier: seconds, or bytes
+    section: str = "other"
 
 
 @contextmanager
 def traced_memory() -> Iterator[Callable[[], int]]:
-    """Gives a function that returns the bytes allocated since the block was entered."""
+    """Gives a function that returns the bytes allocated since the block was entered, and still in use."""
+
+    def used() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
     tracemalloc.start()
     try:
-        yield lambda: tracemalloc.get_traced_memory()[0]
+        yield used
     finally:
         tracemalloc.stop()
 
 
-def memory(carrier: str) -> float:
-    """Bytes that Python has allocated for a task that waits."""
+def memory(carrier: str, name: str, number: int) -> float:
+    """Bytes that Python has allocated for one of what that function of the workloads' makes."""
     module, run = load(carrier)
-    run(lambda: module.idle_tasks(10))  # what is made once only
-    size: int = run(lambda: module.idle_tasks(IDLE_TASKS))
-    return size / IDLE_TASKS
+    function = getattr(module, name)
+    run(lambda: function(10))  # what is made once only
+    size: int = run(lambda: function(number))
+    return size / number
 
 
 def seconds_of(statements: str) -> float:
@@ -52,7 +58,10 @@ def first_step(carrier: str) -> float:
 
 
 GAUGES = {
-    "memory": Gauge("memory of an idle task", "KiB", memory),
+    "memory": Gauge("memory of an idle task", "KiB", lambda carrier: memory(carrier, "idle_tasks", 2000)),
+    "connection_memory": Gauge(
+        "memory of an idle connection", "KiB", lambda carrier: memory(carrier, "idle_connections", 200)
+    ),
     "import_time": Gauge("import", "ms CPU", import_time),
     "first_step": Gauge("import and run an empty program", "ms CPU", first_step),
 }

@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 
 CARRIERS = ("asyncio", "us", "trio-asyncio", "trio")
 RATIOS = (("us", "asyncio"), ("trio-asyncio", "us"), ("trio", "us"))
+SECTIONS = {"core": "the core", "streams": "streams", "other": ""}  # of the table; and of what there is a mean
 SCALES = {"µs": 1e6, "ms": 1e3, "KiB": 1 / 1024}
 
 
@@ -19,7 +20,7 @@ class Figure(NamedTuple):
 class Line(NamedTuple):
     title: str
     unit: str  # a key of SCALES, and behind it what clock
-    core: bool
+    section: str  # a key of SECTIONS
     figures: Mapping[str, Figure]  # by carrier
 
     def ratio(self, above: str, below: str) -> float | None:
@@ -29,13 +30,13 @@ class Line(NamedTuple):
 
 
 def means(lines: list[Line]) -> dict[tuple[str, str], float]:
-    """The geometric mean over the core workloads of each ratio that there is."""
-    found = {pair: [ratio for line in lines if line.core and (ratio := line.ratio(*pair))] for pair in RATIOS}
+    """The geometric mean of each ratio that there is."""
+    found = {pair: [ratio for line in lines if (ratio := line.ratio(*pair))] for pair in RATIOS}
     return {pair: geometric_mean(ratios) for pair, ratios in found.items() if ratios}
 
 
 def table(lines: list[Line]) -> str:
-    """The lines as text, in columns; the core workloads come first."""
+    """The lines as text, in columns: the sections one below the other, then the means."""
 
     def shown(line: Line, carrier: str) -> str:
         if carrier not in line.figures:
@@ -49,24 +50,22 @@ def table(lines: list[Line]) -> str:
     def ratio(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}"
 
-    def rows(core: bool) -> list[str]:
-        return [
-            row(
-                line.title,
-                line.unit,
-                [shown(line, carrier) for carrier in CARRIERS],
-                [ratio(line.ratio(*pair)) for pair in RATIOS],
-            )
-            for line in lines
-            if line.core == core
-        ]
-
-    mean = means(lines)
     head = row("", "", CARRIERS, [above for above, _ in RATIOS])
     head2 = row("per operation: median ± spread", "unit", ["" for _ in CARRIERS], [f"/{below}" for _, below in RATIOS])
-    foot = row("geometric mean of the core", "", ["" for _ in CARRIERS], [ratio(mean.get(pair)) for pair in RATIOS])
     rule = "-" * len(head)
-    return "\n".join([head, head2, rule, *rows(core=True), rule, *rows(core=False), rule, foot])
+    rows, feet = [head, head2, rule], []
+    for section, words in SECTIONS.items():
+        members = [line for line in lines if line.section == section]
+        for line in members:
+            figures, ratios = [shown(line, each) for each in CARRIERS], [ratio(line.ratio(*pair)) for pair in RATIOS]
+            rows.append(row(line.title, line.unit, figures, ratios))
+        if members:
+            rows.append(rule)
+        if members and words:
+            mean = means(members)
+            ratios = [ratio(mean.get(pair)) for pair in RATIOS]
+            feet.append(row(f"geometric mean of {words}", "", ["" for _ in CARRIERS], ratios))
+    return "\n".join(rows + feet)
 
 
 COLOURS = {"trio-asyncio": "#c2571a", "trio": "#3c6fd1", "us": "#0b7a4b"}  # the last is drawn on top
@@ -75,8 +74,9 @@ LABELS, WIDTH, HEIGHT, TOP = 260, 500, 22, 62  # in pixels: the titles' column, 
 
 
 def picture(lines: list[Line], footnote: str) -> str:
-    """An SVG file: for each core workload a dot per carrier, at its time as a multiple of asyncio's."""
-    lines = [line for line in lines if line.core and "asyncio" in line.figures]
+    """An SVG file: for each workload in a mean a dot per carrier, at its time as a multiple of asyncio's."""
+    sections = [name for name, words in SECTIONS.items() if words]
+    lines = [line for name in sections for line in lines if line.section == name and "asyncio" in line.figures]
     dots = {
         (number, carrier): ratio
         for number, line in enumerate(lines)
@@ -110,6 +110,8 @@ def picture(lines: list[Line], footnote: str) -> str:
         parts += [text(x(2.0**power), TOP - 12, f"{2.0**power:g}x"), rule(x(2.0**power), "#dddddd")]
     parts.append(rule(x(1), "#333333"))
     for number, line in enumerate(lines):
+        if number and line.section != lines[number - 1].section:
+            parts.append(f'<path d="M0 {TOP + HEIGHT * number}H{LABELS + WIDTH}" stroke="#999999"/>')
         y = TOP + HEIGHT * (number + 0.5)
         parts.append(text(LABELS - 12, y + 4, line.title, "end"))
         parts += [

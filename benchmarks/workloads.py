@@ -7,30 +7,40 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal, NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Literal, NamedTuple, cast
 
-from . import gauges
+from . import certificate, gauges
+from .certificate import HOST
+from .stopwatch import timed
+
+MESSAGE, MESSAGES = bytes(100), 10  # what is echoed on a connection in each of the n rounds
+MIB = bytes(2**20)
 
 Function = Callable[[int], Coroutine[Any, Any, int]]
 
 
+Unit = Literal["µs CPU", "ms CPU", "µs wall"]
+
+
 class Workload(NamedTuple):
     title: str
-    unit: Literal["µs CPU", "µs wall"]
+    unit: Unit
     operations: int  # in each of the n rounds
+    section: str  # a key of report.SECTIONS
 
 
 WORKLOADS: dict[str, Workload] = {}
 
 
 def workload(
-    title: str, operations: int = 1, unit: Literal["µs CPU", "µs wall"] = "µs CPU"
+    title: str, operations: int = 1, unit: Unit = "µs CPU", section: str = "core"
 ) -> Callable[[Function], Function]:
     """Make the function that is decorated a workload, called by its own name on the command line."""
 
     def add(function: Function) -> Function:
-        WORKLOADS[function.__name__] = Workload(title, unit, operations)
+        WORKLOADS[function.__name__] = Workload(title, unit, operations, section)
         return function
 
     return add
@@ -247,7 +257,7 @@ async def to_thread(n: int) -> int:
     return total
 
 
-@workload("to_thread, until it is back", unit="µs wall")
+@workload("to_thread, until it is back", unit="µs wall", section="other")
 async def to_thread_and_back(n: int) -> int:
     return await to_thread(n)
 
@@ -270,6 +280,183 @@ async def subprocess_communicate(n: int) -> int:
     return total
 
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def connected(
+    serve: Handler, connections: int, tls: bool = False
+) -> AsyncIterator[list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+    """The clients' ends of connections to a server."""
+    server_side, client_side = certificate.contexts() if tls else (None, None)
+    tasks = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        await serve(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, HOST, 0, ssl=server_side)
+    port = server.sockets[0].getsockname()[1]
+    clients = [await asyncio.open_connection(HOST, port, ssl=client_side) for _ in range(connections)]
+    yield clients
+    for _, writer in clients:
+        writer.close()
+    for _, writer in clients:
+        await writer.wait_closed()
+    await asyncio.gather(*tasks)
+    server.close()
+    await server.wait_closed()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: int) -> int:
+    total = 0
+    for _ in range(messages):
+        writer.write(MESSAGE)
+        await writer.drain()
+        total += len(await reader.readexactly(len(MESSAGE)))
+    return total
+
+
+async def echo_by_streams(connections: int, n: int, tls: bool = False) -> int:
+    async with connected(echo, connections, tls) as clients:
+        await asyncio.gather(*[exchange(*client, 1) for client in clients])
+        with timed():
+            return sum(await asyncio.gather(*[exchange(*client, n * MESSAGES) for client in clients]))
+
+
+@workload("echo, streams, 1 connection", operations=MESSAGES, section="streams")
+async def stream_echo_1(n: int) -> int:
+    return await echo_by_streams(1, n)
+
+
+@workload("echo, streams, 50 connections", operations=50 * MESSAGES, section="streams")
+async def stream_echo_50(n: int) -> int:
+    return await echo_by_streams(50, n)
+
+
+@workload("echo, streams, 500 connections", operations=500 * MESSAGES, section="streams")
+async def stream_echo_500(n: int) -> int:
+    return await echo_by_streams(500, n)
+
+
+class Peer(asyncio.Protocol):
+    """One end of a connection."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
+
+
+class EchoServer(Peer):
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class EchoClient(Peer):
+    def exchange(self, messages: int) -> asyncio.Future[int]:
+        self.received, self.expected = 0, messages * len(MESSAGE)
+        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.transport.write(MESSAGE)
+        return self.done
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.received == self.expected:
+            self.done.set_result(self.received)
+        elif self.received % len(MESSAGE) == 0:
+            self.transport.write(MESSAGE)
+
+
+async def echo_by_protocols(connections: int, n: int) -> int:
+    loop = asyncio.get_running_loop()
+    peers: list[Peer] = []
+
+    def accepted() -> EchoServer:
+        peers.append(peer := EchoServer())
+        return peer
+
+    server = await loop.create_server(accepted, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    clients = [(await loop.create_connection(EchoClient, HOST, port))[1] for _ in range(connections)]
+    await asyncio.gather(*[client.exchange(1) for client in clients])
+    with timed():
+        total = sum(await asyncio.gather(*[client.exchange(n * MESSAGES) for client in clients]))
+    for client in clients:
+        client.transport.close()
+    await asyncio.gather(*[peer.lost for peer in [*clients, *peers]])
+    server.close()
+    await server.wait_closed()
+    return total
+
+
+@workload("echo, protocols, 1 connection", operations=MESSAGES, section="streams")
+async def protocol_echo_1(n: int) -> int:
+    return await echo_by_protocols(1, n)
+
+
+@workload("echo, protocols, 50 connections", operations=50 * MESSAGES, section="streams")
+async def protocol_echo_50(n: int) -> int:
+    return await echo_by_protocols(50, n)
+
+
+@workload("echo, protocols, 500 connections", operations=500 * MESSAGES, section="streams")
+async def protocol_echo_500(n: int) -> int:
+    return await echo_by_protocols(500, n)
+
+
+async def bulk(n: int, tls: bool = False) -> int:
+    total = 0
+    arrived = asyncio.Event()
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal total
+        while data := await reader.read(65536):
+            total += len(data)
+            if total == n * len(MIB):
+                arrived.set()
+
+    async with connected(count, 1, tls) as [(_, writer)]:
+        with timed():
+            for _ in range(n):
+                writer.write(MIB)
+                await writer.drain()
+            await arrived.wait()
+    return total
+
+
+@workload("a MiB, streams", unit="ms CPU", section="streams")
+async def stream_bulk(n: int) -> int:
+    return await bulk(n)
+
+
+@workload("TLS echo, 1 connection", operations=MESSAGES, section="streams")
+async def tls_echo_1(n: int) -> int:
+    return await echo_by_streams(1, n, tls=True)
+
+
+@workload("TLS echo, 50 connections", operations=50 * MESSAGES, section="streams")
+async def tls_echo_50(n: int) -> int:
+    return await echo_by_streams(50, n, tls=True)
+
+
+@workload("a MiB, TLS", unit="ms CPU", section="streams")
+async def tls_bulk(n: int) -> int:
+    return await bulk(n, tls=True)
+
+
 async def idle_tasks(n: int) -> int:
     """Bytes that n tasks take that wait for an event."""
     event = asyncio.Event()
@@ -280,3 +467,12 @@ async def idle_tasks(n: int) -> int:
     event.set()
     await asyncio.gather(*tasks)
     return size
+
+
+async def idle_connections(n: int) -> int:
+    """Bytes that n connections take, both ends and the server's tasks, when each has echoed a message."""
+    with gauges.traced_memory() as used:
+        async with connected(echo, n) as clients:
+            await asyncio.gather(*[exchange(*client, 1) for client in clients])
+            await asyncio.sleep(0.01)
+            return used()

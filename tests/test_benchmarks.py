@@ -38,6 +38,11 @@ EXPECTED = {
     "to_thread_and_back": 0 + 1 + 2,
     "subprocess_spawn": 3,
     "subprocess_communicate": 3 * 1024,
+    **{f"stream_echo_{number}": 3 * number * 10 * 100 for number in (1, 50, 500)},
+    **{f"protocol_echo_{number}": 3 * number * 10 * 100 for number in (1, 50, 500)},
+    "stream_bulk": 3 * 2**20,
+    **{f"tls_echo_{number}": 3 * number * 10 * 100 for number in (1, 50)},
+    "tls_bulk": 3 * 2**20,
 }
 
 
@@ -120,7 +125,7 @@ LINES = [
     Line(
         "one",
         "µs CPU",
-        True,
+        "core",
         {
             "asyncio": Figure(2e-6, 1e-7),
             "us": Figure(1e-6, 0.0),
@@ -128,30 +133,38 @@ LINES = [
             "trio": Figure(3e-6, 0.0),
         },
     ),
-    Line("two", "µs CPU", True, {"asyncio": Figure(1e-6, 0.0), "us": Figure(8e-6, 0.0), "trio": Figure(1.2e-5, 0.0)}),
-    Line("<memory>", "KiB", False, {"asyncio": Figure(1024.0, 0.0), "us": Figure(4096.0, 0.0)}),
+    Line("two", "µs CPU", "core", {"asyncio": Figure(1e-6, 0.0), "us": Figure(8e-6, 0.0), "trio": Figure(1.2e-5, 0.0)}),
+    Line("<memory>", "KiB", "other", {"asyncio": Figure(1024.0, 0.0), "us": Figure(4096.0, 0.0)}),
+    Line("<echo>", "ms CPU", "streams", {"asyncio": Figure(2e-3, 0.0), "us": Figure(1e-3, 0.0)}),
 ]
 
 
 def test_means():
-    mean = means(LINES)
+    mean = means(LINES[:2])
     assert mean == pytest.approx(
         {("us", "asyncio"): (0.5 * 8) ** 0.5, ("trio-asyncio", "us"): 8, ("trio", "us"): (3 * 1.5) ** 0.5}
     )
 
 
 def test_table():
-    lines = [" ".join(line.split()) for line in table(LINES).splitlines() if "---" not in line]
+    lines = ["---" if line.startswith("---") else " ".join(line.split()) for line in table(LINES).splitlines()]
     assert lines[2:] == [
+        "---",
         "one µs CPU 2.00 ±5% 1.00 ±0% 8.00 ±0% 3.00 ±0% 0.50 8.00 3.00",
         "two µs CPU 1.00 ±0% 8.00 ±0% - 12.0 ±0% 8.00 - 1.50",
+        "---",
+        "<echo> ms CPU 2.00 ±0% 1.00 ±0% - - 0.50 - -",
+        "---",
         "<memory> KiB 1.00 ±0% 4.00 ±0% - - 4.00 - -",
+        "---",
         "geometric mean of the core 2.00 8.00 2.12",
+        "geometric mean of streams 0.50 - -",
     ]
 
 
-def test_table_without_core():
-    assert " ".join(table(LINES[2:]).splitlines()[-1].split()) == "geometric mean of the core - - -"
+def test_table_without_means():
+    lines = [line.split()[0] for line in table(LINES[2:3]).splitlines() if "---" not in line]
+    assert lines[2:] == ["<memory>"]
 
 
 def test_picture():
@@ -161,17 +174,18 @@ def test_picture():
     assert "on <this> machine" in words
     assert "one" in words
     assert "<memory>" not in words
+    assert words.index("two") < words.index("<echo>")
     by_colour = {}
     for dot in root.iter(f"{svg}circle"):
         by_colour.setdefault(dot.get("fill"), []).append(float(dot.get("cx")))
     legend_and_lines = sorted(map(len, by_colour.values()))
-    assert legend_and_lines == [2, 3, 3]
+    assert legend_and_lines == [2, 3, 4]
     ticks = {
         each.text: float(each.get("x")) for each in root.iter(f"{svg}text") if each.text[:-1].replace(".", "").isdigit()
     }
     assert list(ticks) == ["0.5x", "1x", "2x", "4x", "8x", "16x"]
-    ours = max(by_colour.values(), key=lambda xs: xs[-1] == ticks["8x"])
-    assert ours[1:] == [ticks["0.5x"], ticks["8x"]]
+    ours = max(by_colour.values(), key=len)
+    assert ours[1:] == [ticks["0.5x"], ticks["8x"], ticks["0.5x"]]
 
 
 def test_command(tmp_path):
