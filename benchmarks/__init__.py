@@ -20,12 +20,12 @@ over the core and over streams.
 
 In each of three rounds every workload has a new process per carrier, and these take turns, value by value, so that a
 noisy second hits all of them. What malloc does with large blocks, which by itself would double an echo's time or not,
-is the same in all of them: see worker.settle_malloc(). Compare figures within a table only; a ratio is worth no more than the spread of its two
-figures.
+is the same in all of them: see worker.settle_malloc(). Compare figures within a table only; a ratio is worth no more
+than the spread of its two figures.
 
 pyperf keeps the values, computes median and deviation, and writes the JSON file, for `python -m pyperf stats` or
 `compare_to`. Its own runner is not used: it finishes one benchmark before it starts the next.
 
-To add a workload, write a function in workloads.py; if trio has an equal of it, one of the same name in by_trio.py. What
-has to be set up first and shall not count, such as open connections, it leaves out by `timed()`.
+To add a workload, write a function in workloads.py; if trio has an equal of it, one of the same name in by_trio.py.
+What has to be set up first and shall not count, such as open connections, it leaves out by `timed()`.
 """
