@@ -393,6 +393,7 @@ run(main)
 
 FAULTS["executors that break"] = """
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import forkserver, resource_tracker
 logging.disable()
 warnings.simplefilter("ignore", DeprecationWarning)
 async def main():
@@ -412,6 +413,9 @@ async def main():
             await loop.run_in_executor(pool, int)
         except Exception as error:
             say(type(error).__name__)
+    # multiprocessing keeps these two running, from Python 3.14 on: its default is to fork from a server.
+    forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()
 run(main)
 """
 

@@ -9,6 +9,7 @@ import contextvars
 import functools
 import gc
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -478,7 +479,9 @@ def executors(asyncio):
         log.append(await loop.run_in_executor(None, where))
         log.append(await asyncio.to_thread(where))
         try:
-            loop.set_default_executor(concurrent.futures.ProcessPoolExecutor(1))
+            # Forked, as others keep a child of multiprocessing's running from here on.
+            fork = multiprocessing.get_context("fork")
+            loop.set_default_executor(concurrent.futures.ProcessPoolExecutor(1, fork))
         except TypeError as error:
             log.append(str(error))
         await loop.shutdown_default_executor()

@@ -147,7 +147,9 @@ def test_pytest_asyncio_in_auto_mode(tmp_path):
 
 
 UNITTEST = """
-    import asyncio, unittest, sniffio
+    import asyncio, logging, unittest, sniffio
+
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # or the debug mode tells what is slow, among the results
 
     class TestQueue(unittest.IsolatedAsyncioTestCase):
         def setUp(self):
