@@ -511,6 +511,14 @@ class StreamReader:
         self._waiter = self._loop.create_future()
         return self._waiter
 
+    async def _wait_for_data(self, func_name: str) -> None:
+        """What asyncio's readers wait by: some programs do so, too."""
+        waiter = self._data_comes(func_name)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
     # --- the reading side --------------------------------------------------------------------------------------------
 
     def at_eof(self) -> bool:

@@ -248,7 +248,7 @@ async def fed_by_hand(asyncio):
     log = [repr(reader)]
     first = asyncio.create_task(reader.readexactly(6))
     await asyncio.sleep(0)
-    log.append(await outcome(reader.read(1)))
+    log += [await outcome(reader.read(1)), await outcome(reader._wait_for_data("some_library"))]
     loop.call_soon(reader.feed_data, b"ab")
     loop.call_soon(reader.feed_data, b"")
     loop.call_soon(reader.feed_data, b"cdefgh")
@@ -257,6 +257,8 @@ async def fed_by_hand(asyncio):
     await asyncio.sleep(0)
     second.cancel()
     log += [await outcome(second), await reader.read(1)]
+    loop.call_soon(reader.feed_data, b"i")
+    log += [await reader._wait_for_data("some_library"), await reader.read(1)]
     third = asyncio.create_task(reader.readline())
     await asyncio.sleep(0)
     reader.set_exception(ValueError("bad"))

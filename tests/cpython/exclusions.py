@@ -113,11 +113,6 @@ EXCLUDED = (
         "empties a private dict of CPython's child watcher at its end; with the other watchers this test passes",
         holds=sys.version_info < (3, 14),
     ),
-    Exclusion(
-        "test_taskgroups.*.test_exception_refcycles_propagate_cancellation_error",
-        "tests that nothing refers to the error while it is being thrown into the task; the driver does, for that long",
-        holds=SINCE_3_14,
-    ),
     *(
         Exclusion(
             f"test_graph.TestCallStackC.{test}",
