@@ -19,6 +19,7 @@ from asyncio import constants, sslproto, trsock
 from asyncio.log import logger
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
 from typing import Any
 
 import trio
@@ -29,8 +30,10 @@ from .exceptions import is_cancellation
 from .transports import SocketTransport, feed_buffered, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
-SINCE_3_14 = sys.version_info >= (3, 14)
 SINCE_3_13 = sys.version_info >= (3, 13)
+SINCE_3_14 = sys.version_info >= (3, 14)
+# 3.15 on: a connection has a context of its own, in which all that calls its protocol runs.
+CONTEXT_OF_CONNECTION = sys.version_info >= (3, 15)
 
 _std: Any = std
 _SSLProtocol: Any = sslproto.SSLProtocol
@@ -67,6 +70,7 @@ class Server(std.Server):
         self._serving = False
         self._serving_forever_fut: Any = None
         self._unix_path: tuple[Any, int] | None = None  # to be removed by close(), and its inode
+        self._context = copy_context()  # of which each connection has a copy, from 3.15 on
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
@@ -119,7 +123,8 @@ class Server(std.Server):
             for _ in range(max(self._backlog, 1)):
                 connection, address = sock.accept()
                 connection.setblocking(False)
-                self._loop.create_task(self._welcome(connection, address))
+                options = {"context": self._context.copy()} if CONTEXT_OF_CONNECTION else {}
+                self._loop.create_task(self._welcome(connection, address, **options), **options)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
@@ -135,14 +140,14 @@ class Server(std.Server):
             self._accepting.pop(sock).cancel()
             self._loop.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_from, sock)
 
-    async def _welcome(self, sock: socket.socket, address: Any) -> None:
+    async def _welcome(self, sock: socket.socket, address: Any, **options: Context) -> None:
         try:
             await connect_transport(
                 self._loop,
                 sock,
                 self._protocol_factory,
                 self._ssl_context,
-                {"extra": {"peername": address}, "server": self},
+                {"extra": {"peername": address}, "server": self, **options},
                 server_side=True,
                 timeouts=self._ssl_timeouts,
             )
@@ -262,6 +267,8 @@ async def connect_transport(
     """
     with _closing_if_it_fails(sock):
         sock.setblocking(False)
+        if CONTEXT_OF_CONNECTION:
+            options = {"context": copy_context(), **options}
         protocol = protocol_factory()
     loop._ensure_fd_no_transport(sock)
     waiter = loop.create_future()

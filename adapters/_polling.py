@@ -200,13 +200,21 @@ class Watch:
 
     __slots__ = ("_event", "_fd", "_poller", "handle")
 
-    def __init__(self, loop: Any, fd: int, event: int, callback: Callable[..., object], *args: Any) -> None:
+    def __init__(
+        self,
+        loop: Any,
+        fd: int,
+        event: int,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> None:
         if loop._poller is None:
             loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
         self._poller = loop._poller
         self._fd = fd
         self._event = event
-        self.handle: Any = asyncio.Handle(callback, args, loop)
+        self.handle: Any = asyncio.Handle(callback, args, loop, context)
         self._poller.add(fd, event, self.handle)
 
     def cancel(self) -> None:

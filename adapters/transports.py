@@ -28,6 +28,7 @@ from asyncio.transports import __all__ as __all__
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -83,6 +84,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
     _sendfile_compatible = constants._SendfileMode.FALLBACK
 
     _closed = False  # the stream is; also when __init__ did not get far
+    _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
 
     def __init__(
         self, loop: Any, stream: Any, protocol: Any, extra: dict[str, Any] | None = None, server: Server | None = None
@@ -105,10 +107,10 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     def start(self, waiter: Any = None) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
-        self._loop.call_soon(self._protocol.connection_made, self)
-        self._loop.call_soon(self._start_receiving)
+        self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
+        self._loop.call_soon(self._start_receiving, context=self._context)
         if waiter is not None:
-            self._loop.call_soon(wake, waiter)
+            self._loop.call_soon(wake, waiter, context=self._context)
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
@@ -359,7 +361,7 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
     def _lose_soon(self, error: BaseException | None) -> None:
         if not self._lost:
             self._lost = 1
-            self._loop.call_soon(self._lose, error)
+            self._loop.call_soon(self._lose, error, context=self._context)
 
     def _lose(self, error: BaseException | None) -> None:
         """Tell the protocol that the connection is gone, and let go of everything."""
@@ -406,8 +408,11 @@ class SocketTransport(StreamTransport):
     _sock: Any = None
     _receives_much = False
 
-    def __init__(self, loop: Any, sock: socket.socket, protocol: Any, **options: Any) -> None:
+    def __init__(
+        self, loop: Any, sock: socket.socket, protocol: Any, context: Context | None = None, **options: Any
+    ) -> None:
         super().__init__(loop, None, protocol, **options)
+        self._context = context
         self._sock = sock
         self._sock_fd = sock.fileno()
         self._extra["socket"] = trsock.TransportSocket(sock)
@@ -443,7 +448,7 @@ class SocketTransport(StreamTransport):
 
     def _start_receiving(self) -> None:
         if self.is_reading() and self._receiving is None:
-            self._receiving = Watch(self._loop, self._sock_fd, READ, self._receive_now)
+            self._receiving = Watch(self._loop, self._sock_fd, READ, self._receive_now, context=self._context)
 
     def _receive_now(self) -> None:
         if self._wants_buffer:
@@ -513,7 +518,7 @@ class SocketTransport(StreamTransport):
 
     def _start_sending(self) -> None:
         if self._sending is None:
-            self._sending = Watch(self._loop, self._sock_fd, WRITE, self._send_now)
+            self._sending = Watch(self._loop, self._sock_fd, WRITE, self._send_now, context=self._context)
 
     def _stop_sending(self) -> None:
         sending, self._sending = self._sending, None

@@ -696,6 +696,68 @@ async def streams_in_a_context(asyncio):
 
 
 @program
+async def contexts_of_connections(asyncio, **options):
+    """What each call of a protocol sees of the one before, and of other connections, depends on the version."""
+    import contextvars
+
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    class Traced(asyncio.Protocol):
+        def __init__(self, what_is_sent=b""):
+            self.log, self.what_is_sent, self.got = [], what_is_sent, 0
+            self.lost = asyncio.get_running_loop().create_future()
+            self.saw("factory")
+
+        def saw(self, call):
+            self.log.append(f"{call}: {variable.get()}")
+            variable.set(call)
+
+        def connection_made(self, transport):
+            self.transport = transport
+            self.saw("made")
+            if self.what_is_sent:
+                transport.write(self.what_is_sent)
+                asyncio.get_running_loop().call_soon(self.saw, "call_soon")
+
+        def pause_writing(self):
+            self.saw("pause")
+
+        def resume_writing(self):
+            self.saw("resume")
+
+        def data_received(self, data):
+            if not self.got:
+                self.saw("data")
+            self.got += len(data)
+            if data.endswith(b"end"):
+                self.saw("end")
+                self.transport.close()
+
+        def connection_lost(self, error):
+            self.saw("lost")
+            self.lost.set_result(self.log)
+
+    loop, accepted, log = asyncio.get_running_loop(), [], []
+
+    def accept():
+        accepted.append(Traced())
+        return accepted[-1]
+
+    variable.set("server")
+    server = await loop.create_server(accept, HOST, 0, ssl=options.get("server"), start_serving=False)
+    variable.set("serving")
+    await server.start_serving()
+    variable.set("client")
+    for _ in range(2):
+        _, protocol = await loop.create_connection(
+            partial(Traced, b"x" * 20 * MIB + b"end"), *server.sockets[0].getsockname(), **options.get("client", {})
+        )
+        log += [await protocol.lost, await accepted.pop().lost, variable.get()]
+    await closed(server)
+    return log
+
+
+@program
 async def protocols_of_ones_own(asyncio):
     loop, log = asyncio.get_running_loop(), []
     done = loop.create_future()
@@ -892,7 +954,8 @@ def test_same_on_both(program, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "program",
     [echo_and_half_close_by_client, reset_in_the_middle_of_a_write, a_peer_that_never_reads, pausing_the_transport]
-    + [close_sends_what_is_in_the_buffer, handler_cancelled_at_each_await, cancelled_read_loses_nothing],
+    + [close_sends_what_is_in_the_buffer, handler_cancelled_at_each_await, cancelled_read_loses_nothing]
+    + [contexts_of_connections],
     ids=lambda program: program.__name__,
 )
 def test_same_without_epoll(program, monkeypatch):

@@ -18,6 +18,7 @@ from test_streams import (
     HOST,
     IS_AT_LEAST_3_13,
     closed,
+    contexts_of_connections,
     files_sent,
     in_loop,
     leaving_no_task,
@@ -454,6 +455,12 @@ async def files_sent_over_tls(asyncio):
         log.append((await outcome(sending))[1].partition(" <")[0])
     await closed(writer, server)
     return log
+
+
+@program
+async def contexts(asyncio):
+    client = {"ssl": client_context(), "server_hostname": "localhost"}
+    return await contexts_of_connections(asyncio, server=server_context(), client=client)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
