@@ -66,7 +66,7 @@ def has_trio_asyncio():
 
 def needs(carrier):
     if carrier == "trio-asyncio" and not has_trio_asyncio():
-        pytest.skip("the extra `bench` is not installed")
+        pytest.skip("trio-asyncio is not installed, or cannot be imported on this Python")
 
 
 def test_every_workload_is_expected():
