@@ -1,17 +1,15 @@
-"""The trio tasks that carry asyncio Tasks.
+"""What is between an asyncio Task and trio: the trio task that it has, from the moment on that somebody can tell.
 
-A trio task is stepped by trio. Here it is stepped through `Carrier.send`, which passes trio's own traps on untouched,
-and turns what asyncio's coroutines yield, a future or nothing, into waits of trio's. It runs one Task after the other:
-to make a trio task and to end it takes longer than all the rest of a short Task.
+A Task is the interpreter's own, in C, and so is each of its steps, until something of trio's is called in it. Only then
+it gets a trio task, whose coroutine is a `Carrier`: from there on each of its steps is a step of that trio task's, and
+cancel scopes, nurseries and trio's tools see it as one. A plain trio task, the other way round, gets an asyncio Task
+when it first needs one; its coroutine goes on inside that.
 """
 
 from __future__ import annotations
 
-import _asyncio
 import asyncio
-import inspect
-import os
-import sys
+import collections.abc
 import types
 from collections.abc import Callable
 from contextvars import Context
@@ -26,408 +24,590 @@ from .exceptions import is_cancellation, without_task_cancellation
 
 if TYPE_CHECKING:
     from .events import BaseLoop
-    from .tasks import Task
 
 std: Any = asyncio
+Task: Any = asyncio.Task
 _std_tasks: Any = asyncio.tasks
 _enter_task = _std_tasks._enter_task
 _leave_task = _std_tasks._leave_task
 std_current_task = _std_tasks.current_task  # the interpreter's own account: tasks.answer_for_std() replaces the name
+_get_running_loop = asyncio._get_running_loop
 
-_CFuture: Any = _asyncio.Future  # type: ignore[attr-defined,unused-ignore]
-_set_result = _CFuture.set_result
-_set_exception = _CFuture.set_exception
-_cancel = _CFuture.cancel
-
-KEEPS_AWAITERS = sys.version_info >= (3, 14)  # for asyncio.capture_call_graph()
-MOST_IDLE_CARRIERS = 100
-NO_CONTEXT = Context()
+# Carriers in whose Tasks a cancel scope's cancellation is to be raised. sleep(0) looks at this: nothing comes by there.
+interrupted: set[Carrier] = set()
 
 
 class Carrier:
-    """What trio has as the coroutine of a trio task that carries asyncio Tasks.
+    """The coroutine, to trio, of a trio task that carries an asyncio Task.
 
-    trio steps it by `send`, and looks through it at the coroutine inside. A Task that waits for a future registers its
-    carrier as the future's callback, and call_soon() turns that callback straight into a reschedule: a wake-up takes
-    its place among trio's tasks, as it does in asyncio's queue, at the cost of an append.
-
-    It is the abort function of its own waits, too: no closure, trap or bound method is made for a wait.
+    trio steps it by `send`, which has the interpreter step the Task, and looks through it at the Task's coroutine. To
+    the Task it is the future that it waits for while it is in a wait of trio's own. And it is the abort function of the
+    waits of asyncio's kind: no closure, trap or bound method is made for a wait.
     """
 
-    __slots__ = ("adopted", "cancelled_by_trio", "misuse", "task", "trap", "trio_task", "yielded")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "adopted",
+        "answer",
+        "asked_for",
+        "cancelled_by_trio",
+        "due",
+        "owed",
+        "own_trap",
+        "released_into",
+        "task",
+        "trap",
+        "trio_task",
+        "wakeup",
+        "was_cancelled",
+        "yielded",
+    )
 
-    __name__ = "Task.task_wakeup"  # as asyncio shows it among a future's callbacks
-
-    task: Any  # the Task that it carries; None while it is idle
-    trio_task: Any
-
-    def __init__(self) -> None:
-        self.adopted = False
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.trio_task: Any = None
+        self.adopted: Continued | None = None  # what its Task runs, if there was a plain trio task first
+        self.due: tuple[Any, ...] | None = None  # the step that is to be made: the interpreter's function, its argument
         self.cancelled_by_trio: Callable[[], NoReturn] | None = None
-        self.misuse: RuntimeError | None = None
-        self.trap: Any = None
+        self.was_cancelled = False  # by a scope, at some time
+        self.released_into: list[Any] | None = None  # its loop has ended in this step; the loop that runs afterwards
+        self.own_trap: Any = None
+        # A wait of trio's:
+        self._asyncio_future_blocking = False
+        self.trap: Any = None  # which the Task has begun in the running step, and trio does not know yet
+        self.wakeup: Any = None
+        self.answer: Outcome[Any] | None = None
+        self.asked_for: Cancellation | None = None  # Task.cancel() has come in this wait
+        self.owed: Cancellation | None = None  # one that could not be delivered in its wait
         self.yielded: Any = None
 
+    # --- to trio ------------------------------------------------------------------------------------------------------
+
     def send(self, answer: Any) -> Any:
-        """Step the Task for trio: the return value is what a coroutine would yield to it.
+        """Step the Task for trio. The return value is what a coroutine would yield to it.
 
-        trio answers its own waits with an Outcome, and those that are made here with None; a fresh start is like a
-        wake-up by nobody.
+        trio answers its own waits with an Outcome, and those that are made here with None.
         """
-        task = self.task
-        if task is None:
-            raise StopIteration  # it was idle, and the loop is closing
-        loop = task._loop
+        if answer is not None:
+            self.answer = self._for_asyncio(answer)
+            self.due = self.wakeup, self
+        elif self.due is None:
+            raise StopIteration  # its loop is closing
+        elif self.cancelled_by_trio is not None and len(self.due) > 1:
+            wakeup, future = self.due
+            self.due = wakeup, self._interrupted(future)
+        return self._step()
 
-        # 1. With what does the coroutine go on?
-        error: BaseException | None = None
-        if answer is None:
-            awaited = task._fut_waiter
-            if awaited is not None:
-                task._fut_waiter = None
-                if KEEPS_AWAITERS:
-                    std.future_discard_from_awaited_by(awaited, task)
-                try:
-                    awaited.result()
-                except BaseException as raised:
-                    error = raised.with_traceback(_without_our_frames(raised.__traceback__))
-            if task._must_cancel or self.cancelled_by_trio is not None or self.misuse is not None:
-                error = self._interruption(task, awaited, error)
-            awaited = None
-        else:
-            answer = _answer_of_trio(task, answer)
+    def throw(self, error: TypeError) -> Any:
+        """Wait for what the coroutine has yielded to trio, which does not know how, in the step that adopted it."""
+        self.due = self.wakeup, self
+        return self._step()
 
-        # 2. The step.
-        if task.done():  # somebody has set its result by force
-            self._part(task)
-            loop.call_exception_handler(_already_done(task, error))
-            return self._rest([task])
-        step, value = (task._coro.send, answer) if error is None else (task._coro.throw, error)
-        answer = error = None
-        _enter_task(loop, task)
-        try:
-            trap = step(value) if not loop._debug else self._timed(step, value, loop)
-        except StopIteration as stop:
-            if self.task is not None:  # else its loop has ended in this step
-                _leave_task(loop, task)
-            self._part(task)
-            if task._must_cancel:  # too late for the coroutine to see it
-                task._must_cancel = False
-                _cancel(task, msg=task._cancel_message)
-            else:
-                _set_result(task, stop.value)
-            if self.adopted:
-                raise
-        except BaseException as raised:
-            step = value = None
-            if self.task is not None:
-                _leave_task(loop, task)
-            self._part(task)
-            raised.__traceback__ = _without_our_frames(raised.__traceback__)
-            _fail(task, raised)
-            if self.adopted:
-                _raise_for_trio(task, raised, self.trio_task)
-                raise StopIteration from None
-            if isinstance(raised, SystemExit | KeyboardInterrupt):
-                loop._stop_with(raised)
-                raise StopIteration([task]) from None  # past _rest(): the run looks at once whether it has to stop
-        else:
-            if self.task is not None:
-                _leave_task(loop, task)
-            if type(trap) in OWN_FUTURES and trap is not task and trap._loop is loop and trap._asyncio_future_blocking:
-                # What _wait() would do: nearly all waits are of this kind, and it takes 5 % off them.
-                trap._asyncio_future_blocking = False
-                trap.add_done_callback(self, context=task._context)
-                task._fut_waiter = trap
-                if not task._must_cancel and not KEEPS_AWAITERS and loop._run.steps_itself:
-                    return internals.PARKED
-                return self._has_waiter(task, loop, trap)
-            return self._wait(task, loop, trap)
-        # A traceback that outlives the Task leads to this frame, and shall not keep the Task or the loop.
-        ended = [task]
-        task = loop = step = value = None
-        return self._rest(ended)
+    def _step(self) -> Any:
+        task: Any = self.task
+        loop = task.get_loop()
+        due: Any
+        due, self.due = self.due, None
+        self.trio_task._abort_func = None
+        start = loop.time() if loop._debug else None
+        with internals.callbacks_run_in(self.trio_task):
+            try:
+                due[0](*due[1:])
+            except (SystemExit, KeyboardInterrupt) as error:
+                if not self.adopted:
+                    loop._stop_with(error)
+            except BaseException as error:
+                loop._ready.report((self.trio_task.context, *due), error)
+            finally:
+                due = None  # a traceback may lead to this frame
+                if interrupted:
+                    interrupted.discard(self)
+                    self.cancelled_by_trio = None
+            if self.released_into is not None:
+                std._set_running_loop(*self.released_into)
+                if not task.done():
+                    return self.trap
+        if start is not None:
+            loop._log_if_slow(repr(task), loop.time() - start)
+        if loop._run.new_tasks:
+            loop._settle_new_tasks()
+        if task.done():
+            task = None  # as above
+            return self._end(loop)
+        trap, self.trap = self.trap, None
+        if trap is not None:
+            return trap
+        return internals.PARKED if loop._run.steps_itself else self._own_trap()
 
-    def _interruption(self, task: Any, awaited: Any, error: BaseException | None) -> BaseException | None:
-        """What to throw into the coroutine after a wait of ours, where not all has gone well."""
-        if error is None:
-            error = self.misuse
-        self.misuse = None
-        if self.cancelled_by_trio is not None:
-            # The cancel scope's cancellation was passed on; what was awaited may not have heeded it.
-            raise_cancel, self.cancelled_by_trio = self.cancelled_by_trio, None
-            interruption = _caught(raise_cancel)
-            if not isinstance(interruption, trio.Cancelled):
-                error = interruption  # Ctrl-C
-            elif awaited is None or isinstance(error, asyncio.CancelledError):
-                error = internals.Cancelled.of(interruption)
-        if task._must_cancel:
-            if not isinstance(error, asyncio.CancelledError):
-                error = task._make_cancelled_error()
-            # One error for both; but a scope inside the Task absorbs it, and leaves Task.cancel()'s due.
-            if not isinstance(error, trio.Cancelled) or internals.is_cancelled_whole(self.trio_task):
-                task._must_cancel = False
-        return error
+    def _own_trap(self) -> Any:
+        if self.own_trap is None:
+            self.own_trap = internals.make_trap(self)
+        return self.own_trap
 
-    def _wait(self, task: Any, loop: Any, trap: Any) -> Any:
-        """3. The wait: what to tell trio of what the coroutine has yielded."""
-        steps_itself = loop._run.steps_itself
-        if trap is None:  # sleep(0)
-            if steps_itself:
-                return internals.AGAIN
-            internals.start(self.trio_task)
-            return self.trap or self._make_trap()
-        blocking = getattr(trap, "_asyncio_future_blocking", None)
-        if blocking and trap is not task and _get_loop(trap) is loop:
-            trap._asyncio_future_blocking = False
-            trap.add_done_callback(self, context=task._context)
-            task._fut_waiter = trap
-            return self._has_waiter(task, loop, trap)
-        if blocking is None and internals.is_trap(trap):
-            interrupted = internals.answer(trap, task._coro, task._raise_cancel) if task._must_cancel else None
-            if interrupted is None:
-                return trap
-            internals.reschedule(loop._runner, self.trio_task, interrupted)
-        else:
-            self.misuse = _describe_misuse(task, trap, blocking, loop)
-            internals.start(self.trio_task)
-        return self.trap or self._make_trap()
-
-    def _has_waiter(self, task: Any, loop: Any, awaited: Any) -> Any:
-        if KEEPS_AWAITERS:
-            std.future_add_to_awaited_by(awaited, task)
-        if task._must_cancel and awaited.cancel(msg=task._cancel_message):
-            task._must_cancel = False
-        return internals.PARKED if loop._run.steps_itself else self.trap or self._make_trap()
-
-    def _make_trap(self) -> Any:
-        self.trap = internals.make_trap(self)
-        return self.trap
-
-    def _part(self, task: Any) -> None:
-        # They refer to each other: what is done shall go at once, not by the garbage collector.
-        task._carrier = None
-        self.task = None
-        if self.adopted:
-            task._loop._adopted.discard(self)
-
-    def refuse(self, error: BaseException) -> Outcome[None]:
-        """End the Task, which cannot be stepped; asyncio's would be pending for ever. The rest of the loop goes on."""
-        task = self.task
-        if task is not None:
-            self._part(task)
-            _fail(task, error)
-        return Value(None)
-
-    def _rest(self, ended: list[Any]) -> Any:
-        """Keep the trio task for another Task, unless somebody could tell that it is the same one."""
-        task = ended.pop()
-        loop = task._loop
-        # A Task whose exception nobody retrieves reports it when it goes, in its own context, which is entered here: so
-        # trio gets the last reference, to drop it after the step.
-        last = [task] if task._log_traceback else []
-        idle, steps_itself = loop._idle_carriers, loop._run.steps_itself
-        if (
-            self.adopted
-            or len(idle) >= MOST_IDLE_CARRIERS
-            or not internals.lay_off(self.trio_task, loop._nursery, NO_CONTEXT, watched=not steps_itself)
-        ):
-            raise StopIteration(last)
-        idle.append(self)
-        if last:
-            return internals.make_trap(self, last)
-        return internals.PARKED if steps_itself else self.trap or self._make_trap()
-
-    def _timed(self, step: Any, value: Any, loop: Any) -> Any:
-        """Debug mode: a step that is logged if it took long."""
-        task, start = self.task, loop.time()
-        try:
-            return step(value)
-        finally:
-            loop._log_if_slow(task, loop.time() - start)
-            task = loop = step = value = None  # as in send()
-
-    def __call__(self, caller: Any) -> Abort:
-        """The abort function: a cancel scope has reached a wait of ours.
+    def __call__(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
+        """The abort function: a cancel scope has reached a wait of asyncio's kind.
 
         Pass it on to what is awaited, and wait for its end.
         """
-        if asyncio.isfuture(caller):  # another loop's, which wakes its waiter
-            raise RuntimeError(f"{self.task!r} belongs to a loop of asyncio-on-trio: no other loop can wake it")
-        if self.task is None:
-            self.trio_task = None  # idle, and the nursery is closing: nothing more for it
-            return Abort.SUCCEEDED
-        self.cancelled_by_trio = caller
+        self.cancelled_by_trio = raise_cancel
+        interrupted.add(self)
         awaited = self.task._fut_waiter
         if awaited is not None:
             getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
         return Abort.FAILED
 
+    def _interrupted(self, future: Any) -> Any:
+        """What to wake the Task by after a wait that a scope has cancelled: the future, or what fails in its place."""
+        raise_cancel, self.cancelled_by_trio = self.cancelled_by_trio, None
+        assert raise_cancel is not None
+        cancellation = _caught(raise_cancel)
+        if not isinstance(cancellation, trio.Cancelled):
+            return _Failed(cancellation)  # Ctrl-C
+        if self.task._must_cancel:
+            return future  # Task.cancel() comes once only, and first; the scope's comes again at the next wait
+        try:
+            future.result()
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            return _Failed(internals.Cancelled.of(cancellation))
+        except BaseException:
+            pass
+        return future  # it has not heeded the cancellation
+
+    def _for_asyncio(self, answer: Outcome[Any]) -> Outcome[Any]:
+        if isinstance(answer, Error):
+            if isinstance(answer.error, trio.Cancelled):
+                self.was_cancelled = True
+                return Error(internals.Cancelled.of(answer.error))
+            if isinstance(answer.error, asyncio.CancelledError):
+                answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
+        return answer
+
+    def refuse(self, error: BaseException) -> Outcome[None]:
+        """Let go of a Task that cannot be stepped; as asyncio's, it is pending for ever, and the loop goes on."""
+        loop = self.task.get_loop()
+        loop.call_exception_handler({"message": f"{self.task!r} cannot be stepped", "exception": error})
+        self._part(loop)
+        return Value(None)
+
+    def _part(self, loop: Any) -> None:
+        # They refer to each other: what is done shall go at once, not by the garbage collector.
+        loop._carriers.pop(self.task, None)
+        loop._adopted.discard(self)
+        self.task = self.trio_task = self.wakeup = self.due = self.own_trap = None
+
+    def _end(self, loop: Any) -> Any:
+        task, trio_task = self.task, self.trio_task
+        self._part(loop)
+        if self.adopted is not None:
+            self.adopted.end_for_trio(task, trio_task)
+        if self.was_cancelled and task.cancelled() and internals.is_cancelled_whole(trio_task):
+            task._make_cancelled_error()  # the scope's: not for who awaits the Task, who gets a new one
+        raise StopIteration
+
+    def settle(self, context: Context | None = None) -> None:
+        """Have trio know how the Task waits after the step, in this context, in which it got its trio task."""
+        task, trio_task = self.task, self.trio_task
+        if context is not None and not hasattr(task, "get_context"):  # before 3.12
+            trio_task.context = context
+        if task.done():
+            self._part(task.get_loop())
+            internals.end(trio_task)
+        else:
+            trap, self.trap = self.trap or internals.PARKED, None
+            internals.take_trap(trio_task, trap)
+
     def __getattr__(self, name: str) -> Any:
         """Show trio the coroutine's cr_frame, cr_await, cr_running ... as its own."""
         if not name.startswith("cr_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        coro = self.task and self.task._coro
+        coro = self.task and self.task.get_coro()
         of_generator = "gi_yieldfrom" if name == "cr_await" else name.replace("cr_", "gi_")
         return getattr(coro, name, None) or getattr(coro, of_generator, None)
 
+    # --- to the loop --------------------------------------------------------------------------------------------------
 
-class NewCarrier(Carrier):
-    """The carrier of a plain trio task that has been adopted in the running step: it does not step the task yet."""
+    def schedule(self, step: Any, argument: tuple[Any, ...], context: Context | None) -> None:
+        """Have a step of the Task's made in the next batch; call_soon() was asked for it."""
+        self.due = (step, *argument)
+        if context is not None:
+            self.trio_task.context = context
+        if self.wakeup is None and self.adopted is not None:
+            return  # it is being adopted: adopt() makes that step
+        (internals.wake if self.task.get_loop()._run.steps_itself else internals.start)(self.trio_task)
+
+    # --- to the Task: the future that stands for a wait of trio's -----------------------------------------------------
+
+    def get_loop(self) -> Any:
+        return self.task.get_loop()
+
+    def add_done_callback(self, wakeup: Any, *, context: Context | None = None) -> None:
+        self.wakeup = wakeup
+
+    def result(self) -> None:
+        """Nothing: the wait itself takes its answer, and raises what is in it."""
+
+    def done(self) -> bool:
+        return False
+
+    def take_answer(self) -> Outcome[Any] | None:
+        """How the wait has ended."""
+        answer, self.answer = self.answer, None
+        cancellation, self.asked_for = self.asked_for, None
+        if cancellation is not None and not cancellation.raised:
+            # The next wait is interrupted instead. If there is none, the Task ends well: what it has is not lost.
+            self.owed = cancellation
+            self.task.get_loop().call_soon(cancellation.ask_again)
+        return answer
+
+    def wait(self, trap: Any) -> None:
+        """Begin a wait of trio's."""
+        self.trap = trap
+        self._asyncio_future_blocking = True
+        if self.owed is not None:
+            self.owed.ask_again()
+
+    def take_back(self) -> None:
+        """The wait is not to be."""
+        self.trap, self._asyncio_future_blocking = None, False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Task.cancel() asks for this wait to end.
+
+        A wait that cannot be interrupted comes to its end first, and the next one is interrupted.
+        """
+        if self.asked_for is None or not self.asked_for.raised:  # else one error is for both, as in asyncio
+            self.asked_for = Cancellation(self, msg)
+            self._interrupt(self.asked_for)
+        return True
+
+    def _interrupt(self, cancellation: Cancellation) -> None:
+        if self.trap is None:
+            internals.abort(self.trio_task, cancellation.raise_it)
+            if internals.stepped_task() is self.trio_task:  # it has just been adopted, and is about to wait
+                self.task.get_loop().call_soon(cancel_again, self.task, self.task.get_loop())
+        elif (outcome := internals.answer(self.trap, self.task.get_coro(), cancellation.raise_it)) is not None:
+            self.trap = None
+            internals.reschedule(self.trio_task._runner, self.trio_task, outcome)
+
+
+class Cancellation:
+    """A Task.cancel() that came in a wait of trio's."""
+
+    __slots__ = ("carrier", "count", "message", "raised")
+
+    def __init__(self, carrier: Carrier, message: object) -> None:
+        self.carrier = carrier
+        self.message = message
+        self.count = carrier.task.cancelling()
+        self.raised = False
+
+    def raise_it(self) -> NoReturn:
+        """Called by the wait that is interrupted, if it can be: only then has the request been met."""
+        self.raised = True
+        raise asyncio.CancelledError(*([] if self.message is None else [self.message]))
+
+    def is_due(self) -> bool:
+        """Tell whether it was neither met nor taken back."""
+        return not self.raised and self.carrier.task.cancelling() >= self.count
+
+    def ask_again(self) -> None:
+        """Cancel what the Task waits for, or is about to wait for."""
+        carrier = self.carrier
+        if carrier.owed is self:
+            carrier.owed = None
+            if self.is_due():
+                carrier.task.uncancel()
+                carrier.task.cancel(self.message)
+
+
+class _Failed:
+    """A future that wakes a Task with an error."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def result(self) -> NoReturn:
+        try:
+            raise self._error.with_traceback(None)
+        finally:
+            del self._error
+
+
+# --- which Task has which ---------------------------------------------------------------------------------------------
+
+
+def _running_task() -> Any:
+    """The asyncio Task whose step this is, if it is one of the trio run that is current here."""
+    loop: Any = _get_running_loop()
+    runner = internals.current_runner()
+    if loop is None or runner is None or getattr(loop, "_runner", None) is not runner:
+        return None
+    return std_current_task(loop)
+
+
+def carry(task: Any, loop: Any) -> Carrier:
+    """A carrier with a trio task for the Task, which is in a step or about to have its first."""
+    carrier = Carrier(task)
+    nursery = loop._take_nursery_for(task)
+    get_context = getattr(task, "get_context", Context)  # before 3.12, see settle()
+    carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, task.get_name(), get_context())
+    loop._carriers[task] = carrier
+    return carrier
+
+
+def ensure_carried(task: Any, loop: Any) -> None:
+    """Give the Task, which waits or has been started eagerly, a trio task, if it has none."""
+    if task not in loop._carriers:
+        loop._note_new_task(carry(task, loop))
+
+
+def show_name(task: Any, loop: Any) -> None:
+    """Give the trio task of a Task, if it has one, the name of that."""
+    carrier = getattr(loop, "_carriers", {}).get(task)
+    if carrier is not None:
+        carrier.trio_task.name = task.get_name()
+
+
+def cancel_again(task: Any, loop: Any) -> None:
+    """After a Task.cancel() in a signal handler: trio may not have known yet how to interrupt the wait."""
+    carrier = getattr(loop, "_carriers", {}).get(task)
+    if carrier is not None and carrier.asked_for is not None and carrier.asked_for.is_due():
+        internals.abort(carrier.trio_task, carrier.asked_for.raise_it)
+
+
+def cancellation_of(group: BaseExceptionGroup[Any]) -> BaseException | None:
+    """What a nursery raises for a group of cancellations, in an asyncio Task: Task.cancel()'s, if there is one."""
+    task = _running_task()
+    if task is None or type(task) is AdoptedTask or not is_cancellation(group):
+        return None
+    errors: list[BaseException] = [group]
+    found = None
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            errors += error.exceptions
+        elif not isinstance(error, trio.Cancelled):
+            return error
+        else:
+            found = error
+    return internals.Cancelled.of(found) if found is not None else None
+
+
+internals.collapse_groups_by(cancellation_of)
+
+
+def is_in_scope(task: Any) -> bool:
+    """Tell whether a running Task is in a cancel scope of trio's, or in a nursery other than the loop's."""
+    loop = task.get_loop()
+    carrier = loop._carriers.get(task)
+    return carrier is not None and internals.is_in_scope(carrier.trio_task, loop._nursery)
+
+
+def _carrier_of_running_task() -> Carrier | None:
+    task = _running_task()
+    if task is None:
+        return None
+    loop: Any = _get_running_loop()
+    carrier: Carrier | None = loop._carriers.get(task)
+    if carrier is None:
+        carrier = carry(task, loop)
+        loop._note_new_task(carrier)
+    return carrier
+
+
+def _trio_task_of_running_task() -> Any:
+    carrier = _carrier_of_running_task()
+    if carrier is None:
+        return None
+    carrier.trio_task.name = carrier.task.get_name()
+    return carrier.trio_task
+
+
+def _waiter_for(trap: object) -> Carrier | None:
+    """For a Task that is about to wait the way of trio's: what it is to wait for."""
+    carrier = _carrier_of_running_task()
+    if carrier is not None:
+        carrier.wait(trap)
+    return carrier
+
+
+internals.ask_for_tasks(_trio_task_of_running_task)
+internals.ask_for_waiters(_waiter_for)
+
+
+def raise_interruption() -> None:
+    """Raise a cancel scope's cancellation in the running Task after a bare yield, if there is one."""
+    carrier = _carrier_of_running_task()
+    if carrier in interrupted:
+        assert carrier is not None
+        raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
+        assert raise_cancel is not None
+        cancellation = _caught(raise_cancel)
+        if isinstance(cancellation, trio.Cancelled):
+            carrier.was_cancelled = True
+            cancellation = internals.Cancelled.of(cancellation)
+        raise cancellation
+
+
+# --- plain trio tasks -------------------------------------------------------------------------------------------------
+
+
+class Continued(collections.abc.Coroutine[Any, Any, Any]):
+    """The coroutine of a Task that was a plain trio task first: the rest of that task's."""
+
+    def __init__(self, coro: Any, carrier: Carrier) -> None:
+        self._coro = coro
+        self._carrier = carrier
+        self._begins = True
+        self._failure: BaseException | None = None
+
+    def send(self, value: Any) -> Any:
+        """Its first wait is whatever the running step of the trio task comes to."""
+        carrier = self._carrier
+        if self._begins:
+            self._begins, carrier._asyncio_future_blocking = False, True
+            return carrier
+        if carrier.yielded is not None:
+            yielded, carrier.yielded = carrier.yielded, None
+            return yielded
+        if self._coro.cr_frame is None:
+            raise StopIteration  # it ended in the step in which it was adopted: what it has returned is not known
+        return self._forward(self._coro.send, carrier.take_answer())
+
+    def throw(self, *error: Any) -> Any:
+        return self._forward(self._coro.throw, *error)
+
+    def _forward(self, step: Callable[..., Any], *value: Any) -> Any:
+        carrier = self._carrier
+        try:
+            yielded = step(*value)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._failure = error
+            if is_cancellation(error) and not isinstance(error, asyncio.CancelledError):
+                raise asyncio.CancelledError from error
+            raise
+        finally:
+            if carrier.released_into is not None:
+                self._return_to_released()
+        if carrier.released_into is not None:
+            carrier.trap, carrier._asyncio_future_blocking = yielded, True  # for trio
+            return carrier
+        return yielded
+
+    def _return_to_released(self) -> None:
+        """The loop has ended in this step; but the interpreter wants to leave the Task in it."""
+        loop = self._carrier.task.get_loop()
+        self._carrier.released_into = [_get_running_loop()]
+        std._set_running_loop(loop)
+        _enter_task(loop, self._carrier.task)
+
+    def close(self) -> None:
+        """Nothing: the trio task goes on when its loop is gone."""
+
+    def __await__(self) -> Any:
+        raise RuntimeError("cannot await what a Task runs")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coro, name)
+
+    def end_for_trio(self, task: Any, trio_task: Any) -> NoReturn:
+        """Raise what an adopted trio task ends with, in trio's sense.
+
+        Task.cancel() has met its end with the Task, and is nothing to its nursery; but trio.run() tells of it, as
+        asyncio.run() does.
+        """
+        error, self._failure = self._failure, None
+        if task.cancelled():
+            task._make_cancelled_error()
+            if error is None:
+                error = asyncio.CancelledError()
+        elif task.exception() is None:
+            raise StopIteration(task.result())
+        assert error is not None
+        failure = error if internals.is_main(trio_task) else without_task_cancellation(error)
+        try:
+            if failure is error:
+                raise error
+            if failure is not None:
+                raise failure from None
+        finally:
+            del error, failure
+        raise StopIteration
+
+
+class AdoptedTask(Task):  # type: ignore[misc]
+    """The asyncio Task of a plain trio task. It shows that task's own coroutine as its."""
 
     __slots__ = ()
 
-    def send(self, answer: Any) -> Any:
-        """The first step that it takes; trio answers the wait that the coroutine has begun by itself."""
-        self.__class__ = Carrier  # type: ignore[assignment]
-        return self.send(answer)
+    @property
+    def _coro(self) -> Any:
+        return Task.get_coro(self)._coro
 
-    def throw(self, error: TypeError) -> Any:
-        """Wait for the future that the coroutine has yielded to trio, which does not know how."""
-        self.__class__ = Carrier  # type: ignore[assignment]
-        yielded, self.yielded = self.yielded, None
-        if yielded is None:
-            return self.task._coro.throw(error)
-        return self._wait(self.task, self.task._loop, yielded)
+    def get_coro(self) -> Any:
+        """The coroutine of the trio task."""
+        return self._coro
 
 
-def _take_future(trio_task: Any, future: Any) -> None:
-    """A plain trio task has yielded a future of asyncio's own: adopt it, so that it can wait.
-
-    Ours need no help: in a plain trio task they wait by a trap of trio's.
-    """
-    from .tasks import _adopt_current_trio_task
-
-    running = asyncio._get_running_loop()
-    if getattr(future, "_asyncio_future_blocking", None) and getattr(running, "_runner", None) is trio_task._runner:
-        if isinstance(trio_task.coro, types.CoroutineType):
-            _adopt_current_trio_task()
-        if type(trio_task.coro) is NewCarrier:
-            trio_task.coro.yielded = future
-
-
-internals.give_unknown_traps_to(_take_future)
-
-
-def carry(task: Task[Any], loop: BaseLoop, nursery: trio.Nursery, name: str, context: Context) -> Carrier:
-    """A carrier with the Task on it, in the nursery; to be started."""
-    idle = loop._idle_carriers
-    while idle:
-        carrier = idle.pop()
-        if carrier.trio_task is not None:
-            carrier.task = task
-            internals.hire(carrier.trio_task, nursery, name, context)
-            return carrier
-    carrier = Carrier()
-    carrier.task = task
-    carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, name, context)
-    return carrier
-
-
-def adopt(task: Task[Any], loop: BaseLoop, trio_task: Any) -> Carrier:
-    """A carrier for the running trio task, which has its own coroutine: it is driven from its next step on."""
-    carrier = NewCarrier()
-    carrier.task = task
+def adopt(loop: Any, trio_task: Any) -> AdoptedTask:
+    """Give the plain trio task, in its running step, an asyncio Task, which drives it from its next step on."""
+    task: AdoptedTask = AdoptedTask.__new__(AdoptedTask)
+    carrier = Carrier(task)
     carrier.trio_task = trio_task
-    carrier.adopted = True
-    loop._adopted.add(carrier)
+    carrier.adopted = Continued(trio_task.coro, carrier)
+    loop._carriers[task] = carrier
+    Task.__init__(task, carrier.adopted, loop=loop, name=trio_task.name, context=trio_task.context)
+    task._log_destroy_pending = False  # it is trio's
+    assert carrier.due is not None
+    (step,), carrier.due = carrier.due, None
+    step()
     trio_task.coro = carrier  # trio looks at it before each step
+    loop._adopted.add(carrier)
     loop.call_soon(_end_if_not_driven, carrier)
-    return carrier
+    return task
 
 
-def _end_if_not_driven(carrier: NewCarrier) -> None:
-    """End the Task of a trio task that ended in the step in which it was adopted: what it returned is not known."""
-    task = carrier.task
-    if task is not None and task._coro.cr_frame is None:
-        carrier._part(task)
-        if not task.done():
-            _set_result(task, None)
-
-
-def _leave_step_of_parent() -> None:
-    # In the child of os.fork() 3.14 has no running loop: no task of its can be left, and the step that forked may end.
-    carrier = getattr(internals.current_trio_task(), "coro", None)
-    if isinstance(carrier, Carrier):
-        carrier.task = None
-
-
-if sys.version_info >= (3, 14) and hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_step_of_parent)
+def _end_if_not_driven(carrier: Carrier) -> None:
+    """End the Task of a trio task that ended in the step in which it was adopted."""
+    adopted = carrier.adopted
+    assert adopted is not None
+    if adopted.cr_frame is None and not carrier.task.done():
+        carrier.wakeup(carrier)
+        carrier._part(carrier.task.get_loop())
 
 
 def release_adopted(loop: BaseLoop) -> None:
     """Leave the trio tasks that were adopted to trio again: another loop may adopt them."""
     for carrier in list(loop._adopted):
+        assert carrier.adopted is not None
+        carrier.trio_task.coro = carrier.adopted._coro
         if std_current_task(loop) is carrier.task:
-            _leave_task(loop, carrier.task)  # now, while it is the running loop
-        carrier.trio_task.coro = carrier.task._coro
-        carrier._part(carrier.task)
+            _leave_task(loop, carrier.task)
+            internals.show(carrier.trio_task)  # the rest of this step is its own
+            carrier.released_into = []
+            loop._carriers.pop(carrier.task)
+            loop._adopted.discard(carrier)
+        else:
+            carrier._part(loop)
 
 
-def _answer_of_trio(task: Any, answer: Any) -> Any:
-    """What to send into a coroutine that was in a wait of trio's own: an Outcome."""
-    if isinstance(answer, Error):
-        if isinstance(answer.error, trio.Cancelled):
-            return Error(internals.Cancelled.of(answer.error))
-        if isinstance(answer.error, asyncio.CancelledError):
-            answer.error.__traceback__ = None  # whose frames hold the Task; asyncio has none
-            task._must_cancel = False  # asked for again before the step: as in asyncio, one error for both
-    return answer
+def _take_future(trio_task: Any, yielded: Any) -> None:
+    """A plain trio task has yielded a future, or nothing, as asyncio's code does to wait: adopt it, so that it can."""
+    loop: Any = _get_running_loop()
+    waits_for_asyncio = yielded is None or getattr(yielded, "_asyncio_future_blocking", None)
+    if waits_for_asyncio and getattr(loop, "_runner", None) is trio_task._runner:
+        if isinstance(trio_task.coro, types.CoroutineType):
+            adopt(loop, trio_task)
+        if isinstance(trio_task.coro, Carrier):
+            trio_task.coro.yielded = yielded
+            internals.count_checkpoint(trio_task)
 
 
-def _fail(task: Task[Any], error: BaseException) -> None:
-    if type(error) is asyncio.CancelledError or is_cancellation(error):
-        if isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled):
-            task._cancelled_error = error  # trio's has its place inside its scope only
-        _cancel(task)
-    else:
-        _set_exception(task, error)
-
-
-def _raise_for_trio(task: Task[Any], error: BaseException, trio_task: trio.lowlevel.Task) -> None:
-    """Raise what an adopted trio task ends with, in trio's sense.
-
-    Task.cancel() has met its end with the Task, and is nothing to its nursery; but trio.run() tells of it, as
-    asyncio.run() does.
-    """
-    task._log_traceback = False
-    failure = error if internals.is_main(trio_task) else without_task_cancellation(error)
-    if failure is error:
-        raise error
-    if failure is not None:
-        raise failure from None
-
-
-def _describe_misuse(task: Task[Any], trap: Any, blocking: bool | None, loop: BaseLoop) -> RuntimeError:
-    if blocking is None and inspect.isgenerator(trap):
-        message = f"yield was used instead of yield from for generator in task {task!r} with {trap!r}"
-    elif blocking is None:
-        message = f"Task got bad yield: {trap!r}"
-    elif _get_loop(trap) is not loop:
-        message = f"Task {task!r} got Future {trap!r} attached to a different loop"
-    elif blocking:
-        message = f"Task cannot await on itself: {task!r}"
-    else:
-        message = f"yield was used instead of yield from in task {task!r} with {trap!r}"
-    return RuntimeError(message)
-
-
-def _already_done(task: Task[Any], error: BaseException | None) -> dict[str, Any]:
-    message = f"_step(): already done: {task!r}, {error!r}"
-    return {"message": f"Exception in step of {task!r}", "exception": asyncio.InvalidStateError(message)}
-
-
-def _without_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
-    """A traceback shows the program's own lines; and whoever clears its frames must not get at a driver's."""
-    while traceback is not None and traceback.tb_frame.f_code in hidden_frames:
-        traceback = traceback.tb_next
-    return traceback
-
-
-OWN_FUTURES: set[type] = {asyncio.Future, asyncio.Task}  # those in C, whose attributes are not overridden
-
-hidden_frames = {function.__code__ for function in (Carrier.send, NewCarrier.send, Carrier._timed)}
+internals.give_unknown_traps_to(_take_future)
 
 
 def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:
@@ -435,10 +615,3 @@ def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:
         raise_cancel()
     except BaseException as raised:
         return raised
-
-
-def _get_loop(future: Any) -> object:
-    try:
-        return future.get_loop()
-    except AttributeError:  # a future made for asyncio before 3.7
-        return future._loop

@@ -19,10 +19,8 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
 from math import inf
-from sys import getrefcount
 from time import monotonic
 from typing import Any, Final, NoReturn
-from weakref import getweakrefcount
 
 import trio
 from outcome import Error, Outcome, Value, capture
@@ -30,40 +28,45 @@ from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, enable_ki_protection
 
 __all__ = [
-    "AGAIN",
     "HAS_EPOLL",
     "PARKED",
     "AfterPolls",
     "Alarm",
     "Cancelled",
     "Run",
+    "abort",
     "add_to_polls",
     "answer",
-    "current_coro",
+    "ask_for_tasks",
+    "ask_for_waiters",
+    "callbacks_run_in",
+    "clock_of",
+    "collapse_groups_by",
+    "count_checkpoint",
     "current_runner",
-    "current_trio_task",
     "detach",
+    "end",
     "enter_nursery",
     "first_in_first_out",
     "give_unknown_traps_to",
-    "hire",
-    "interrupt",
     "is_cancel_called",
     "is_cancelled_whole",
     "is_in_run",
+    "is_in_scope",
+    "is_in_step",
     "is_main",
-    "is_trap",
-    "lay_off",
+    "is_task",
+    "is_watched",
     "leave_idle_nursery",
     "leave_nursery",
     "make_task",
     "make_trap",
-    "own_clock_time",
-    "park",
     "reschedule",
     "root_task",
+    "show",
     "start",
-    "step_now",
+    "stepped_task",
+    "take_trap",
     "wake",
 ]
 
@@ -71,8 +74,7 @@ WORKS_WITH: Final = "0.28 to 0.35"
 
 try:
     from sniffio import thread_local as sniffio_thread
-    from trio._core import _run
-    from trio._core._parking_lot import GLOBAL_PARKING_LOT_BREAKER
+    from trio._core import _run, _traps
     from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
     from trio._core._run import Runner, Task, setup_runner, unrolled_run
     from trio._core._thread_cache import THREAD_CACHE
@@ -92,7 +94,7 @@ try:
         f"{owner!r}.{name}"
         for owner, names in {
             Task: "_abort_func _attempt_abort _attempt_delivery_of_pending_ki _attempt_delivery_of_any_pending_cancel"
-            " _activate_cancel_status _ki_protected _next_send _next_send_fn _schedule_points _cancel_points _create"
+            " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _create"
             " _runner _parent_nursery _child_nurseries _cancel_status context coro name",
             Runner: "reschedule task_exited close deliver_ki waiting_for_idle clock_autojump_threshold"
             " main_task_outcome main_task init_task runq tasks deadlines clock instruments io_manager ki_manager"
@@ -103,7 +105,7 @@ try:
             _SetBy(
                 trio.Nursery.__init__
             ): "_children _cancel_status cancel_scope _closed _nested_child_running _pending_excs _pending_starts",
-            trio.Nursery: "_child_finished _create",
+            trio.Nursery: "_create",
             trio.Cancelled: "_create",
             trio.CancelScope: "_cancel_called _has_been_entered",
             THREAD_CACHE: "_idle_workers",
@@ -213,22 +215,70 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_run_of_parent)
 
 
-def current_trio_task() -> Any:
-    """The trio task that is being stepped in this thread; None between steps. trio.lowlevel's raises instead."""
-    return getattr(RUN, "task", None)
+def stepped_task() -> Any:
+    """The trio task whose own step this is; None in the step of an asyncio Task, in a callback and between steps."""
+    return RUN.__dict__.get("task")
 
 
-def current_coro() -> Any:
-    """The `coro` of current_trio_task(); None if there is none. Each await of a Future asks."""
+def is_in_step() -> bool:
+    """Tell whether trio, or a Run, is within a step, so that the run queue may be touched."""
+    return "task" in RUN.__dict__ or _callback_task() is not None
+
+
+def _callback_task() -> Task | None:
+    """The trio task in whose place callbacks run now; None if this is no time for them."""
+    state = RUN.__dict__
+    task: Task | None = state.get("callback_task")
+    if task is None and (run := state.get("run")) is not None and run.in_batch:
+        task = run.callback_task
+    return task
+
+
+@contextmanager
+def callbacks_run_in(task: Task) -> Iterator[None]:
+    """Inside a step of this trio task's: callbacks run, and asyncio Tasks, which have trio tasks of their own."""
+    state = RUN.__dict__
+    hidden: dict[str, Any] = {name: state.pop(name) for name in ("task", "callback_task") if name in state}
+    state["callback_task"] = task
     try:
-        return RUN.task.coro
-    except AttributeError:
-        return None
+        yield
+    finally:
+        del state["callback_task"]
+        state.update(hidden)
 
 
-def own_clock_time(runner: Runner) -> float:
-    """The run's time in seconds, also while it stands still, when trio.current_time() refuses."""
-    return runner.clock.current_time()
+def show(task: Task) -> None:
+    """Have the rest of the running step be this trio task's own."""
+    RUN.task = task
+
+
+_task_of_asyncio: Callable[[], Task | None]
+
+
+def ask_for_tasks(function: Callable[[], Task | None]) -> None:
+    """Call function() for the current trio task where trio has none: in the step of an asyncio Task, if it is one.
+
+    trio looks for it in a thread-local object, and finds it missing there; so a Task of asyncio's needs no trio task
+    before something of trio's asks for it.
+    """
+    global _task_of_asyncio
+    _task_of_asyncio = function
+
+
+def _find_missing(self: object, name: str) -> Any:
+    if name == "task":
+        task = _task_of_asyncio() or _callback_task()
+        if task is not None:
+            return task
+    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+type(RUN).__getattr__ = _find_missing  # type: ignore[attr-defined]
+
+
+def clock_of(runner: Runner) -> Clock:
+    """The run's clock, also while the run stands still, when trio.current_clock() refuses."""
+    return runner.clock
 
 
 # What Task._create() comes to, without its two calls in between: the fields that have no default, in order.
@@ -274,98 +324,41 @@ def start(task: Task) -> None:
     task._runner.reschedule(task, None)  # type: ignore[arg-type]
 
 
+def is_task(entry: object) -> bool:
+    """Tell whether an entry of the run queue is a trio task, and not something of the loop's own."""
+    return type(entry) is Task
+
+
+_HOOKS_FOR_TASKS = ("task_spawned", "task_scheduled", "before_task_step", "after_task_step", "task_exited")
+
+
+def is_watched(runner: Runner) -> bool:
+    """Tell whether the run has an instrument that is to see the tasks."""
+    return not runner.instruments.keys().isdisjoint(_HOOKS_FOR_TASKS)
+
+
+def count_checkpoint(task: Task) -> None:
+    """Note that the task has been at a checkpoint, for trio.testing.assert_checkpoints()."""
+    task._schedule_points += 1
+    task._cancel_points += 1
+
+
+def end(task: Task) -> None:
+    """Let a trio task be over that is neither in a step nor to have another."""
+    task._runner.task_exited(task, Value(None))
+
+
+def is_in_scope(task: Task, nursery: trio.Nursery) -> bool:
+    """Tell whether the task is in any cancel scope, inside it or around it, beyond that of this nursery."""
+    return task._cancel_status is not nursery._cancel_status
+
+
 def wake(task: Task) -> None:
     """start() in a run that steps itself: 0.3 microseconds less, as there is nobody to tell and less to reset."""
     assert task._next_send_fn is None
     task._next_send_fn = task.coro.send
     task._abort_func = None
     task._runner.runq.append(task)
-
-
-def park(task: Task, abort: Callable[[Callable[[], NoReturn]], Abort]) -> None:
-    """Have a new task wait without a first step."""
-    task._abort_func = abort
-
-
-def hire(task: Task, nursery: trio.Nursery, name: str, context: Context) -> None:
-    """Have a task that was laid off ready for start() or step_now(), in the nursery."""
-    task.name = name
-    task.context = context
-    if task._parent_nursery is not nursery:
-        _move(task, nursery)
-
-
-def lay_off(task: Task, nursery: trio.Nursery, context: Context, watched: bool) -> bool:
-    """Leave the task idle in the nursery, in its last step, to be hired again; False if that would show.
-
-    It takes 3 microseconds to make and end a trio task, half of what a short asyncio Task takes. But to trio's users a
-    task is a task: where any of them may hold this one, or it leaves something open, it has to end. `watched` tells
-    that there may be instruments.
-    """
-    parent = task._parent_nursery
-    assert parent is not None
-    if (
-        getrefcount(task) > HELD_BY_TRIO
-        or getweakrefcount(task)
-        or task._child_nurseries
-        or task._cancel_status is not parent._cancel_status
-        or (GLOBAL_PARKING_LOT_BREAKER and task in GLOBAL_PARKING_LOT_BREAKER)
-        or (watched and any(type(instrument) is not AfterPolls for instrument in task._runner.instruments["_all"]))
-    ):
-        return False
-    task.name = "<idle asyncio task>"
-    task.context = context
-    if parent is not nursery:
-        _move(task, nursery)
-    return True
-
-
-# References to a task in its last step: runner.tasks, nursery._children, cancel_status._tasks, its carrier, RUN.task,
-# the run loop's variable; and the argument of lay_off() and of getrefcount(), of which 3.14 counts only one.
-HELD_BY_TRIO = 6 + (lambda argument: getrefcount(argument))(object())
-
-
-def _move(task: Task, nursery: trio.Nursery) -> None:
-    # As Nursery.start() moves the task that has called started(). Task._activate_cancel_status() is written out, which
-    # takes a third off the time, and 5 % off a TaskGroup of ten.
-    if task._parent_nursery is not None:
-        task._parent_nursery._children.remove(task)
-    task._parent_nursery = nursery
-    nursery._children.add(task)
-    task._cancel_status._tasks.remove(task)
-    task._cancel_status = status = nursery._cancel_status
-    status._tasks.add(task)
-    if status.effectively_cancelled:
-        task._attempt_delivery_of_any_pending_cancel()
-
-
-def step_now(task: Task) -> None:
-    """Have the first step at once, inside the running step: asyncio's eager start.
-
-    trio has no such thing, so what its run loop does around a step is done here.
-    """
-    runner, outer = task._runner, current_trio_task()
-    task._abort_func = None
-    RUN.task = task
-    try:
-        trap = task.context.run(task.coro.send, None)  # type: ignore[arg-type]
-    except StopIteration as stop:
-        runner.task_exited(task, Value(stop.value))
-        return
-    finally:
-        if outer is None:
-            del RUN.task
-        else:
-            RUN.task = outer
-    task._schedule_points += 1
-    if trap is CancelShieldedCheckpoint:
-        runner.reschedule(task)
-    else:
-        task._cancel_points += 1
-        task._abort_func = task.coro if trap is PARKED or trap is AGAIN else trap.abort_func  # type: ignore[assignment]
-        if trap is AGAIN:
-            start(task)
-        task._attempt_delivery_of_any_pending_cancel()
 
 
 def detach(task: Task) -> None:
@@ -427,31 +420,72 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     with suppress(StopIteration):
         while True:
             trap = leaving.send(outcome)
-            outcome = Value(None) if trap is CancelShieldedCheckpoint else (yield trap)
+            if trap is CancelShieldedCheckpoint:
+                outcome = Value(None)
+            elif getattr(trap, "trap", None) is CancelShieldedCheckpoint:  # as ask_for_waiters() has it
+                trap.take_back()
+                outcome = Value(None)
+            else:
+                outcome = yield trap
 
 
-def interrupt(task: Task, raise_cancel: Callable[[], NoReturn], unless: object) -> None:
-    """Interrupt the task's wait with what raise_cancel raises, as trio does for Ctrl-C; not if it waits by `unless`.
+def abort(task: Task, raise_cancel: Callable[[], NoReturn]) -> None:
+    """Interrupt the task's wait with what raise_cancel raises, as trio does for Ctrl-C, if it can be interrupted.
 
     trio's own cancellation is by scope only, and level-triggered; asyncio's is by task, and once.
     """
-    if task._abort_func is not None and task._abort_func != unless:
+    if task._abort_func is not None:
         task._attempt_abort(raise_cancel)
 
 
 # --- traps: what a coroutine yields to trio's run loop ---------------------------------------------------------------
 
 
-def make_trap(abort: Callable[[Callable[[], NoReturn]], Abort], kept: object = None) -> WaitTaskRescheduled:
-    """What trio.lowlevel.wait_task_rescheduled(abort) yields: made once for each task and yielded for each wait.
-
-    `kept` is something for trio's run loop to drop together with the trap, after the step.
-    """
+def make_trap(abort: Callable[[Callable[[], NoReturn]], Abort]) -> WaitTaskRescheduled:
+    """What trio.lowlevel.wait_task_rescheduled(abort) yields: made once for each task and yielded for each wait."""
     trap = object.__new__(WaitTaskRescheduled)
     object.__setattr__(trap, "abort_func", abort)  # it is frozen, and its __init__ takes three times as long
-    if kept is not None:
-        object.__setattr__(trap, "kept", kept)
     return trap
+
+
+def take_trap(task: Task, trap: Any) -> None:
+    """Have the task wait as its coroutine has asked for by a trap, as trio's run loop does after a step."""
+    task._schedule_points += 1
+    if trap is CancelShieldedCheckpoint:
+        task._runner.reschedule(task)
+    elif type(trap) is PermanentlyDetachCoroutineObject:
+        task._runner.task_exited(task, trap.final_outcome)
+    else:
+        task._cancel_points += 1
+        task._abort_func = task.coro if trap is PARKED else trap.abort_func  # type: ignore[assignment]
+        if task._runner.ki_pending and task is task._runner.main_task:
+            task._attempt_delivery_of_pending_ki()
+        task._attempt_delivery_of_any_pending_cancel()
+
+
+_waiter_for: Callable[[object], Any]
+
+
+def ask_for_waiters(function: Callable[[object], Any]) -> None:
+    """Call function(trap) when code of trio's is about to yield a trap; what it returns, if anything, is yielded.
+
+    A Task of asyncio's, which the interpreter steps, knows how to wait for futures only. When the wait is over,
+    take_answer() of what was yielded gives trio's Outcome.
+    """
+    global _waiter_for
+    _waiter_for = function
+
+
+@types.coroutine
+def _async_yield(trap: Any) -> Generator[Any, Any, Any]:
+    waiter = _waiter_for(trap)
+    if waiter is None:
+        return (yield trap)
+    answer = yield waiter
+    return waiter.take_answer() if answer is None else answer
+
+
+_traps._async_yield = _async_yield
 
 
 _take_unknown: Callable[[Task, object], object]
@@ -479,11 +513,6 @@ class _UnknownTrap(TypeError):
 _run.TypeError = _UnknownTrap  # type: ignore[attr-defined]
 
 
-def is_trap(trap: object) -> bool:
-    """Tell whether a yielded object is meant for trio's run loop."""
-    return trap is CancelShieldedCheckpoint or isinstance(trap, WaitTaskRescheduled | PermanentlyDetachCoroutineObject)
-
-
 def answer(trap: object, coro: Any, raise_cancel: Callable[[], NoReturn]) -> Outcome[Any] | None:
     """Ask the wait behind a coroutine's trap to give up, before trio has seen it: its outcome, None if it does not."""
     if isinstance(trap, WaitTaskRescheduled):
@@ -508,6 +537,38 @@ def _is_in_checkpoint(coro: Any) -> bool:
         else:
             return False
     return False
+
+
+# --- nurseries in asyncio's Tasks -------------------------------------------------------------------------------------
+#
+# A nursery in which everything was cancelled hands the cancellations on in an exception group. asyncio's Tasks end as
+# cancelled by a CancelledError only, and its code knows no other way.
+
+_exit_nursery = _run.NurseryManager.__aexit__
+_cancellation_of: Callable[[BaseExceptionGroup[Any]], BaseException | None]
+
+
+def collapse_groups_by(function: Callable[[BaseExceptionGroup[Any]], BaseException | None]) -> None:
+    """Have nurseries raise function(group) instead of an exception group, where that is not None."""
+    global _cancellation_of
+    _cancellation_of = function
+
+
+@enable_ki_protection
+async def _exit_nursery_of_task(self: Any, *error: Any) -> bool:
+    try:
+        return await _exit_nursery(self, *error)
+    except BaseExceptionGroup as group:
+        cancellation = _cancellation_of(group)
+        if cancellation is None:
+            raise
+    try:
+        raise cancellation
+    finally:
+        del cancellation, error
+
+
+_run.NurseryManager.__aexit__ = _exit_nursery_of_task  # type: ignore[method-assign,assignment]
 
 
 # --- one exception for both worlds -----------------------------------------------------------------------------------
@@ -624,9 +685,8 @@ LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
 MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
 
 # What the `send` of a task's coroutine may return in a batch that a Run steps itself, instead of a trap of trio's: that
-# the task waits, or is to be stepped again in the next batch. The coroutine is the abort function, too.
+# the task waits. The coroutine is the abort function, too.
 PARKED: Final = object()
-AGAIN: Final = object()
 
 
 def _give_up(raise_cancel: Callable[[], NoReturn]) -> Abort:
@@ -665,10 +725,12 @@ class Run:
         self.error: BaseException | None = None
         self.before_poll: Callable[[], object] | None = None
         self.files: weakref.ref[Any] | None = None
-        self.hand_over: Callable[[], object] = lambda: None  # makes trio tasks of the callbacks in the run queue
+        self.ready: Any = None  # what puts callbacks into the run queue
+        self.new_tasks: list[Any] = []  # what carries asyncio Tasks whose trio tasks were made in the running step
         self.ended = False
         self.broken: trio.TrioInternalError | None = None
         self.steps_itself = not instruments
+        self.in_batch = False
         with _outside_any_run():
             self.runner = setup_runner(clock, instruments, False, True)
             # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
@@ -681,7 +743,7 @@ class Run:
             while not hasattr(self, "nursery"):
                 self._steps.send(self.runner.io_manager.get_events(0))
             self.callback_task = make_task(self.nursery, self.runner, _Nobody(), "asyncio callbacks", Context())
-            park(self.callback_task, _give_up)
+            self.callback_task._abort_func = _give_up  # it waits without a first step
         _open_runs.add(self)
 
     async def _hold_nursery(self) -> None:
@@ -720,11 +782,13 @@ class Run:
                     call()
                 if instruments or runner.main_task_outcome is not None:
                     if self.steps_itself:
-                        self.steps_itself, timeout = False, 0.0
-                        self.hand_over()
+                        self._leave_to_trio()
+                        timeout = 0.0
                     timeout = send(self._poll(0 if self.stopping else timeout))
                 else:
-                    self.steps_itself = True
+                    if not self.steps_itself:
+                        self.steps_itself = True
+                        self.ready.take_over()
                     events = None
                     if runq or self.stopping or not busy:
                         busy += 1
@@ -778,10 +842,15 @@ class Run:
             return NO_EVENTS
         return self.runner.io_manager.get_events(timeout if files is None else 0)
 
+    def _leave_to_trio(self) -> None:
+        """From here on trio's loop steps."""
+        self.steps_itself = False
+        self.ready.hand_over()
+
     @enable_ki_protection
     def _wait_as_trio_does(self) -> None:
         """Leave an idle time, and what is due after it, to trio's loop."""
-        self.steps_itself = False
+        self._leave_to_trio()
         start(self.callback_task)  # its loop has to make up its mind anew, after a batch: when it last did is long ago
         timeout = self._steps.send(NO_EVENTS)
         self._steps.send(self._poll(timeout))
@@ -792,9 +861,9 @@ class Run:
         runner = self.runner
         runq = runner.runq
         take_next = runq.popleft
-        task: Any  # its coroutine is the abort function of PARKED and AGAIN
-        send: Any
-        trap: Any
+        new_tasks = self.new_tasks
+        task: Any  # its coroutine is the abort function of PARKED
+        entry: Any
         size = 0
         try:
             if events:
@@ -804,70 +873,78 @@ class Run:
                 runner.deadlines.expire(now)
 
             size = len(runq)
+            RUN.callback_task = self.callback_task
             for _ in range(size):
-                task = take_next()
-                if type(task) is not Task:  # a callback
-                    RUN.task = self.callback_task
-                    if not task._cancelled:
-                        try:
-                            if task._loop._debug:
-                                task._loop._run_timed(task)
-                            else:
-                                task._run()
-                        except (SystemExit, KeyboardInterrupt) as error:
-                            self.stop_with(error)
-                            break
-                    continue
-
-                RUN.task = task
-                send, answer = task._next_send_fn, task._next_send
-                task._next_send_fn = task._next_send = None
-                try:
-                    trap = task.context.run(send, answer)
-                except BaseException as error:
-                    outcome = _outcome_of(error)
-                else:
-                    task._schedule_points += 1
-                    if trap is PARKED:
-                        task._cancel_points += 1
-                        task._abort_func = task.coro  # type: ignore[assignment]
-                    elif trap is AGAIN:
-                        task._cancel_points += 1
-                        task._abort_func = task.coro  # type: ignore[assignment]
-                        task._next_send_fn = send
-                        runq.append(task)
-                    elif type(trap) is WaitTaskRescheduled:
-                        task._cancel_points += 1
-                        task._abort_func = trap.abort_func
-                        if runner.ki_pending and task is runner.main_task:
-                            task._attempt_delivery_of_pending_ki()
-                    elif trap is CancelShieldedCheckpoint:
-                        runner.reschedule(task)
-                        continue
-                    elif type(trap) is PermanentlyDetachCoroutineObject:
-                        runner.task_exited(task, trap.final_outcome)
-                        continue
+                entry = take_next()
+                kind = type(entry)
+                if kind is tuple:  # a step of an asyncio Task's
+                    try:
+                        if len(entry) == 3:
+                            entry[0].run(entry[1], entry[2])
+                        else:
+                            entry[0].run(entry[1])
+                    except (SystemExit, KeyboardInterrupt) as error:
+                        self.stop_with(error)
+                    except BaseException as error:
+                        self.ready.report(entry, error)
+                    if new_tasks:
+                        self._take_new_tasks(entry[0])
+                elif kind is Task:
+                    task = entry
+                    RUN.task = task
+                    send, answer = task._next_send_fn, task._next_send
+                    task._next_send_fn = task._next_send = None
+                    try:
+                        trap = task.context.run(send, answer)
+                    except BaseException as error:
+                        self._end_of(task, _outcome_of(error))
                     else:
-                        _take_unknown(task, trap)
-                        runner.reschedule(task, TypeError(f"neither trio nor asyncio can wait for {trap!r}"))  # type: ignore[arg-type]
-                        task._next_send_fn = task.coro.throw
-                        continue
-                    trap = None
-                    if task._cancel_status.effectively_cancelled:
-                        task._attempt_delivery_of_any_pending_cancel()
-                    continue
-                if type(outcome) is Error and outcome.error.__traceback__ is None and hasattr(task.coro, "refuse"):
-                    outcome = task.coro.refuse(outcome.error)  # without a frame: its context cannot be entered
-                runner.task_exited(task, outcome)
-                del outcome
+                        if trap is PARKED:
+                            task._schedule_points += 1
+                            task._cancel_points += 1
+                            task._abort_func = task.coro
+                            if task._cancel_status.effectively_cancelled:
+                                task._attempt_delivery_of_any_pending_cancel()
+                        elif trap is CancelShieldedCheckpoint or isinstance(trap, _TRAPS):
+                            take_trap(task, trap)
+                        else:
+                            _take_unknown(task, trap)
+                            runner.reschedule(task, TypeError(f"neither trio nor asyncio can wait for {trap!r}"))  # type: ignore[arg-type]
+                            task._next_send_fn = task.coro.throw
+                        trap = None
+                    if new_tasks:
+                        self._take_new_tasks(None)
+                    del RUN.task
+                elif not entry._cancelled:  # a callback
+                    try:
+                        if entry._loop._debug:
+                            entry._loop._run_timed(entry)
+                        else:
+                            entry._run()
+                    except (SystemExit, KeyboardInterrupt) as error:
+                        self.stop_with(error)
+                    if new_tasks:
+                        self._take_new_tasks(None)
                 if self.error is not None:  # SystemExit, say: asyncio leaves at once
                     break
         except BaseException as error:
+            RUN.__dict__.pop("task", None)
             self._steps.throw(error)  # as if it had happened there: trio closes the run and raises TrioInternalError
         finally:
-            task = trap = send = answer = None  # a traceback may lead to this frame
-            RUN.__dict__.pop("task", None)
+            task = entry = trap = send = answer = None  # a traceback may lead to this frame
+            self.in_batch = False
         return size > 0
+
+    def _end_of(self, task: Any, outcome: Outcome[Any]) -> None:
+        if type(outcome) is Error and outcome.error.__traceback__ is None and hasattr(task.coro, "refuse"):
+            outcome = task.coro.refuse(outcome.error)  # without a frame: its context cannot be entered
+        self.runner.task_exited(task, outcome)
+
+    def _take_new_tasks(self, context: Context | None) -> None:
+        """Have trio know how the asyncio Tasks wait that have got trio tasks in the step that is just over."""
+        new_tasks = self.new_tasks
+        while new_tasks:
+            new_tasks.pop().settle(context)
 
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
@@ -894,6 +971,7 @@ class Run:
             sys.set_asyncgen_hooks(*self._asyncgen_hooks)
             sniffio_thread.name = "trio"
             RUN.runner = runner
+            RUN.run = self
             runner.ki_manager.install(runner.deliver_ki, False)
             if in_main_thread:
                 wakeup = runner.entry_queue.wakeup.write_sock.fileno()
@@ -904,6 +982,9 @@ class Run:
                 if in_main_thread:
                     signal.set_wakeup_fd(outer_wakeup, warn_on_full_buffer=False)
                 runner.ki_manager.close()
+
+
+_TRAPS = (WaitTaskRescheduled, PermanentlyDetachCoroutineObject)
 
 
 def _outcome_of(error: BaseException) -> Outcome[Any]:

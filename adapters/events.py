@@ -25,7 +25,7 @@ import time
 import types
 import warnings
 import weakref
-from asyncio import AbstractEventLoop, Handle, TimerHandle
+from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
 from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
 from asyncio.events import _get_running_loop, _set_running_loop
@@ -34,7 +34,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import trio
 from outcome import Error, capture
@@ -42,16 +42,13 @@ from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from . import _trio_internals as internals
-from ._carriers import Carrier, NewCarrier, release_adopted
+from ._carriers import Carrier, carry, release_adopted
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._pipes import Pipes
 from ._sockets import Sockets
 from .base_subprocess import Subprocesses
-
-if TYPE_CHECKING:
-    from .futures import Future
-    from .tasks import Task
+from .futures import Future
 
 __all__ = (
     "AbstractEventLoop",
@@ -76,13 +73,13 @@ disable_ki_protection(ThreadSafeHandle._run)
 class Pump:
     """A parked trio task that runs callbacks when its turn comes, in the place of a coroutine."""
 
-    __slots__ = ("handles", "queue", "trap", "trio_task")
+    __slots__ = ("entries", "queue", "trap", "trio_task")
 
     cr_frame = cr_await = None
 
     def __init__(self, queue: ReadyQueue) -> None:
         self.queue = queue
-        self.handles: list[Handle] = []
+        self.entries: list[Any] = []
         self.trap = internals.make_trap(_give_up)
         self.trio_task = internals.make_task(queue.nursery, queue.runner, self, "asyncio callbacks", Context())
 
@@ -90,8 +87,9 @@ class Pump:
         queue = self.queue
         if queue.open is self:
             queue.open = None
-        handles, self.handles = self.handles, []
-        queue.run(handles)
+        entries, self.entries = self.entries, []
+        with internals.callbacks_run_in(self.trio_task):
+            queue.run(entries)
         if answer is not None or len(queue.parked) > MOST_PARKED_PUMPS:
             raise StopIteration  # trio is closing the nursery, or a burst is over
         queue.parked.append(self)
@@ -114,65 +112,112 @@ class ReadyQueue:
     callback.
     """
 
-    __slots__ = ("nursery", "open", "parked", "runner", "stepper", "stop_with")
+    __slots__ = ("append", "new_tasks", "nursery", "open", "parked", "runner", "stop_with")
+
+    append: Callable[[Any], None]
+    """Run a callback, or a step of a Task, in the next batch, after everything that is queued already."""
 
     def __init__(
-        self, stepper: Any, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]
+        self,
+        runner: Any,
+        nursery: trio.Nursery,
+        new_tasks: list[Carrier],
+        stop_with: Callable[[BaseException], None],
     ) -> None:
-        self.stepper = stepper
         self.runner = runner
         self.nursery = nursery
+        self.new_tasks = new_tasks
         self.stop_with = stop_with
         self.open: Pump | None = None
         self.parked: list[Pump] = []
+        self.hand_over()
+
+    def take_over(self) -> None:
+        """A loop's own run steps the next batch."""
+        self.append = self.runner.runq.append
 
     def hand_over(self) -> None:
-        """Make pumps of the callbacks in the run queue: trio steps the next batch."""
+        """Trio steps the next batch: make pumps of the callbacks in the run queue."""
+        self.append = self._append_to_pump
         runq = self.runner.runq
         for _ in range(len(runq)):
             entry = runq.popleft()
-            if isinstance(entry, Handle):
-                self.append(entry)
-            else:
-                runq.append(entry)
+            (runq if internals.is_task(entry) else self).append(entry)
 
     def clear(self) -> None:
         """Drop every callback that has not run."""
         for trio_task in self.nursery.child_tasks:
             pump: Any = trio_task.coro
             if type(pump) is Pump:
-                pump.handles.clear()
-        for entry in list(self.runner.runq):
-            if isinstance(entry, Handle):
-                self.runner.runq.remove(entry)
+                pump.entries.clear()
+        tasks = [entry for entry in self.runner.runq if internals.is_task(entry)]
+        self.runner.runq.clear()
+        self.runner.runq.extend(tasks)
 
-    def append(self, handle: Handle) -> None:
-        """Run the callback in the next batch, after everything that is queued already."""
-        runq, pump = self.runner.runq, self.open
-        if self.stepper.steps_itself:
-            runq.append(handle)
+    def _append_to_pump(self, entry: Handle | TaskStep) -> None:
+        if isinstance(entry, tuple) and internals.is_watched(self.runner):
+            context, step, *argument = entry
+            carry(step.__self__, step.__self__.get_loop()).schedule(step, tuple(argument), context)
             return
+        runq, pump = self.runner.runq, self.open
         if pump is None or not runq or runq[-1] is not pump.trio_task:
             pump = self.parked.pop() if self.parked else Pump(self)
             internals.start(pump.trio_task)
             self.open = pump
-        pump.handles.append(handle)
+        pump.entries.append(entry)
 
-    def run(self, handles: list[Handle]) -> None:
-        """Run callbacks now, in the running step of trio's."""
-        for position, handle in enumerate(handles, 1):
-            if handle._cancelled:
-                continue
+    def run(self, entries: list[Any]) -> None:
+        """Run callbacks now, in the running step of trio's, and take them off the list."""
+        entries.reverse()
+        while entries:
+            entry = entries.pop()
+            context = None
             try:
-                if handle._loop._debug:  # type: ignore[attr-defined]
-                    handle._loop._run_timed(handle)  # type: ignore[attr-defined]
+                if isinstance(entry, tuple):
+                    context = entry[0]
+                    run_step(entry)
+                elif entry._cancelled:
+                    continue
+                elif entry._loop._debug:
+                    entry._loop._run_timed(entry)
                 else:
-                    handle._run()
+                    entry._run()
             except (SystemExit, KeyboardInterrupt) as error:
                 self.stop_with(error)
-                for rest in handles[position:]:
-                    self.append(rest)
-                return
+                while entries:
+                    self.append(entries.pop())
+            finally:
+                entry = None  # a traceback may lead to this frame
+                while self.new_tasks:
+                    self.new_tasks.pop().settle(context)
+
+    @staticmethod
+    def report(entry: TaskStep, error: BaseException) -> None:
+        """Tell the loop's exception handler what the interpreter has raised instead of making a step of a Task."""
+        context, step, *args = entry
+        loop = step.__self__.get_loop()
+        source = _std.format_helpers._format_callback_source(step, args)
+        handle = Handle(step, args, loop, context)
+        loop.call_exception_handler(
+            {"message": f"Exception in callback {source}", "exception": error, "handle": handle}
+        )
+
+
+# A step of an asyncio Task's: its context, the function, and the future that is done, if it is one that wakes the Task.
+TaskStep = tuple[Any, ...]
+
+
+@disable_ki_protection
+def run_step(entry: TaskStep) -> None:
+    """Make the step of a Task, as Handle._run() does it."""
+    try:
+        entry[0].run(*entry[1:])
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        ReadyQueue.report(entry, error)
+    finally:
+        del entry  # a traceback may lead to this frame
 
 
 class MonotonicClock(Clock):
@@ -181,8 +226,7 @@ class MonotonicClock(Clock):
     def start_clock(self) -> None:
         pass
 
-    def current_time(self) -> float:
-        return time.monotonic()
+    current_time = staticmethod(time.monotonic)
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         return deadline - time.monotonic()
@@ -191,6 +235,28 @@ class MonotonicClock(Clock):
 # What makes the clock of a loop that is given none; for compat.virtual_time().
 make_clock: Callable[[], Clock] = MonotonicClock
 
+
+def _type_of_steps() -> type:
+    class Recorder:
+        def call_soon(self, step: object, *, context: object) -> None:
+            self.step = step
+
+        def get_debug(self) -> bool:
+            return False
+
+    async def nothing() -> None:
+        pass
+
+    recorder, coro = Recorder(), nothing()
+    task: Any = Task(coro, loop=recorder, name="")  # type: ignore[arg-type]
+    task._log_destroy_pending = False
+    coro.close()
+    return type(recorder.step)
+
+
+# By these the interpreter asks for the next step of a Task, and in their second line its twin in Python does.
+StepOfTask, BuiltinFunction, WAKEUP = _type_of_steps(), types.BuiltinFunctionType, "task_wakeup"
+STEPS_IN_PYTHON = {vars(asyncio.tasks._PyTask)[name] for name in ("_Task__step", "_Task__wakeup")}  # type: ignore[attr-defined]
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
 
@@ -219,9 +285,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
     _set_coroutine_origin_tracking = _std.BaseEventLoop._set_coroutine_origin_tracking
     __repr__ = _std.BaseEventLoop.__repr__
 
-    # Set by futures.py and tasks.py, which stand on this module.
     _run: Any  # an internals.Run, or what says that there is none
-    _task_type: ClassVar[type[Task[Any]]]
 
     def __init__(self) -> None:
         self._closed = False
@@ -252,13 +316,14 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
 
     def _enter_run(self, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]) -> None:
         self._runner = runner
+        self._now = internals.clock_of(runner).current_time
         self._nursery = nursery
         self._stop_with = stop_with
-        # Where the next Task goes: a TaskGroup sets it for the Task that it makes.
-        self._nursery_for_next_task = nursery
-        self._ready = ReadyQueue(self._run, runner, nursery, stop_with)
-        self._idle_carriers: list[Carrier] = []
-        self._adopted: set[Carrier] = set()
+        # A coroutine, and the nursery for its Task: a TaskGroup sets it while it makes that.
+        self._nursery_for: tuple[Any, trio.Nursery] | None = None
+        self._ready = ReadyQueue(runner, nursery, self._run.new_tasks, stop_with)
+        self._carriers: dict[Any, Carrier] = {}  # of the Tasks that have trio tasks
+        self._adopted: set[Carrier] = set()  # of those, the ones that were plain trio tasks first
         this = weakref.ref(self)
         self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
         open_loops.add(self)
@@ -275,7 +340,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
 
     def time(self) -> float:
         """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
-        return internals.own_clock_time(self._runner)
+        return self._now()
 
     def get_debug(self) -> bool:
         """Tell whether debug mode is on."""
@@ -341,11 +406,21 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if self._closed:
             raise RuntimeError("Event loop is closed")
         kind: Any = type(callback)
-        if kind is Carrier or kind is NewCarrier:
-            # A future is done and wakes its waiter; nobody looks at the handle.
-            wake = internals.wake if self._run.steps_itself else internals.start
-            wake(callback.trio_task)  # type: ignore[attr-defined]
-            return None  # type: ignore[return-value]
+        if kind is StepOfTask or (kind is BuiltinFunction and callback.__name__ == WAKEUP):
+            # The interpreter steps a Task, and does not look at the handle.
+            if self._carriers or self._nursery_for is not None:
+                carrier = self._carrier_for(callback.__self__)  # type: ignore[attr-defined]
+                if carrier is not None:
+                    carrier.schedule(callback, args, context)
+                    return None  # type: ignore[return-value]
+            if not self._debug or internals.is_watched(self._runner):
+                self._ready.append((context, callback, *args))
+                return None  # type: ignore[return-value]
+        elif self._carriers and kind is types.MethodType and callback.__func__ in STEPS_IN_PYTHON:  # type: ignore[attr-defined]
+            carrier = self._carriers.get(callback.__self__)  # type: ignore[attr-defined]
+            if carrier is not None:
+                carrier.schedule(callback, args, context)
+                return None  # type: ignore[return-value]
         if self._debug:
             self._check_thread()
             self._check_callback(callback, "call_soon")
@@ -354,11 +429,25 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         handle = Handle(callback, args, self, context)
         if self._debug:
             _forget_last_frame(handle)
-        if self._run.steps_itself:
-            self._runner.runq.append(handle)  # past ReadyQueue.append(): 5 % of a callback's time
-        else:
-            self._ready.append(handle)
+        self._ready.append(handle)
         return handle
+
+    def _carrier_for(self, task: Any) -> Carrier | None:
+        """The carrier of a Task that has one, or is to have one from its first step on."""
+        carrier = self._carriers.get(task)
+        if carrier is None and self._nursery_for is not None and task.get_coro() is self._nursery_for[0]:
+            carrier = carry(task, self)
+        return carrier
+
+    def _take_nursery_for(self, task: Any) -> trio.Nursery:
+        """The nursery in which the trio task of the Task is to be."""
+        if self._nursery_for is not None and task.get_coro() is self._nursery_for[0]:
+            return self._nursery_for[1]
+        return self._nursery
+
+    def _note_new_task(self, carrier: Carrier) -> None:
+        """Look at how the Task waits after the running step, in which it has got a trio task."""
+        self._run.new_tasks.append(carrier)
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -384,7 +473,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
                     return
         # Inside a step the run queue may be touched. Between steps, where a signal handler may be, trio may be about to
         # clear it.
-        if internals.current_runner() is self._runner and internals.current_trio_task() is not None:
+        if internals.current_runner() is self._runner and internals.is_in_step():
             self._ready.append(handle)
         else:
             self._inbox.append(handle)
@@ -467,34 +556,33 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         if self._timer_cancelled_count:
             self._prune_timers_soon()
 
-    def _run_timed(self, handle: Handle) -> None:
+    def _run_timed(self, handle: Any) -> None:
         """Debug mode: run a callback, and log it if it took long."""
         self._current_handle = handle
+        start = self.time()
         try:
-            start = self.time()
             handle._run()
-            self._log_if_slow(handle, self.time() - start)
+            self._log_if_slow(_std.base_events._format_handle(handle), self.time() - start)
         finally:
-            self._current_handle = None
+            self._current_handle = handle = None  # a traceback may lead to this frame
 
     def _log_if_slow(self, what: object, seconds: float) -> None:
         if seconds >= self.slow_callback_duration:
-            logger.warning("Executing %r took %.3f seconds", what, seconds)
+            logger.warning("Executing %s took %.3f seconds", what, seconds)
 
     # --- futures and tasks -------------------------------------------------------------------------------------------
 
-    def create_future(self) -> Future[Any]:
+    def create_future(self) -> asyncio.Future[Any]:
         """A Future of this loop."""
-        raise NotImplementedError  # futures.py puts it here
+        return Future(loop=self)
 
     if "kwargs" in inspect.signature(_std.BaseEventLoop.create_task).parameters:
 
         def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
             """Run a coroutine as a Task: `name`, `context`, and `eager_start` where Task has it."""
-            self._check_closed()
-            if self._task_factory is not None:
-                return self._task_factory(self, coro, **kwargs)  # type: ignore[return-value]
-            return self._make_task(coro, **kwargs)
+            if self._closed or self._debug or self._task_factory is not None or "eager_start" in kwargs:
+                return self._make_task(coro, **kwargs)  # type: ignore[no-any-return]
+            return Task(coro, loop=self, **kwargs)
 
     else:
 
@@ -502,19 +590,36 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             self, coro: Any, *, name: str | None = None, context: Context | None = None
         ) -> Task[Any]:
             """Run a coroutine as a Task, with a name, in a context (a copy of the current one)."""
-            self._check_closed()
             if self._task_factory is None:
-                return self._make_task(coro, name=name, context=context)
-            task: Any = self._task_factory(self, coro, **({} if context is None else {"context": context}))
+                if self._closed or self._debug:
+                    return self._make_task(coro, name=name, context=context)  # type: ignore[no-any-return]
+                return Task(coro, loop=self, name=name, context=context)
+            task: Any = self._make_task(coro, **({} if context is None else {"context": context}))
             if name is not None:
                 task.set_name(name)
             return task  # type: ignore[no-any-return]
 
-    def _make_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
-        task = self._task_type(coro, loop=self, **kwargs)
-        if self._debug and task._source_traceback:
+    def _make_task(self, coro: Any, **kwargs: Any) -> Any:
+        """Make a Task by the task factory, if there is one; in debug mode; or one that takes its first step at once."""
+        self._check_closed()
+        make: Any = Task if self._task_factory is None else functools.partial(self._task_factory, self)
+        if self._task_factory is None:
+            kwargs["loop"] = self
+        trio_task = internals.stepped_task()
+        if trio_task is None:
+            task = make(coro, **kwargs)
+        else:  # the Task's first step may be in this one, which is a plain trio task's own
+            with internals.callbacks_run_in(trio_task):
+                task = make(coro, **kwargs)
+                self._settle_new_tasks()
+        if self._task_factory is None and self._debug and task._source_traceback:
             del task._source_traceback[-2:]
         return task
+
+    def _settle_new_tasks(self) -> None:
+        new_tasks = self._run.new_tasks
+        while new_tasks:
+            new_tasks.pop().settle()
 
     # --- threads -----------------------------------------------------------------------------------------------------
 
@@ -540,7 +645,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
             name = _name_of_function(func)
             internals.start(internals.make_task(self._nursery, self._runner, call, f"thread: {name}", Context()))
             return future
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self)  # type: ignore[return-value]
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
 
     async def _call_in_thread(self, future: Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
         def call() -> Any:
@@ -641,7 +746,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
 
         def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
-            task = internals.current_trio_task()
+            task = internals.stepped_task()
             if task is not None and isinstance(task.coro, types.CoroutineType):
                 trio_hooks.firstiter(agen)
                 return
@@ -697,7 +802,9 @@ class Loop(BaseLoop):
         super().__init__()
         self._run = internals.Run(clock or make_clock(), instruments)
         self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
-        self._run.hand_over = self._ready.hand_over
+        self._run.ready = self._ready
+        if self._run.steps_itself:
+            self._ready.take_over()
 
     def _prune_timers_soon(self) -> None:
         self._run.before_poll = self._prune_timers
@@ -766,7 +873,7 @@ class Loop(BaseLoop):
         with self._run.current():
             trio_task: Any
             for trio_task in self._nursery.child_tasks:
-                if type(trio_task.coro) is Carrier and trio_task.coro.task and not trio_task.child_nurseries:
+                if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
                     internals.detach(trio_task)
             self._run.finish()
 
@@ -789,10 +896,9 @@ class HostedLoop(BaseLoop):
     Its tasks are shielded from the cancel scopes around it: they are ended the asyncio way, when the loop is left.
     """
 
-    _run = types.SimpleNamespace(steps_itself=False)  # it has none of its own
-
     def __init__(self, stop_with: Callable[[BaseException], None]) -> None:
         super().__init__()
+        self._run = types.SimpleNamespace(steps_itself=False, new_tasks=[])  # it has none of its own
         self._stop_with = stop_with
         self._pruning: Handle | None = None
         self._after_polls: internals.AfterPolls | None = None
@@ -908,11 +1014,24 @@ def _std_name(name: str) -> Any:
     return getattr(std_events, name, None) or getattr(std_events, "_" + name)
 
 
+_get_std_policy: Any = getattr(std_events, "_get_event_loop_policy", None) or std_events.get_event_loop_policy
+
+
 class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: ignore[misc]
     """asyncio's policy, one loop for each thread, with loops on trio."""
 
     _loop_factory = Loop
     _watcher: Any = None
+
+    def set_event_loop(self, loop: AbstractEventLoop | None) -> None:
+        """Set the loop of this thread, or unset it by None; in the real asyncio, too.
+
+        A Future or Task that is made without a loop, while none is running, asks that.
+        """
+        super().set_event_loop(loop)
+        policy = _get_std_policy()
+        if policy is not self:
+            policy.set_event_loop(loop)
 
     if hasattr(std_events, "get_child_watcher"):
 

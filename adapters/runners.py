@@ -14,7 +14,7 @@ import inspect
 import signal
 import sys
 import threading
-from asyncio import iscoroutine
+from asyncio import Task, iscoroutine
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -24,8 +24,9 @@ import trio
 from trio.lowlevel import currently_ki_protected
 
 from . import _trio_internals as internals
+from ._carriers import Carrier, cancel_again
 from .events import BaseLoop, HostedLoop, Loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import Task, all_tasks, current_task, gather, sleep, wait_for_awaitable
+from .tasks import all_tasks, current_task, gather, sleep, wait_for_awaitable
 
 __all__ = ("Runner", "run")
 
@@ -148,12 +149,12 @@ class Runner:
 
 
 def _cancel_from_signal_handler(task: Any, loop: Any) -> None:
-    if isinstance(task, Task) and internals.current_trio_task() is None:
+    if isinstance(loop, BaseLoop) and not internals.is_in_step():
         loop.call_soon_threadsafe(task.cancel)  # between two steps trio's run queue must not be touched
         return
     task.cancel()
     # The signal may have come just when the task had stopped, and trio did not know yet how to interrupt it.
-    loop.call_soon_threadsafe(getattr(task, "_interrupt_trio_wait", lambda: None))
+    loop.call_soon_threadsafe(cancel_again, task, loop)
 
 
 TAKES_AWAITABLES = sys.version_info >= (3, 14)
@@ -243,6 +244,10 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
         raise failure
 
 
+def _waits_for_asyncio(task: Any) -> bool:
+    return task._fut_waiter is not None and not isinstance(task._fut_waiter, Carrier)
+
+
 async def _end_tasks(loop: HostedLoop) -> None:
     here = current_task(loop)
     adopted = {carrier.task for carrier in loop._adopted}
@@ -253,7 +258,7 @@ async def _end_tasks(loop: HostedLoop) -> None:
         await gather(*left, return_exceptions=True)
         _report_errors(left, loop)
     # Plain trio tasks go on, but not in a wait that this loop would have to end.
-    while waiting := [task for task in adopted if task is not here and task._fut_waiter is not None]:
+    while waiting := [task for task in adopted if task is not here and _waits_for_asyncio(task)]:
         for task in waiting:
             if not task._fut_waiter.done():
                 task.cancel()

@@ -1,14 +1,15 @@
-"""asyncio.TaskGroup, carried by a trio nursery that is opened where the group is entered.
+"""asyncio.TaskGroup, carried by a trio nursery, if there is a trio cancel scope around the group.
 
-The group's tasks are children of that nursery, so trio cancel scopes around the group reach them. What differs from the
-nursery: a failed task cancels the others with Task.cancel(), once; errors come out as asyncio groups them; and leaving
-takes a step only if there is a task to wait for.
+The group's tasks are children of that nursery, so that the scope reaches them. What differs from the nursery: a failed
+task cancels the others with Task.cancel(), once; errors come out as asyncio groups them; and leaving takes a step only
+if there is a task to wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from asyncio import Task
 from math import inf
 from types import TracebackType
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import trio
 
 from . import _trio_internals as internals
+from ._carriers import ensure_carried, is_in_scope
 from .events import get_running_loop
 from .exceptions import is_cancellation
 from .futures import add_awaiter, discard_awaiter
-from .tasks import Task, create_task_in, current_task
+from .tasks import create_task_in, current_task
 
 __all__ = ("TaskGroup",)
 
@@ -47,6 +49,8 @@ class TaskGroup:
         self._all_are_done: Any = None
         self._late_cancellation: BaseException | None = None  # it came when the group was ending
         self._cancelled_before = False
+        self._manager: Any = None
+        self._nursery: trio.Nursery | None = None
 
     def __repr__(self) -> str:
         info = ["<TaskGroup"]
@@ -67,8 +71,9 @@ class TaskGroup:
         self._parent_task = current_task(self._loop)
         if self._parent_task is None:
             raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
-        self._manager = trio.open_nursery(strict_exception_groups=True)
-        self._nursery = internals.enter_nursery(self._manager)
+        if is_in_scope(self._parent_task):
+            self._manager = trio.open_nursery(strict_exception_groups=True)
+            self._nursery = internals.enter_nursery(self._manager)
         self._entered = True
         if self._cancelled_before:
             self.cancel()
@@ -88,11 +93,10 @@ class TaskGroup:
                 coro.close()
             raise RuntimeError(f"TaskGroup {self!r} {refusal}")
 
-        self._loop._nursery_for_next_task = self._nursery
-        try:
+        if self._nursery is None:
             task = create_task_in(self._loop, coro, **kwargs)
-        finally:
-            self._loop._nursery_for_next_task = self._loop._nursery
+        else:
+            task = self._create_in_nursery(coro, kwargs)
         if task.done() and not SINCE_3_14:  # eagerly, in its first step
             self._one_is_done(task)
             return task
@@ -103,6 +107,16 @@ class TaskGroup:
         if SINCE_3_15 and self._aborting and not task.done():
             task.cancel()  # in its eager first step it has ended the group
         return task
+
+    def _create_in_nursery(self, coro: Any, kwargs: Any) -> Any:
+        self._loop._nursery_for = (coro, self._nursery)
+        try:
+            task = create_task_in(self._loop, coro, **kwargs)
+            if not task.done():
+                ensure_carried(task, self._loop)  # an eager one may be in its first wait
+            return task
+        finally:
+            self._loop._nursery_for = None
 
     if SINCE_3_15:
 
@@ -175,7 +189,7 @@ class TaskGroup:
         if exc is not None and not self._aborting:
             self._abort(exc)
         cancellation = await self._wait_for_tasks(cancellation)
-        if not internals.leave_idle_nursery(self._manager):
+        if self._manager is not None and not internals.leave_idle_nursery(self._manager):
             await internals.leave_nursery(self._manager)
 
         try:
@@ -216,7 +230,6 @@ class TaskGroup:
         if self._parent_cancel_requested and self._parent_task.uncancel() == 0:
             if not isinstance(cancellation, trio.Cancelled):
                 return None
-            self._parent_task._must_cancel = False  # a scope's cancellation came first; the own one is not due any more
         elif SINCE_3_15 and cancellation is None and self._parent_cancel_requested:
             return self._late_cancellation
         return cancellation

@@ -1,35 +1,33 @@
-"""asyncio.Task, carried by a trio task, and the functions that make Tasks and wait for them.
+"""asyncio.Task, and the functions that make Tasks and wait for them.
 
-A trio task is stepped by trio; here it is stepped through a Carrier, which passes trio's own traps on untouched and
-turns asyncio's, a future or a bare yield, into waits of trio's. What differs from a bare trio task: it can be cancelled
+A Task is the interpreter's own, and steps as a callback of the loop, until something of trio's is called in it: from
+then on a trio task carries it, step for step (`_carriers.py`). What differs from a bare trio task: it can be cancelled
 by itself, once and not by scope; it has a result; and it does not bring its nursery down when it fails.
 
 A plain trio task becomes an asyncio Task when it first asks for one (`current_task()`) or first waits for a Future:
-from its next step on it is driven in the same way.
+from its next step on it is one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextvars
 import functools
 import inspect
-import itertools
 import math
 import sys
 import types
-from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, iscoroutine
+from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Task, iscoroutine
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
 from . import _trio_internals as internals
 from . import timeouts
-from ._carriers import KEEPS_AWAITERS, OWN_FUTURES, Carrier, NewCarrier, adopt, carry, hidden_frames, std_current_task
+from ._carriers import Carrier, adopt, interrupted, raise_interruption, show_name, std_current_task
 from .events import BaseLoop, get_event_loop, get_running_loop
-from .futures import CFuture, CTask, Future, add_awaiter, discard_awaiter, isfuture
+from .futures import KEEPS_AWAITERS, Future, add_awaiter, discard_awaiter, isfuture
 from .timeouts import timeout as timeout_after
 
 std: Any = asyncio
@@ -39,282 +37,8 @@ __all__ = std_tasks.__all__
 
 T = TypeVar("T")
 
-# With these the interpreter keeps its account of tasks, for asyncio's own functions too.
-_enter_task = std_tasks._enter_task
-_leave_task = std_tasks._leave_task
-_register_task = std_tasks._register_task
-_unregister_task = std_tasks._unregister_task
-
-_init = CFuture.__init__
-_result = CFuture.result
-_exception = CFuture.exception
-_await = Future.__await__
-_set_result = CFuture.set_result
-_set_exception = CFuture.set_exception
-_cancel_future = CFuture.cancel
-_count = itertools.count(1)
-
-
-class Task(Future[T], CTask):  # type: ignore[misc]
-    """A coroutine that runs beside others. https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
-
-    The coroutine is run by a trio task, so trio's functions, nurseries and cancel scopes can be used in it as they are.
-    Of CPython's Task, in C, nothing runs here: it is a base for isinstance(), and for its report of a Task that is
-    destroyed while it is pending.
-    """
-
-    __slots__ = (
-        "_cancelled_error",
-        "_carrier",
-        "_context",
-        "_coro",
-        "_fut_waiter",
-        "_must_cancel",
-        "_name",
-        "_num_cancels_requested",
-    )
-
-    _carrier: Any  # a Carrier, until the Task is done
-    _coro: Any
-    _name: str
-    _context: contextvars.Context
-    _fut_waiter: Any
-    _cancelled_error: asyncio.CancelledError | None
-
-    def __init__(
-        self,
-        coro: Coroutine[Any, Any, T],
-        *,
-        loop: Any = None,
-        name: str | None = None,
-        context: contextvars.Context | None = None,
-        eager_start: bool = False,
-    ) -> None:
-        if loop is None:
-            loop = get_event_loop()
-        _init(self, loop=loop)
-        if self._source_traceback:
-            del self._source_traceback[-1]
-        if type(coro) is not types.CoroutineType and not iscoroutine(coro):
-            raise TypeError(f"a coroutine was expected, got {coro!r}")
-        if not isinstance(loop, BaseLoop):
-            raise TypeError(
-                f"this Task runs on trio, and {loop!r} does not: make the loop with compat.asyncio.new_event_loop(), "
-                "or the task with loop.create_task()"
-            )
-        if context is not None and not isinstance(context, contextvars.Context):
-            # As asyncio from 3.15 on; before, it failed at the first step, as trio would.
-            raise TypeError(f"a contextvars.Context was expected, got {type(context).__name__}")
-        self._log_destroy_pending = True
-        # What _prepare() does; a second call would take 2 % of a Task's time.
-        self._coro = coro
-        self._name = f"Task-{next(_count)}" if name is None else str(name)
-        self._context = contextvars.copy_context() if context is None else context
-        self._num_cancels_requested = 0
-        self._must_cancel = False
-        self._fut_waiter = self._cancelled_error = None
-        nursery = loop._nursery_for_next_task
-        loop._nursery_for_next_task = loop._nursery
-        self._carrier = carrier = carry(self, loop, nursery, self._name, self._context)
-        if eager_start and loop.is_running():
-            self._start_now(loop, carrier.trio_task)
-        else:
-            (internals.wake if loop._run.steps_itself else internals.start)(carrier.trio_task)
-            _register_task(self)
-
-    def _prepare(self, coro: Any, name: str, context: contextvars.Context) -> None:
-        self._coro = coro
-        self._name = name
-        self._context = context
-        self._num_cancels_requested = 0
-        self._must_cancel = False
-        self._fut_waiter = self._cancelled_error = self._carrier = None
-
-    def _start_now(self, loop: BaseLoop, trio_task: trio.lowlevel.Task) -> None:
-        """Run the first step within the running step: the Task may be done before its maker has it."""
-        register, unregister = std_tasks._register_eager_task, std_tasks._unregister_eager_task
-        outer = std_current_task(loop)
-        if outer is not None:
-            _leave_task(loop, outer)
-        register(self)
-        try:
-            internals.step_now(trio_task)
-        finally:
-            unregister(self)
-            if outer is not None:
-                _enter_task(loop, outer)
-        if self.done():
-            self._coro = None
-        else:
-            _register_task(self)
-
-    # --- what a Task shows -------------------------------------------------------------------------------------------
-
-    def __repr__(self) -> str:
-        shown: str = std.base_tasks._task_repr(self)
-        return shown
-
-    def get_coro(self) -> Any:
-        """The coroutine that the Task runs."""
-        return self._coro
-
-    def get_context(self) -> contextvars.Context:
-        """The contextvars.Context in which the coroutine runs."""
-        return self._context
-
-    def get_name(self) -> str:
-        """The name of the Task, and of its trio task."""
-        return self._name
-
-    def set_name(self, value: object) -> None:
-        """Set the name; any object will do, as its str()."""
-        self._name = str(value)
-        if self._carrier is not None:
-            self._carrier.trio_task.name = self._name
-
-    def get_stack(self, *, limit: int | None = None) -> list[types.FrameType]:
-        """The frames of a suspended coroutine, or of the traceback of a failed one, the oldest first."""
-        frames: list[types.FrameType] = std.base_tasks._task_get_stack(self, limit)
-        return frames
-
-    def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
-        """Print what get_stack() gives like a traceback."""
-        std.base_tasks._task_print_stack(self, limit, file)
-
-    def set_result(self, result: object) -> NoReturn:
-        """Refuse: the coroutine gives the result."""
-        raise RuntimeError("Task does not support set_result operation")
-
-    def set_exception(self, exception: object) -> NoReturn:
-        """Refuse: the coroutine raises the exception."""
-        raise RuntimeError("Task does not support set_exception operation")
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if self._cancelled_error is not None:
-            self._raise_original_cancellation()
-        return _await(self)
-
-    __iter__ = __await__
-
-    def result(self) -> T:
-        """The coroutine's result; raises its exception, CancelledError or InvalidStateError."""
-        if self._cancelled_error is not None:
-            self._raise_original_cancellation()
-        return _result(self)
-
-    def exception(self) -> BaseException | None:
-        """The coroutine's exception, or None; raises CancelledError or InvalidStateError."""
-        if self._cancelled_error is not None:
-            self._raise_original_cancellation()
-        return _exception(self)
-
-    def _raise_original_cancellation(self) -> NoReturn:
-        raise self._make_cancelled_error()
-
-    def _make_cancelled_error(self) -> asyncio.CancelledError:
-        """The very error that ended the coroutine, once; its likes afterwards."""
-        error, self._cancelled_error = self._cancelled_error, None
-        return error or super()._make_cancelled_error()
-
-    # --- cancellation ------------------------------------------------------------------------------------------------
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Ask the Task to end: CancelledError is raised, once, where it waits; False if it is done.
-
-        It reaches native trio waits, too. A wait that cannot be interrupted comes to its end first, and the next one is
-        interrupted.
-        """
-        self._log_traceback = False
-        if self.done():
-            return False
-        self._num_cancels_requested += 1
-        awaited = self._fut_waiter
-        if awaited is not None and awaited.cancel(msg=msg):
-            return True  # it wakes the Task
-        self._must_cancel = True
-        self._cancel_message = msg
-        if awaited is None:
-            self._interrupt_trio_wait()
-        return True
-
-    def _interrupt_trio_wait(self) -> None:
-        carrier = self._carrier
-        if carrier is None:  # it has ended meanwhile
-            return
-        trio_task = carrier.trio_task
-        if type(carrier) is NewCarrier and trio_task is internals.current_trio_task():
-            # A plain trio task that has just been adopted, and is not driven yet: its next wait is interrupted then.
-            get_running_loop().call_soon(self._interrupt_trio_wait)
-        elif self._must_cancel:
-            internals.interrupt(trio_task, self._raise_cancel, unless=carrier)
-
-    def _raise_cancel(self) -> NoReturn:
-        """Called by the trio wait that is interrupted, if it can be: only then has the request been met."""
-        self._must_cancel = False
-        raise self._make_cancelled_error()
-
-    def _cancel_again(self) -> None:
-        if self._num_cancels_requested > 0:
-            self._num_cancels_requested -= 1
-            self.cancel(self._cancel_message)
-
-    def cancelling(self) -> int:
-        """How many requests to cancel there are that uncancel() has not taken back."""
-        return self._num_cancels_requested
-
-    def uncancel(self) -> int:
-        """Take back one request, for who has dealt with it; the number that is left."""
-        if self._num_cancels_requested > 0:
-            self._num_cancels_requested -= 1
-            if UNCANCEL_CLEARS_REQUEST and self._num_cancels_requested == 0:
-                self._must_cancel = False
-        return self._num_cancels_requested
-
-    # --- running -----------------------------------------------------------------------------------------------------
-
-    def wait_for_future(self, future: Any) -> object:
-        """Have the Task woken when the future is done; what to yield to trio meanwhile."""
-        carrier = self._carrier
-        future.add_done_callback(carrier, context=self._context)
-        self._fut_waiter = future
-        if KEEPS_AWAITERS:
-            add_awaiter(future, self)
-        if self._must_cancel and future.cancel(msg=self._cancel_message):
-            self._must_cancel = False
-        return carrier.trap or carrier._make_trap()
-
-
-BaseLoop._task_type = Task
-OWN_FUTURES.add(Task)
-hidden_frames.update(method.__code__ for method in (Task.result, Task._raise_original_cancellation))
-
-# 3.13 on: with the last request taken back, one that has not been delivered yet is dropped.
-UNCANCEL_CLEARS_REQUEST = sys.version_info >= (3, 13)
-
-
-def _adopt_current_trio_task() -> Task[Any]:
-    """Give the running plain trio task an asyncio Task; it is driven from its next step on."""
-    loop: Any = get_running_loop()
-    trio_task: Any = internals.current_trio_task()
-    task: Task[Any] = Task.__new__(Task)
-    _init(task, loop=loop)
-    task._prepare(trio_task.coro, trio_task.name, trio_task.context)
-    task._carrier = adopt(task, loop, trio_task)
-    _register_task(task)
-    return task
-
-
-def postpone_cancellation() -> None:
-    """Let the running step end well: a cancellation that came while it was due is raised at a later wait, if at all.
-
-    trio hands an item over when it wakes the receiver. Were the Task to end with the item as its result, a cancellation
-    that came between wake-up and step would lose it.
-    """
-    carrier = getattr(internals.current_trio_task(), "coro", None)
-    task = carrier.task if isinstance(carrier, Carrier) else None
-    if task is not None and task._must_cancel:
-        task._must_cancel = False
-        task.get_loop().call_soon(task._cancel_again)
+_init = Future.__init__
+_get_running_loop = asyncio._get_running_loop
 
 
 def current_task(loop: Any = None) -> Task[Any] | None:
@@ -322,19 +46,17 @@ def current_task(loop: Any = None) -> Task[Any] | None:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
     """
-    running = get_running_loop() if loop is None else asyncio._get_running_loop()
-    if (loop is None or loop is running) and isinstance(running, BaseLoop):
-        entered: Task[Any] | None = std_current_task(running)
-        if entered is not None:  # also an eager Task of the interpreter's, within the step of another
-            return entered
-        coro = getattr(internals.current_trio_task(), "coro", None)
-        if type(coro) is NewCarrier:
-            adopted: Task[Any] | None = coro.task
-            return adopted
-        if isinstance(coro, types.CoroutineType):
-            return _adopt_current_trio_task()
-        return None
-    task: Task[Any] | None = std_current_task(running if loop is None else loop)
+    running: Any = _get_running_loop()
+    if loop is None:
+        loop = running or get_running_loop()
+    task: Task[Any] | None = std_current_task(loop)
+    if task is None and loop is running and isinstance(running, BaseLoop):
+        trio_task: Any = internals.stepped_task()
+        if trio_task is not None:
+            if isinstance(trio_task.coro, types.CoroutineType):
+                return adopt(running, trio_task)
+            if isinstance(trio_task.coro, Carrier):  # adopted in the running step
+                return trio_task.coro.task  # type: ignore[no-any-return]
     return task
 
 
@@ -375,10 +97,13 @@ def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
-    task: Task[T] = create_task_in(get_running_loop(), coro, **kwargs)
+    loop: Any = _get_running_loop() or get_running_loop()
+    if not kwargs:
+        return loop.create_task(coro)  # type: ignore[no-any-return]
+    task: Any = create_task_in(loop, coro, **kwargs)
     if task._source_traceback:
         del task._source_traceback[-1]
-    return task
+    return task  # type: ignore[no-any-return]
 
 
 def create_task_in(loop: Any, coro: Any, *, name: str | None = None, **kwargs: Any) -> Any:
@@ -390,6 +115,7 @@ def create_task_in(loop: Any, coro: Any, *, name: str | None = None, **kwargs: A
     task = loop.create_task(coro, **kwargs)
     if name is not None:
         task.set_name(name)
+        show_name(task, loop)
     return task
 
 
@@ -468,16 +194,10 @@ SLEEP_REFUSES_NAN = sys.version_info >= (3, 13)
 
 
 @types.coroutine
-def _yield_once() -> Generator[Any, None, None]:
-    coro = internals.current_coro()
-    if type(coro) is Carrier or not isinstance(coro, NewCarrier | types.CoroutineType):
-        yield
-    elif std_current_task(get_running_loop()) is not None:
-        yield  # to an eager Task of the interpreter's
-    else:
-        task: Any = current_task()
-        internals.start(internals.current_trio_task())
-        yield task._carrier._make_trap()
+def _yield_once() -> Generator[None, None, None]:
+    yield
+    if interrupted:
+        raise_interruption()
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:

@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import enum
 import sys
+from asyncio import Task
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-import trio
+from typing import Any
 
 from .events import get_running_loop
 from .exceptions import is_task_cancellation
-
-if TYPE_CHECKING:
-    from .tasks import Task
 
 # tasks.py, which stands on this module, puts it here: an import in each __aenter__() takes a third of a short timeout.
 current_task: Any = None
@@ -97,8 +93,6 @@ class Timeout:
             if self._task.uncancel() <= self._cancelling and exc is not None:  # nobody else has cancelled the task
                 if is_task_cancellation(exc):
                     raise TimeoutError from exc
-                if isinstance(exc, trio.Cancelled):
-                    self._task._must_cancel = False  # a scope's cancellation came first; this one is not due any more
                 if TELLS_IN_CONTEXT:
                     _put_timeout_into_context(exc)
 

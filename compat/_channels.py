@@ -17,7 +17,6 @@ import trio
 from trio.abc import ReceiveChannel, SendChannel
 
 from adapters.queues import Queue, QueueEmpty, QueueFull
-from adapters.tasks import postpone_cancellation
 
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
@@ -58,9 +57,7 @@ class _QueueEnd:
     async def _move(self, move: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await trio.lowlevel.checkpoint()  # before, since nothing may be cancelled afterwards
         self._check_open()
-        result = await move()
-        postpone_cancellation()
-        return result
+        return await move()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -172,7 +169,6 @@ class _ChannelQueue(Queue[T]):
             return self.put_nowait(item)
         with _closed_is_shut_down():
             await self._send_channel.send(item)
-        postpone_cancellation()
         return self._count_put()
 
     def get_nowait(self) -> T:
@@ -196,7 +192,6 @@ class _ChannelQueue(Queue[T]):
                 item = await self._receive_channel.receive()
         finally:
             self._getters_inside -= 1
-        postpone_cancellation()
         self._count_got()
         return item
 

@@ -26,9 +26,8 @@ import trio
 
 import adapters
 from adapters import _trio_internals as internals
-from adapters._carriers import Carrier
+from adapters._carriers import AdoptedTask, Carrier
 from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
-from adapters.tasks import Task
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -106,14 +105,13 @@ class _Run:
         self.loop = loop
         self.thread = thread
         self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
-        self.now = internals.own_clock_time(runner)
+        self.now = internals.clock_of(runner).current_time()
         self.internal = 0
 
     def tree(self) -> _Node:
         thread = next((each.name for each in threading.enumerate() if each.ident == self.thread), None)
         title = f"trio run in thread {thread}" if thread else "trio run that stands still"
         children = [*self.callback(), *(self.children_of(self.root) if self.root is not None else [])]
-        children += self.tasks_of_the_interpreter()
         if self.internal:
             children.append(_Node([f"(and {self.internal} tasks that do the work behind)"]))
         return _Node([title if self.loop is None else f"{title}, {self.loop!r}"], children)
@@ -125,25 +123,36 @@ class _Run:
                 inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
                 yield _Node(["a callback, running", *map(_place, reversed(inside))])
 
-    def tasks_of_the_interpreter(self) -> Iterator[_Node]:
-        """asyncio.Task itself, where a library makes one on our loop: callbacks step it, and trio does not know it."""
-        if self.loop is None:
-            return
-        tasks = (task for task in asyncio.all_tasks(self.loop) if not isinstance(task, Task))
-        for task in sorted(tasks, key=lambda task: _by_number(task.get_name())):
-            frames = list(_frames(task.get_coro()))
-            own = [_place(frame) for frame in frames if not _is_hidden(frame)]
-            awaited = _what_is_awaited(frames, getattr(task, "_fut_waiter", None))
-            yield _Node([f"asyncio's own task {task.get_name()!r}", *own, *awaited])
+    def tasks_without_trio(self) -> Iterator[Any]:
+        """The asyncio tasks in which nothing of trio's has been called yet: trio does not know them."""
+        assert self.loop is not None
+        for task in _tasks_of(self.loop):
+            if task not in self.loop._carriers and not isinstance(task, AdoptedTask):
+                yield task
+
+    def node_of(self, task: Any) -> _Node:
+        frames, running = self.frames_of(task.get_coro())
+        return _Node(self.lines_of(None, task, frames, running))
+
+    def frames_of(self, coro: Any) -> tuple[list[types.FrameType], bool]:
+        """The frames of a coroutine, the outermost first, and whether it is running."""
+        frames = list(_frames(coro))
+        running = bool(frames) and frames[0] in self.stack
+        if running:  # of these the coroutine itself knows only the outermost
+            frames = self.stack[self.stack.index(frames[0]) :: -1]
+        return frames, running
 
     def children_of(self, task: Any, in_ours: bool = True) -> list[_Node]:
         """The nurseries of a task; what is in a nursery of our own or trio's comes in their place."""
         nodes = []
         for nursery in task.child_nurseries:
-            tasks = sorted(nursery.child_tasks, key=lambda task: (not internals.is_main(task), *_by_number(task.name)))
             of_loop = self.loop is not None and nursery is self.loop._nursery
-            ours = in_ours or of_loop or any(_holds_loop(task) for task in tasks)
-            children = [node for task in tasks for node in self.nodes_of(task, ours)]
+            ours = in_ours or of_loop or any(_holds_loop(task) for task in nursery.child_tasks)
+            found = [(_place_of(task), self.nodes_of(task, ours)) for task in nursery.child_tasks]
+            if of_loop:
+                bare = self.tasks_without_trio()
+                found += [((True, *_by_number(each.get_name())), [self.node_of(each)]) for each in bare]
+            children = [node for _, nodes in sorted(found, key=lambda each: each[0]) for node in nodes]
             if of_loop:
                 nodes += [_Node(["the loop's tasks"], children)] if children else []
             elif ours:
@@ -174,10 +183,7 @@ class _Run:
             self.internal += 1
             return []
         asyncio_task = carrier.task if isinstance(carrier, Carrier) else None
-        frames = list(_frames(asyncio_task._coro if asyncio_task is not None else task.coro))
-        running = bool(frames) and frames[0] in self.stack
-        if running:  # of these the coroutine itself knows only the outermost
-            frames = self.stack[self.stack.index(frames[0]) :: -1]
+        frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
             if task.name.startswith("thread: "):
                 return [_Node([f"a {task.name}"])]
@@ -187,25 +193,40 @@ class _Run:
         return [_Node(lines, self.children_of(task, in_ours=False))]
 
     def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
-        if asyncio_task is not None and not task.coro.adopted:
-            coro = asyncio_task._coro
+        if asyncio_task is not None and not isinstance(asyncio_task, AdoptedTask):
+            coro = asyncio_task.get_coro()
             title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
         else:
             title = f"{'main' if internals.is_main(task) else 'trio'} task: {task.name}"
         places = [_place(frame) for frame in frames if not _is_hidden(frame)]
         if running:
             return [f"{title}, running", *places]
-        coro = asyncio_task._coro if asyncio_task is not None else task.coro
+        coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = asyncio_task._fut_waiter if asyncio_task is not None else None
+        awaited = getattr(asyncio_task, "_fut_waiter", None)
+        if isinstance(awaited, Carrier):
+            awaited = None  # a wait of trio's
         return [title, *places, *_what_is_awaited(frames, awaited)]
+
+
+def _tasks_of(loop: BaseLoop) -> list[Any]:
+    while True:
+        try:
+            return list(asyncio.all_tasks(loop))
+        except RuntimeError:  # another thread has just made one
+            continue
 
 
 def _holds_loop(task: Any) -> bool:
     """Tell whether it is the task that open_loop() starts to hold the loop's nursery."""
     frame = getattr(task.coro, "cr_frame", None)
     return frame is not None and frame.f_code is HostedLoop._hold_nursery.__code__
+
+
+def _place_of(task: Any) -> tuple[bool, int, str]:
+    """The main task first, and the others by their names."""
+    return not internals.is_main(task), *_by_number(task.name)
 
 
 def _by_number(name: str) -> tuple[int, str]:

@@ -1385,3 +1385,15 @@ def test_what_threads_have_done_is_known_when_they_have_ended():
     for _ in range(10):
         theirs, ours = on_both(program)
         assert ours == theirs == [True] * 20
+
+
+def test_future_without_a_loop_belongs_to_the_one_that_was_set():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        assert asyncio.Future().get_loop() is loop
+        coro = asyncio.sleep(0, "slept")
+        assert loop.run_until_complete(asyncio.Task(coro)) == "slept"
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

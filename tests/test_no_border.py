@@ -1404,7 +1404,8 @@ def test_identity_of_an_adopted_task(world):
             assert task.get_name().endswith("child")
             task.set_name("renamed")
             assert trio.lowlevel.current_task().name == "renamed"
-            assert task.get_context() is trio.lowlevel.current_task().context
+            if hasattr(task, "get_context"):  # 3.12 on
+                assert task.get_context() is trio.lowlevel.current_task().context
             assert task.get_stack()[-1].f_code is child.__code__
             assert "child()" in repr(task)
             task_status.started(task)

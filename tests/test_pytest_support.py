@@ -246,7 +246,7 @@ def test_anyios_plugin(tmp_path):
 
         async def test_where():
             await asyncio.sleep(0)
-            print("library:", "asyncio" if type(asyncio.current_task()).__module__ == "_asyncio" else "trio")
+            print("library:", "trio" if type(asyncio.get_running_loop()).__module__ == "adapters.events" else "asyncio")
 
         async def test_plain_asyncio():
             assert await asyncio.gather(asyncio.sleep(0, 1), asyncio.to_thread(int, 2)) == [1, 2]

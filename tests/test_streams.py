@@ -71,11 +71,11 @@ async def leaving_no_task(asyncio, program, seconds=30):
 
 
 def trio_tasks(loop):
-    """The trio tasks that are at work in the loop, by name; not the two that serve the loop itself, and idle ones."""
+    """The trio tasks at work in the loop, by name; not the two that serve the loop itself, nor that which asks."""
     if not isinstance(loop, BaseLoop):
         return Counter()
-    serve = {"asyncio callbacks", "asyncio sockets", "<idle asyncio task>"}
-    return Counter(task.name for task in loop._nursery.child_tasks if task.name not in serve)
+    others = {"asyncio callbacks", "asyncio sockets", asyncio.current_task().get_name()}
+    return Counter(task.name for task in loop._nursery.child_tasks if task.name not in others)
 
 
 async def serving(asyncio, handler, **options):

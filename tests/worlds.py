@@ -41,8 +41,8 @@ def driven(async_fn, clock=None, instruments=()):
 
 
 def stepped_by_trio(async_fn, clock=None, instruments=()):
-    """The same with an instrument, for which the loop leaves each step to trio instead of doing it itself."""
-    return driven(async_fn, clock, [trio.abc.Instrument(), *instruments])
+    """The same with an instrument, for which trio makes each step, and each Task has a trio task from the start."""
+    return driven(async_fn, clock, [Steps(), *instruments])
 
 
 def hosted(async_fn, clock=None, instruments=()):

@@ -90,14 +90,6 @@ MOCKED = "replaces a module inside asyncio.unix_events by a mock; ours is used e
 
 EXCLUDED = (
     Exclusion(
-        "test_tasks.CTask*.test_error_in_call_soon",
-        "tests that a Task asks for its first step by loop.call_soon; ours is a trio task, spawned into a nursery",
-    ),
-    Exclusion(
-        "test_tasks.CTask*.test_log_destroyed_pending_task",
-        "tests that only weak references hold a pending Task; trio's nursery holds ours, so it cannot get lost",
-    ),
-    Exclusion(
         "test_subprocess.GenericWatcherTests.test_create_subprocess_fails_with_inactive_watcher",
         "a child watcher that is not active keeps asyncio from starting a child; our loop needs no watcher",
         holds=sys.version_info < (3, 14),
