@@ -108,7 +108,6 @@ class Carrier:
         loop = task.get_loop()
         due: Any
         due, self.due = self.due, None
-        self.trio_task._abort_func = None
         start = loop.time() if loop._debug else None
         with internals.callbacks_run_in(self.trio_task):
             try:
@@ -187,10 +186,11 @@ class Carrier:
         """Let go of a Task that cannot be stepped; as asyncio's, it is pending for ever, and the loop goes on."""
         loop = self.task.get_loop()
         loop.call_exception_handler({"message": f"{self.task!r} cannot be stepped", "exception": error})
-        self._part(loop)
+        self.part(loop)
         return Value(None)
 
-    def _part(self, loop: Any) -> None:
+    def part(self, loop: Any) -> None:
+        """Let the Task and the trio task go their own ways."""
         # They refer to each other: what is done shall go at once, not by the garbage collector.
         loop._carriers.pop(self.task, None)
         loop._adopted.discard(self)
@@ -198,7 +198,7 @@ class Carrier:
 
     def _end(self, loop: Any) -> Any:
         task, trio_task = self.task, self.trio_task
-        self._part(loop)
+        self.part(loop)
         if self.adopted is not None:
             self.adopted.end_for_trio(task, trio_task)
         if self.was_cancelled and task.cancelled() and internals.is_cancelled_whole(trio_task):
@@ -211,7 +211,7 @@ class Carrier:
         if context is not None and not hasattr(task, "get_context"):  # before 3.12
             trio_task.context = context
         if task.done():
-            self._part(task.get_loop())
+            self.part(task.get_loop())
             internals.end(trio_task)
         else:
             trap, self.trap = self.trap or internals.PARKED, None
@@ -288,7 +288,7 @@ class Carrier:
                 self.task.get_loop().call_soon(cancel_again, self.task, self.task.get_loop())
         elif (outcome := internals.answer(self.trap, self.task.get_coro(), cancellation.raise_it)) is not None:
             self.trap = None
-            internals.reschedule(self.trio_task._runner, self.trio_task, outcome)
+            internals.reschedule(self.task.get_loop()._runner, self.trio_task, outcome)
 
 
 class Cancellation:
@@ -439,11 +439,10 @@ internals.ask_for_waiters(_waiter_for)
 
 def raise_interruption() -> None:
     """Raise a cancel scope's cancellation in the running Task after a bare yield, if there is one."""
-    carrier = _carrier_of_running_task()
+    task = _running_task()
+    carrier = None if task is None else task.get_loop()._carriers.get(task)
     if carrier in interrupted:
-        assert carrier is not None
         raise_cancel, carrier.cancelled_by_trio = carrier.cancelled_by_trio, None
-        assert raise_cancel is not None
         cancellation = _caught(raise_cancel)
         if isinstance(cancellation, trio.Cancelled):
             carrier.was_cancelled = True
@@ -575,9 +574,9 @@ def _end_if_not_driven(carrier: Carrier) -> None:
     """End the Task of a trio task that ended in the step in which it was adopted."""
     adopted = carrier.adopted
     assert adopted is not None
-    if adopted.cr_frame is None and not carrier.task.done():
+    if adopted.cr_frame is None and carrier.task is not None:
         carrier.wakeup(carrier)
-        carrier._part(carrier.task.get_loop())
+        carrier.part(carrier.task.get_loop())
 
 
 def release_adopted(loop: BaseLoop) -> None:
@@ -592,14 +591,14 @@ def release_adopted(loop: BaseLoop) -> None:
             loop._carriers.pop(carrier.task)
             loop._adopted.discard(carrier)
         else:
-            carrier._part(loop)
+            carrier.part(loop)
 
 
 def _take_future(trio_task: Any, yielded: Any) -> None:
     """A plain trio task has yielded a future, or nothing, as asyncio's code does to wait: adopt it, so that it can."""
     loop: Any = _get_running_loop()
     waits_for_asyncio = yielded is None or getattr(yielded, "_asyncio_future_blocking", None)
-    if waits_for_asyncio and getattr(loop, "_runner", None) is trio_task._runner:
+    if waits_for_asyncio and getattr(loop, "_runner", None) is internals.current_runner():
         if isinstance(trio_task.coro, types.CoroutineType):
             adopt(loop, trio_task)
         if isinstance(trio_task.coro, Carrier):

@@ -238,6 +238,7 @@ def _callback_task() -> Task | None:
 def callbacks_run_in(task: Task) -> Iterator[None]:
     """Inside a step of this trio task's: callbacks run, and asyncio Tasks, which have trio tasks of their own."""
     state = RUN.__dict__
+    task._abort_func = None  # trio leaves that of the wait before in its place
     hidden: dict[str, Any] = {name: state.pop(name) for name in ("task", "callback_task") if name in state}
     state["callback_task"] = task
     try:

@@ -875,6 +875,7 @@ class Loop(BaseLoop):
             for trio_task in self._nursery.child_tasks:
                 if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
                     internals.detach(trio_task)
+                    trio_task.coro.part(self)
             self._run.finish()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
