@@ -133,16 +133,6 @@ EXCLUDED = (
         holds=SINCE_3_14,
     ),
     Exclusion(
-        "test_tasks.CIntrospectionTests.test_register_task_resurrection",
-        "gives a Task a loop that is none; ours refuses it with TypeError, the interpreter's with AttributeError",
-        holds=SINCE_3_14,
-    ),
-    Exclusion(
-        "test_tasks.CTask_CFuture_Tests.test_get_context_uninitialized_segfault",
-        "tests that an empty field of the C object is read as None in a Task whose __init__ was never called",
-        holds=SINCE_3_14,
-    ),
-    Exclusion(
         "test_events.EPollEventLoopTests.test_create_server_multiple_hosts_*",
         "replaces the socket module in asyncio.base_events by a mock; ours is used elsewhere",
     ),
