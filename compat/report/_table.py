@@ -52,7 +52,7 @@ _GROUPED = {
     "asyncio.ensure_future": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
     "asyncio.TaskGroup": (
         "async with trio.open_nursery() as nursery",
-        "The same shape. A Task.cancel() that hits the block comes out of a nursery in an exception group. A group's "
+        "The same shape. In a trio task, what ends the block comes out of a nursery in an exception group. A group's "
         "task that is cancelled by itself just ends; in trio give it a cancel scope of its own.",
     ),
     "asyncio.TaskGroup.create_task": (
