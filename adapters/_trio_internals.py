@@ -37,6 +37,7 @@ __all__ = [
     "abort",
     "add_to_polls",
     "answer",
+    "as_thread_of",
     "ask_for_tasks",
     "ask_for_waiters",
     "callbacks_run_in",
@@ -67,6 +68,7 @@ __all__ = [
     "start",
     "stepped_task",
     "take_trap",
+    "token_of",
     "wake",
 ]
 
@@ -79,6 +81,7 @@ try:
     from trio._core._run import Runner, Task, setup_runner, unrolled_run
     from trio._core._thread_cache import THREAD_CACHE
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
+    from trio._threads import PARENT_TASK_DATA
 
     class _SetBy:
         """Has the attributes that a method names: what a class without slots sets in its instances."""
@@ -98,7 +101,7 @@ try:
             " _runner _parent_nursery _child_nurseries _cancel_status context coro name",
             Runner: "reschedule task_exited close deliver_ki waiting_for_idle clock_autojump_threshold"
             " main_task_outcome main_task init_task runq tasks deadlines clock instruments io_manager ki_manager"
-            " ki_pending entry_queue is_guest force_guest_tick_asap",
+            " ki_pending entry_queue current_trio_token is_guest force_guest_tick_asap",
             _run.Deadlines: "_heap add remove expire next_deadline",
             _run.CancelStatus: "effectively_cancelled _tasks",
             _SetBy(_run.NurseryManager.__aenter__): "_nursery _scope",
@@ -437,6 +440,25 @@ def abort(task: Task, raise_cancel: Callable[[], NoReturn]) -> None:
     """
     if task._abort_func is not None:
         task._attempt_abort(raise_cancel)
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+def token_of(runner: Runner) -> trio.lowlevel.TrioToken:
+    """The run's token, also while it stands still."""
+    return runner.current_trio_token()
+
+
+@contextmanager
+def as_thread_of(token: trio.lowlevel.TrioToken) -> Iterator[None]:
+    """Have trio.from_thread find its run in the block, as it does in a thread of trio.to_thread's."""
+    here = PARENT_TASK_DATA
+    here.token, here.abandon_on_cancel, here.cancel_register, here.task_register = token, True, [None], [None]
+    try:
+        yield
+    finally:
+        del here.token, here.abandon_on_cancel, here.cancel_register, here.task_register
 
 
 # --- traps: what a coroutine yields to trio's run loop ---------------------------------------------------------------

@@ -11,13 +11,11 @@ order (`ReadyQueue`); and the run can stand still between two calls of run_until
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import errno
 import functools
 import heapq
 import inspect
 import math
-import os
 import signal
 import sys
 import threading
@@ -37,7 +35,6 @@ from contextvars import Context
 from typing import Any, NoReturn
 
 import trio
-from outcome import Error, capture
 from trio.abc import Clock, Instrument
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
@@ -45,6 +42,7 @@ from . import _trio_internals as internals
 from ._carriers import Carrier, carry, release_adopted
 from ._connections import Connections
 from ._datagrams import Datagrams
+from ._executors import Executors
 from ._pipes import Pipes
 from ._sockets import Sockets
 from .base_subprocess import Subprocesses
@@ -271,7 +269,7 @@ FEWEST_TIMERS_TO_PRUNE = 100
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
 
-class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
+class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
@@ -288,6 +286,7 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
     _run: Any  # an internals.Run, or what says that there is none
 
     def __init__(self) -> None:
+        super().__init__()
         self._closed = False
         self._thread_id: int | None = None
         self._start_or_append = threading.RLock()  # a signal handler may come in between
@@ -304,11 +303,6 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         self._inbox: deque[Handle] = deque()
         self._signal_handlers: dict[int, Handle] = {}
         self._transports = weakref.WeakValueDictionary()
-
-        self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
-        self._executor_shutdown_called = False
-        self._threads = 0
-        self._threads_ended: Future[None] | None = None
 
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgen_ids: set[int] = set()
@@ -621,86 +615,6 @@ class BaseLoop(Connections, Datagrams, Pipes, Sockets, Subprocesses, _AbstractEv
         while new_tasks:
             new_tasks.pop().settle()
 
-    # --- threads -----------------------------------------------------------------------------------------------------
-
-    def run_in_executor(
-        self, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
-    ) -> Future[Any]:
-        """Call func(*args) in a thread of trio's, or in the executor given; a Future of its result.
-
-        Cancelling the future leaves a call that has begun to finish.
-        """
-        self._check_closed()
-        if self._debug:
-            self._check_callback(func, "run_in_executor")
-        if executor is None:
-            if self._executor_shutdown_called:
-                raise RuntimeError("Executor shutdown has been called")
-            executor = self._default_executor
-        if executor is None:
-            future = self.create_future()
-            self._threads += 1
-            call = self._call_in_thread(future, func, args)
-            # In no context: an executor's threads have none either.
-            name = _name_of_function(func)
-            internals.start(internals.make_task(self._nursery, self._runner, call, f"thread: {name}", Context()))
-            return future
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
-
-    async def _call_in_thread(self, future: Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        def call() -> Any:
-            return None if future.cancelled() else capture(func, *args)  # cancelled before its turn
-
-        try:
-            result = await trio.to_thread.run_sync(call, limiter=self._limiter())
-            if not future.cancelled():
-                if isinstance(result, Error):
-                    future.set_exception(_std.futures._convert_future_exc(result.error))
-                else:
-                    future.set_result(result.value)
-        finally:
-            self._threads -= 1
-            if not self._threads and self._threads_ended is not None and not self._threads_ended.done():
-                self._threads_ended.set_result(None)
-
-    def _limiter(self) -> trio.CapacityLimiter:
-        """As many threads as asyncio's default executor has."""
-        if not hasattr(self, "_thread_limiter"):
-            cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
-            self._thread_limiter = trio.CapacityLimiter(min(32, cpus + 4))
-        return self._thread_limiter
-
-    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
-        """Call in this executor instead of trio's threads."""
-        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
-            raise TypeError("executor must be ThreadPoolExecutor instance")
-        self._default_executor = executor
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Refuse further calls in the default executor and wait, for timeout seconds, until the last has ended."""
-        from .timeouts import timeout as timeout_after
-
-        self._executor_shutdown_called = True
-        executor = self._default_executor
-        try:
-            async with timeout_after(timeout):
-                if executor is not None:
-                    await self._run_shutdown(executor)
-                elif self._threads:
-                    self._threads_ended = self.create_future()
-                    await self._threads_ended
-        except TimeoutError:
-            warnings.warn(
-                f"The executor did not finishing joining its threads within {timeout} seconds.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            if executor is not None:
-                executor.shutdown(wait=False)
-
-    async def _run_shutdown(self, executor: concurrent.futures.Executor) -> None:
-        await trio.to_thread.run_sync(executor.shutdown, abandon_on_cancel=True)
-
     # --- signals -----------------------------------------------------------------------------------------------------
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
@@ -866,6 +780,7 @@ class Loop(BaseLoop):
         if self._debug:
             logger.debug("Close %r", self)
         self._take_nothing_more()
+        self._wait_for_thread_calls()
         self._run.files = None
         self._ready.clear()
         if self._run.ended:
@@ -960,7 +875,7 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
 # For the report: what the loop has under its name, and only refuses.
 NOT_THERE_YET: list[object] = []
 
-_owners = (Connections, Datagrams, Pipes, Sockets, Subprocesses, BaseLoop, Loop)
+_owners = (Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, BaseLoop, Loop)
 _defined = {name for owner in _owners for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
@@ -972,14 +887,6 @@ def _forget_last_frame(handle: Handle) -> None:
     """In debug mode a handle remembers where it was made; our own frame is of no interest there."""
     if handle._source_traceback:  # type: ignore[attr-defined]
         del handle._source_traceback[-1]  # type: ignore[attr-defined]
-
-
-def _name_of_function(func: Any) -> str:
-    """What a thread's task is called after: to_thread() wraps a function up with its arguments and its context."""
-    if isinstance(func, functools.partial):
-        in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args
-        return _name_of_function(func.args[0] if in_context else func.func)
-    return getattr(func, "__qualname__", None) or repr(func)
 
 
 def _check_signal(sig: object) -> None:

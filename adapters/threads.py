@@ -1,7 +1,7 @@
-"""asyncio.to_thread, carried by trio.to_thread.
+"""asyncio.to_thread, carried by trio's threads.
 
-Both run the function with the caller's context variables. But where trio ignores a cancellation until the function has
-returned, asyncio raises it at once and leaves the thread to finish.
+Like trio.to_thread it runs the function with the caller's context variables. But where that ignores a cancellation
+until the function has returned, asyncio raises it at once and leaves the thread to finish.
 """
 
 from __future__ import annotations

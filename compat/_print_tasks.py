@@ -27,6 +27,7 @@ import trio
 import adapters
 from adapters import _trio_internals as internals
 from adapters._carriers import AdoptedTask, Carrier
+from adapters._executors import ThreadCall
 from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
 
 __all__ = ["print_tasks", "print_tasks_on"]
@@ -130,6 +131,11 @@ class _Run:
             if task not in self.loop._carriers and not isinstance(task, AdoptedTask):
                 yield task
 
+    def thread_calls(self) -> list[ThreadCall]:
+        """What run_in_executor() has called in threads of trio's, and is not back yet."""
+        assert self.loop is not None
+        return list(self.loop._thread_calls)
+
     def node_of(self, task: Any) -> _Node:
         frames, running = self.frames_of(task.get_coro())
         return _Node(self.lines_of(None, task, frames, running))
@@ -152,6 +158,7 @@ class _Run:
             if of_loop:
                 bare = self.tasks_without_trio()
                 found += [((True, *_by_number(each.get_name())), [self.node_of(each)]) for each in bare]
+                found += [((True, -1, call.name), [_Node([f"a thread: {call.name}"])]) for call in self.thread_calls()]
             children = [node for _, nodes in sorted(found, key=lambda each: each[0]) for node in nodes]
             if of_loop:
                 nodes += [_Node(["the loop's tasks"], children)] if children else []
@@ -185,8 +192,6 @@ class _Run:
         asyncio_task = carrier.task if isinstance(carrier, Carrier) else None
         frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
-            if task.name.startswith("thread: "):
-                return [_Node([f"a {task.name}"])]
             self.internal += 1
             return self.children_of(task)
         lines = self.lines_of(task, asyncio_task, frames, running)
