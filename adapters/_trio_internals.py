@@ -112,6 +112,7 @@ try:
             trio.Cancelled: "_create",
             trio.CancelScope: "_cancel_called _has_been_entered",
             THREAD_CACHE: "_idle_workers",
+            _traps: "_async_yield",
             _run: "_r _ALLOW_DETERMINISTIC_SCHEDULING _hypothesis_plugin_setup CONTEXT_RUN_TB_FRAMES",
         }.items()
         for name in names.split()

@@ -1,6 +1,7 @@
 """The inside of trio: what the core leans on there, and what it says of a trio that it does not know."""
 
 import ast
+import asyncio as std
 import contextvars
 import inspect
 import re
@@ -13,7 +14,7 @@ import compat
 from adapters import _trio_internals as internals
 from adapters.events import Loop
 from compat import asyncio
-from worlds import WORLDS, Ended
+from worlds import WORLDS, Ended, virtual_time
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)
@@ -34,6 +35,8 @@ PRIVATE_NAMES = [
     "trio._core._run.Deadlines._heap",
     "trio._core._run.Runner.task_exited",
     "trio._core._traps.WaitTaskRescheduled",
+    "trio._core._traps._async_yield",
+    "trio._threads.PARENT_TASK_DATA",
 ]
 
 
@@ -558,3 +561,109 @@ def test_task_in_a_group_sits_in_its_nursery(world):
         assert len({*nurseries}) == 3
 
     world(main)
+
+
+# --- the trio task of a Task -----------------------------------------------------------------------------------------
+
+
+def trio_tasks_by_name():
+    return {task.name: task for task in asyncio.get_running_loop()._nursery.child_tasks}
+
+
+def test_a_task_has_a_trio_task_when_it_is_asked_for():
+    async def main():
+        known, go_on = [], asyncio.Event()
+
+        async def body():
+            await asyncio.sleep(0)
+            assert "T" not in trio_tasks_by_name()
+            known.append(trio.lowlevel.current_task())
+            known.append(trio.lowlevel.current_task())
+            await go_on.wait()
+            known.append(trio.lowlevel.current_task())
+            await trio.lowlevel.checkpoint()
+            known.append(trio.lowlevel.current_task())
+
+        task = asyncio.create_task(body(), name="T")
+        await asyncio.sleep(0.01)
+        assert trio_tasks_by_name()["T"] is known[0]
+        go_on.set()
+        await task
+        assert known == [known[0]] * 4
+        assert "T" not in trio_tasks_by_name()
+
+    asyncio.run(main())
+
+
+KINDS_OF_TASK = {
+    "the interpreter's": std.Task,
+    "a subclass": type("SubTask", (std.Task,), {}),
+    "in Python": std.tasks._PyTask,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_TASK.values(), ids=KINDS_OF_TASK)
+def test_trio_in_tasks_of_each_kind(world, kind):
+    """Also in those that a library makes by the real asyncio, or by a class of its own."""
+
+    async def main():
+        loop, log = asyncio.get_running_loop(), []
+
+        async def body():
+            await trio.sleep(1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(asyncio.sleep, 1)
+            with trio.move_on_after(1) as scope:
+                await loop.create_future()
+            log.append(scope.cancelled_caught)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await asyncio.sleep(0)
+            log.append(scope.cancelled_caught)
+            try:
+                await trio.sleep_forever()
+            except asyncio.CancelledError as error:
+                log.append(error.args)
+                await trio.sleep(1)
+            return "ended"
+
+        task = kind(body(), loop=loop)
+        await asyncio.sleep(4)
+        task.cancel("enough")
+        assert await task == "ended"
+        assert log == [True, True, ("enough",)]
+
+    world(main)
+
+
+def test_a_nursery_in_a_cancelled_task_raises_no_group():
+    """asyncio's code knows a CancelledError only; trio's own tasks get the group that trio makes of it."""
+
+    async def main():
+        raised = []
+
+        async def body():
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        task = asyncio.create_task(body())
+        await asyncio.sleep(1)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+
+        async def in_trio(task_status):
+            task_status.started(asyncio.current_task())
+            await body()
+
+        async with trio.open_nursery() as nursery:
+            task = await nursery.start(in_trio)
+            await asyncio.sleep(1)
+            task.cancel()
+        assert [type(error) for error in raised] == [asyncio.CancelledError, BaseExceptionGroup]
+
+    compat.run(main, clock=virtual_time())
