@@ -205,11 +205,9 @@ class Carrier:
             task._make_cancelled_error()  # the scope's: not for who awaits the Task, who gets a new one
         raise StopIteration
 
-    def settle(self, context: Context | None = None) -> None:
-        """Have trio know how the Task waits after the step, in this context, in which it got its trio task."""
+    def settle(self) -> None:
+        """Have trio know how the Task waits after the step in which it got its trio task."""
         task, trio_task = self.task, self.trio_task
-        if context is not None and not hasattr(task, "get_context"):  # before 3.12
-            trio_task.context = context
         if task.done():
             self.part(task.get_loop())
             internals.end(trio_task)
@@ -243,6 +241,8 @@ class Carrier:
 
     def add_done_callback(self, wakeup: Any, *, context: Context | None = None) -> None:
         self.wakeup = wakeup
+        if context is not None:
+            self.trio_task.context = context
 
     def result(self) -> None:
         """Nothing: the wait itself takes its answer, and raises what is in it."""
@@ -352,7 +352,7 @@ def carry(task: Any, loop: Any) -> Carrier:
     """A carrier with a trio task for the Task, which is in a step or about to have its first."""
     carrier = Carrier(task)
     nursery = loop._take_nursery_for(task)
-    get_context = getattr(task, "get_context", Context)  # before 3.12, see settle()
+    get_context = getattr(task, "get_context", Context)  # before 3.12 it comes with the next wait
     carrier.trio_task = internals.make_task(nursery, loop._runner, carrier, task.get_name(), get_context())
     loop._carriers[task] = carrier
     return carrier

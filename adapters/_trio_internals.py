@@ -912,7 +912,7 @@ class Run:
                     except BaseException as error:
                         self.ready.report(entry, error)
                     if new_tasks:
-                        self._take_new_tasks(entry[0])
+                        self._take_new_tasks()
                 elif kind is Task:
                     task = entry
                     RUN.task = task
@@ -937,7 +937,7 @@ class Run:
                             task._next_send_fn = task.coro.throw
                         trap = None
                     if new_tasks:
-                        self._take_new_tasks(None)
+                        self._take_new_tasks()
                     del RUN.task
                 elif not entry._cancelled:  # a callback
                     try:
@@ -948,7 +948,7 @@ class Run:
                     except (SystemExit, KeyboardInterrupt) as error:
                         self.stop_with(error)
                     if new_tasks:
-                        self._take_new_tasks(None)
+                        self._take_new_tasks()
                 if self.error is not None:  # SystemExit, say: asyncio leaves at once
                     break
         except BaseException as error:
@@ -964,11 +964,11 @@ class Run:
             outcome = task.coro.refuse(outcome.error)  # without a frame: its context cannot be entered
         self.runner.task_exited(task, outcome)
 
-    def _take_new_tasks(self, context: Context | None) -> None:
+    def _take_new_tasks(self) -> None:
         """Have trio know how the asyncio Tasks wait that have got trio tasks in the step that is just over."""
         new_tasks = self.new_tasks
         while new_tasks:
-            new_tasks.pop().settle(context)
+            new_tasks.pop().settle()
 
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""

@@ -169,10 +169,8 @@ class ReadyQueue:
         entries.reverse()
         while entries:
             entry = entries.pop()
-            context = None
             try:
                 if isinstance(entry, tuple):
-                    context = entry[0]
                     run_step(entry)
                 elif entry._cancelled:
                     continue
@@ -187,7 +185,7 @@ class ReadyQueue:
             finally:
                 entry = None  # a traceback may lead to this frame
                 while self.new_tasks:
-                    self.new_tasks.pop().settle(context)
+                    self.new_tasks.pop().settle()
 
     @staticmethod
     def report(entry: TaskStep, error: BaseException) -> None:
