@@ -40,9 +40,9 @@ MODULES = (
     "test_base_events",
 )
 
-# Test classes that are not run at all, because they say nothing about us: Task and Future in them are both CPython's
-# own, or the function that looks up the running loop is; they test private classes of asyncio's loops; or the loop
-# polls with another of its selectors, where ours is the same whichever it is given.
+# Test classes that are not run at all, because they say nothing about us: Task and Future in them are both asyncio's in
+# pure Python, which no program gets, or the function that looks up the running loop is; they test private classes of
+# asyncio's loops; or the loop polls with another of its selectors, where ours is the same whichever it is given.
 LEFT_OUT: tuple[str, ...] = (
     "test_sock_lowlevel.SelectEventLoopTests",
     "test_sock_lowlevel.PollEventLoopTests",

@@ -1,9 +1,9 @@
 """Puts our classes where CPython's tests take theirs from, before they are imported.
 
 The test classes are parametrised by names that asyncio's modules have for the compiled and for the pure Python
-implementation: `tasks._CTask` and `tasks._PyTask`, `futures._CFuture` and `futures._PyFuture`. The compiled one becomes
-ours. The pure one stays the interpreter's, so that some classes run our Task on the interpreter's Future, and the
-interpreter's Task on ours.
+implementation: `tasks._CTask` and `tasks._PyTask`, `tasks._c_current_task` and `tasks._py_current_task`. The compiled
+one becomes what programs get here, which for Task and Future is the interpreter's; what steps and wakes them is ours.
+The pure one stays, so that some classes run a Task in Python on a Future in C, and the other way round.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Runs one of CPython's asyncio test modules on us and counts: see the package's docstring.
 
 A test counts as passed only if code of `adapters` ran in its body, its setUp aside. One that passes without is reported
-as "not ours": it says nothing about this project.
+as "not ours": it says nothing about this project. That a Future or a Task, which are the interpreter's, asked our loop
+for its debug mode when it was made, or that an earlier test's loop was finalized, is no such code.
 """
 
 import faulthandler
@@ -26,6 +27,7 @@ from cpython.plug import plug_in
 TIME_LIMIT = 120  # seconds
 PACKAGE = "test.test_asyncio."
 OURS = str(Path(adapters.__file__).parent)
+SAY_NOTHING = frozenset({"__getattr__", "__del__", "get_debug"})
 
 
 class Watch:
@@ -71,7 +73,7 @@ class Watch:
     def _watch(self, test: str) -> None:
         def see(frame: FrameType, event: str, arg: object) -> None:
             code = frame.f_code
-            if event == "call" and code.co_filename.startswith(OURS) and code.co_name != "__getattr__":
+            if event == "call" and code.co_filename.startswith(OURS) and code.co_name not in SAY_NOTHING:
                 self.ours.add(test)
                 self._end()
 
