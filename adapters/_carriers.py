@@ -31,6 +31,8 @@ _std_tasks: Any = asyncio.tasks
 _enter_task = _std_tasks._enter_task
 _leave_task = _std_tasks._leave_task
 std_current_task = _std_tasks.current_task  # the interpreter's own account: tasks.answer_for_std() replaces the name
+# From 3.14 on, Tasks in Python have an account of their own, which asyncio.current_task() does not look into.
+_py_current_task = getattr(_std_tasks, "_py_current_task", std_current_task)
 _get_running_loop = asyncio._get_running_loop
 
 # Carriers in whose Tasks a cancel scope's cancellation is to be raised. sleep(0) looks at this: nothing comes by there.
@@ -345,7 +347,7 @@ def _running_task() -> Any:
     runner = internals.current_runner()
     if loop is None or runner is None or getattr(loop, "_runner", None) is not runner:
         return None
-    return std_current_task(loop)
+    return std_current_task(loop) or _py_current_task(loop)
 
 
 def carry(task: Any, loop: Any) -> Carrier:
