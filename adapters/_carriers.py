@@ -111,23 +111,28 @@ class Carrier:
         due: Any
         due, self.due = self.due, None
         start = loop.time() if loop._debug else None
-        with internals.callbacks_run_in(self.trio_task):
-            try:
-                due[0](*due[1:])
-            except (SystemExit, KeyboardInterrupt) as error:
-                if not self.adopted:
-                    loop._stop_with(error)
-            except BaseException as error:
-                loop._ready.report((self.trio_task.context, *due), error)
-            finally:
-                due = None  # a traceback may lead to this frame
-                if interrupted:
-                    interrupted.discard(self)
-                    self.cancelled_by_trio = None
-            if self.released_into is not None:
-                std._set_running_loop(*self.released_into)
-                if not task.done():
-                    return self.trap
+        trio_task = self.trio_task
+        state = internals.begin_step_of_asyncio(trio_task)
+        try:
+            if len(due) == 2:
+                due[0](due[1])
+            else:
+                due[0]()
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not self.adopted:
+                loop._stop_with(error)
+        except BaseException as error:
+            loop._ready.report((trio_task.context, *due), error)
+        finally:
+            due = None  # a traceback may lead to this frame
+            internals.end_step_of_asyncio(trio_task, state)
+            if interrupted:
+                interrupted.discard(self)
+                self.cancelled_by_trio = None
+        if self.released_into is not None:
+            std._set_running_loop(*self.released_into)
+            if not task.done():
+                return self.trap
         if start is not None:
             loop._log_if_slow(repr(task), loop.time() - start)
         if loop._run.new_tasks:
@@ -344,8 +349,7 @@ class _Failed:
 def _running_task() -> Any:
     """The asyncio Task whose step this is, if it is one of the trio run that is current here."""
     loop: Any = _get_running_loop()
-    runner = internals.current_runner()
-    if loop is None or runner is None or getattr(loop, "_runner", None) is not runner:
+    if loop is None or not internals.is_current(getattr(loop, "_runner", None)):
         return None
     return std_current_task(loop) or _py_current_task(loop)
 
@@ -407,31 +411,31 @@ def is_in_scope(task: Any) -> bool:
     return carrier is not None and internals.is_in_scope(carrier.trio_task, loop._nursery)
 
 
-def _carrier_of_running_task() -> Carrier | None:
+def _trio_task_of_running_task() -> Any:
     task = _running_task()
     if task is None:
         return None
-    loop: Any = _get_running_loop()
-    carrier: Carrier | None = loop._carriers.get(task)
-    if carrier is None:
-        carrier = carry(task, loop)
-        loop._note_new_task(carrier)
-    return carrier
-
-
-def _trio_task_of_running_task() -> Any:
-    carrier = _carrier_of_running_task()
-    if carrier is None:
-        return None
-    carrier.trio_task.name = carrier.task.get_name()
+    carrier = _carrier_of(task)
+    carrier.trio_task.name = task.get_name()
     return carrier.trio_task
 
 
 def _waiter_for(trap: object) -> Carrier | None:
     """For a Task that is about to wait the way of trio's: what it is to wait for."""
-    carrier = _carrier_of_running_task()
-    if carrier is not None:
-        carrier.wait(trap)
+    task = _running_task()
+    if task is None:
+        return None
+    carrier = _carrier_of(task)
+    carrier.wait(trap)
+    return carrier
+
+
+def _carrier_of(task: Any) -> Carrier:
+    loop = task.get_loop()
+    carrier: Carrier | None = loop._carriers.get(task)
+    if carrier is None:
+        carrier = carry(task, loop)
+        loop._note_new_task(carrier)
     return carrier
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "as_thread_of",
     "ask_for_tasks",
     "ask_for_waiters",
+    "begin_step_of_asyncio",
     "callbacks_run_in",
     "clock_of",
     "collapse_groups_by",
@@ -47,11 +48,13 @@ __all__ = [
     "current_runner",
     "detach",
     "end",
+    "end_step_of_asyncio",
     "enter_nursery",
     "first_in_first_out",
     "give_unknown_traps_to",
     "is_cancel_called",
     "is_cancelled_whole",
+    "is_current",
     "is_in_run",
     "is_in_scope",
     "is_in_step",
@@ -197,6 +200,11 @@ def current_runner() -> Runner | None:
     return getattr(RUN, "runner", None)
 
 
+def is_current(runner: object) -> bool:
+    """Tell whether this is the runner of this thread's trio run."""
+    return runner is not None and runner is RUN.__dict__.get("runner")
+
+
 def is_in_run() -> bool:
     """Tell whether this thread is in a trio run, and not in what os.fork() has copied of one."""
     runner = current_runner()
@@ -255,6 +263,21 @@ def callbacks_run_in(task: Task) -> Iterator[None]:
 def show(task: Task) -> None:
     """Have the rest of the running step be this trio task's own."""
     RUN.task = task
+
+
+def begin_step_of_asyncio(task: Task) -> dict[str, Any]:
+    """callbacks_run_in() for a step that is an asyncio Task's, as two functions, which takes 1 microsecond less."""
+    task._abort_func = None
+    state: dict[str, Any] = RUN.__dict__
+    del state["task"]
+    state["callback_task"] = task
+    return state
+
+
+def end_step_of_asyncio(task: Task, state: dict[str, Any]) -> None:
+    """The end of what begin_step_of_asyncio() has begun."""
+    del state["callback_task"]
+    state["task"] = task
 
 
 _task_of_asyncio: Callable[[], Task | None]
