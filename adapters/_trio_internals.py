@@ -933,7 +933,14 @@ class Run:
                     except (SystemExit, KeyboardInterrupt) as error:
                         self.stop_with(error)
                     except BaseException as error:
-                        self.ready.report(entry, error)
+                        if (
+                            isinstance(error.__context__, SystemExit | KeyboardInterrupt)
+                            and runner in _runners_of_parent
+                        ):
+                            # In the child of os.fork() 3.14 cannot leave the Task that forked, and raises that instead.
+                            self.stop_with(error.__context__)
+                        else:
+                            self.ready.report(entry, error)
                     if new_tasks:
                         self._take_new_tasks()
                 elif kind is Task:
