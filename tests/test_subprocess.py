@@ -512,10 +512,12 @@ async def what_a_protocol_is_told(asyncio, log):
     log += [transport.get_protocol() is protocol, transport.get_pipe_transport(3), transport.is_closing()]
     log += [transport.get_pid() == transport.get_extra_info("subprocess").pid, transport.get_returncode()]
     log += [isinstance(transport, asyncio.SubprocessTransport), isinstance(stdin, asyncio.WriteTransport)]
-    for word in b"one\n", b"two\n", b"three\n", b"four\n":
-        await asyncio.sleep(0.03)
+    answers = (1, b"one\n"), (1, "lost", "NoneType"), (2, "lost", "NoneType"), (0, "lost", "NoneType")
+    for word, answer in zip((b"one\n", b"two\n", b"three\n", b"four\n"), answers, strict=True):
         log.append(word)
         stdin.write(word)
+        while answer not in log:
+            await asyncio.sleep(0.01)
     await protocol.lost
     log += [transport.get_returncode(), transport.is_closing(), transport.get_protocol()]
     transport.close()
@@ -952,8 +954,8 @@ def test_one_that_may_not_be_killed():
 @IN_REAL_TIME
 def test_children_under_trio_scopes_in_every_world(world):
     async def main():
+        child = await asyncio.create_subprocess_exec(*FOREVER)
         with trio.move_on_after(0.02) as scope:
-            child = await asyncio.create_subprocess_exec(*FOREVER)
             await child.wait()
         assert scope.cancelled_caught
         assert child.returncode is None
