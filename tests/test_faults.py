@@ -302,6 +302,7 @@ async def main():
     loop.add_signal_handler(signal.SIGUSR2, loop.close)
     signal.raise_signal(signal.SIGUSR1)
     loop.call_soon(signal.raise_signal, signal.SIGUSR1)
+    await asyncio.sleep(0.01)  # two that come at once may be one
     await asyncio.to_thread(os.kill, os.getpid(), signal.SIGUSR1)
     await asyncio.sleep(0.05)
     say(seen)
