@@ -473,6 +473,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
                 self._runner.entry_queue.run_sync_soon(self._empty_inbox)
 
     def _empty_inbox(self) -> None:
+        if self._closed:  # a thread has called while the loop was being closed
+            self._inbox.clear()
         while self._inbox:
             self._ready.append(self._inbox.popleft())
 

@@ -1397,3 +1397,20 @@ def test_future_without_a_loop_belongs_to_the_one_that_was_set():
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def test_call_from_a_thread_that_comes_in_while_the_loop_is_being_closed(monkeypatch):
+    """A thread has seen the loop run, and puts its callback down when close() has looked for such."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(asyncio.sleep(0))
+    called, take_nothing_more = [], loop._take_nothing_more
+
+    def thread_comes_in():
+        take_nothing_more()
+        loop._inbox.append(asyncio.Handle(called.append, ("late",), loop))
+        loop._runner.entry_queue.run_sync_soon(loop._empty_inbox)
+
+    monkeypatch.setattr(loop, "_take_nothing_more", thread_comes_in)
+    loop.close()
+    assert loop.is_closed()
+    assert not called
