@@ -22,7 +22,7 @@ from typing import Any
 import trio
 from outcome import Error, Outcome
 
-from . import _trio_internals as internals
+from ._trio import threads
 
 std: Any = asyncio
 
@@ -37,7 +37,7 @@ class ThreadCall:
         self.func = func
         self.args = args
         self.future: Future[Any] = loop.create_future()
-        self.token = internals.token_of(loop._runner)
+        self.token = threads.token_of(loop._runner)
         self.ended = allocate_lock()
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class ThreadCall:
         """In the thread. trio.from_thread works in there."""
         if self.future.cancelled():  # before its turn
             return None
-        with internals.as_thread_of(self.token):
+        with threads.as_thread_of(self.token):
             return self.func(*self.args)
 
     def deliver(self, outcome: Outcome[Any]) -> None:

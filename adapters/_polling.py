@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import select
+import sys
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
-from . import _trio_internals as internals
-
-HAS_EPOLL = internals.HAS_EPOLL
+HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
@@ -36,7 +35,7 @@ class Activity:
         self._coro = self._run(function)
         self.send = self._coro.send
         context = contextvars.copy_context()
-        internals.start(internals.make_task(loop._nursery, loop._runner, self, name, context))
+        loop._scheduler.start(self, name, context)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(self, function: Callable[[Activity], Awaitable[None]]) -> None:
@@ -75,9 +74,9 @@ class Poller:
 
     def __init__(self, loop: Any) -> None:
         self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
-        self._append = loop._ready.append
+        self._append = loop._append
         self.epoll = select.epoll()
-        loop._poll_also(self)
+        loop._run.poll_through(self)
 
     def close(self) -> None:
         """Call nobody any more."""
@@ -181,7 +180,7 @@ class TrioPoller:
             while (fd, event) in self.handles:
                 await wait(fd)
                 if (fd, event) in self.handles:
-                    self._loop._ready.run([self.handles[fd, event]])
+                    self._loop._append(self.handles[fd, event])
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 

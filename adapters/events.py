@@ -1,9 +1,9 @@
 """asyncio's event loop, carried by a trio run.
 
-The loop runs nothing itself. A Task's steps are those of a trio task, a batch of trio's run queue is an iteration of
-asyncio's loop, timers are trio deadlines, and other threads come in by trio's entry queue. What differs from a bare
-trio run: its order is first in, first out while a loop is open in it; callbacks of call_soon() have their place in that
-order (`ReadyQueue`); and the run can stand still between two calls of run_until_complete().
+A batch of trio's run queue is an iteration of asyncio's loop (`_trio/scheduler.py`), timers are trio deadlines, and
+other threads wake the run as trio's own do. What differs from a bare trio run: its order is first in, first out while a
+loop is open in it; callbacks and the steps of Tasks have their place in that order; and the run can stand still between
+two calls of run_until_complete().
 
 `Loop` has a run of its own. `HostedLoop` lives in a trio run that somebody else started.
 """
@@ -26,25 +26,28 @@ import weakref
 from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
 from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
-from asyncio.events import _get_running_loop, _set_running_loop
 from asyncio.log import logger
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, NoReturn
 
 import trio
 from trio.abc import Clock, Instrument
-from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
+from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from . import _trio_internals as internals
-from ._carriers import Carrier, carry, release_adopted
+from . import _asyncio
+from ._asyncio import PYTHON_STEPS, STEP_TYPE, WAKEUP_NAME, WAKEUP_TYPE, set_running_loop
+from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._executors import Executors
 from ._pipes import Pipes
 from ._sockets import Sockets
+from ._trio import runs
+from ._trio.deadlines import Alarm
+from ._trio.nurseries import open_loop_nursery
+from ._trio.stand_ins import FutureWait
 from .base_subprocess import Subprocesses
 from .futures import Future
 
@@ -63,157 +66,15 @@ __all__ = (
 # 3.14 on: a Handle that another thread may cancel.
 ThreadSafeHandle: type[Handle] = getattr(std_events, "_ThreadSafeHandle", Handle)
 
-# Callbacks are the program's own code: Ctrl-C may interrupt them, though not the pump that calls them.
+# Callbacks are the program's own code: Ctrl-C may interrupt them.
 disable_ki_protection(Handle._run)
 disable_ki_protection(ThreadSafeHandle._run)
 
 
-class Pump:
-    """A parked trio task that runs callbacks when its turn comes, in the place of a coroutine."""
-
-    __slots__ = ("entries", "queue", "trap", "trio_task")
-
-    cr_frame = cr_await = None
-
-    def __init__(self, queue: ReadyQueue) -> None:
-        self.queue = queue
-        self.entries: list[Any] = []
-        self.trap = internals.make_trap(_give_up)
-        self.trio_task = internals.make_task(queue.nursery, queue.runner, self, "asyncio callbacks", Context())
-
-    def send(self, answer: object) -> object:
-        queue = self.queue
-        if queue.open is self:
-            queue.open = None
-        entries, self.entries = self.entries, []
-        with internals.callbacks_run_in(self.trio_task):
-            queue.run(entries)
-        if answer is not None or len(queue.parked) > MOST_PARKED_PUMPS:
-            raise StopIteration  # trio is closing the nursery, or a burst is over
-        queue.parked.append(self)
-        return self.trap
-
-
-def _give_up(raise_cancel: Callable[[], NoReturn]) -> Abort:
-    return Abort.SUCCEEDED
-
-
-MOST_PARKED_PUMPS = 64
-
-
-class ReadyQueue:
-    """Puts callbacks into trio's run queue, among the tasks.
-
-    A batch that a loop's own run steps by itself may have callbacks in it. One that trio steps may not: they run in
-    pumps there. One pump for all callbacks would bring them out of order. So a callback joins the newest pump only
-    while that is the last entry of the run queue; once a task has been queued behind it, another pump takes the
-    callback.
-    """
-
-    __slots__ = ("append", "new_tasks", "nursery", "open", "parked", "runner", "stop_with")
-
-    append: Callable[[Any], None]
-    """Run a callback, or a step of a Task, in the next batch, after everything that is queued already."""
-
-    def __init__(
-        self,
-        runner: Any,
-        nursery: trio.Nursery,
-        new_tasks: list[Carrier],
-        stop_with: Callable[[BaseException], None],
-    ) -> None:
-        self.runner = runner
-        self.nursery = nursery
-        self.new_tasks = new_tasks
-        self.stop_with = stop_with
-        self.open: Pump | None = None
-        self.parked: list[Pump] = []
-        self.hand_over()
-
-    def take_over(self) -> None:
-        """A loop's own run steps the next batch."""
-        self.append = self.runner.runq.append
-
-    def hand_over(self) -> None:
-        """Trio steps the next batch: make pumps of the callbacks in the run queue."""
-        self.append = self._append_to_pump
-        runq = self.runner.runq
-        for _ in range(len(runq)):
-            entry = runq.popleft()
-            (runq if internals.is_task(entry) else self).append(entry)
-
-    def clear(self) -> None:
-        """Drop every callback that has not run."""
-        for trio_task in self.nursery.child_tasks:
-            pump: Any = trio_task.coro
-            if type(pump) is Pump:
-                pump.entries.clear()
-        tasks = [entry for entry in self.runner.runq if internals.is_task(entry)]
-        self.runner.runq.clear()
-        self.runner.runq.extend(tasks)
-
-    def _append_to_pump(self, entry: Handle | TaskStep) -> None:
-        if isinstance(entry, tuple) and internals.is_watched(self.runner):
-            context, step, *argument = entry
-            carry(step.__self__, step.__self__.get_loop()).schedule(step, tuple(argument), context)
-            return
-        runq, pump = self.runner.runq, self.open
-        if pump is None or not runq or runq[-1] is not pump.trio_task:
-            pump = self.parked.pop() if self.parked else Pump(self)
-            internals.start(pump.trio_task)
-            self.open = pump
-        pump.entries.append(entry)
-
-    def run(self, entries: list[Any]) -> None:
-        """Run callbacks now, in the running step of trio's, and take them off the list."""
-        entries.reverse()
-        while entries:
-            entry = entries.pop()
-            try:
-                if isinstance(entry, tuple):
-                    run_step(entry)
-                elif entry._cancelled:
-                    continue
-                elif entry._loop._debug:
-                    entry._loop._run_timed(entry)
-                else:
-                    entry._run()
-            except (SystemExit, KeyboardInterrupt) as error:
-                self.stop_with(error)
-                while entries:
-                    self.append(entries.pop())
-            finally:
-                entry = None  # a traceback may lead to this frame
-                while self.new_tasks:
-                    self.new_tasks.pop().settle()
-
-    @staticmethod
-    def report(entry: TaskStep, error: BaseException) -> None:
-        """Tell the loop's exception handler what the interpreter has raised instead of making a step of a Task."""
-        context, step, *args = entry
-        loop = step.__self__.get_loop()
-        source = _std.format_helpers._format_callback_source(step, args)
-        handle = Handle(step, args, loop, context)
-        loop.call_exception_handler(
-            {"message": f"Exception in callback {source}", "exception": error, "handle": handle}
-        )
-
-
-# A step of an asyncio Task's: its context, the function, and the future that is done, if it is one that wakes the Task.
-TaskStep = tuple[Any, ...]
-
-
 @disable_ki_protection
-def run_step(entry: TaskStep) -> None:
-    """Make the step of a Task, as Handle._run() does it."""
-    try:
-        entry[0].run(*entry[1:])
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        ReadyQueue.report(entry, error)
-    finally:
-        del entry  # a traceback may lead to this frame
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what may run code of the program's."""
+    return function(*args, **kwargs)
 
 
 class MonotonicClock(Clock):
@@ -231,28 +92,6 @@ class MonotonicClock(Clock):
 # What makes the clock of a loop that is given none; for compat.virtual_time().
 make_clock: Callable[[], Clock] = MonotonicClock
 
-
-def _type_of_steps() -> type:
-    class Recorder:
-        def call_soon(self, step: object, *, context: object) -> None:
-            self.step = step
-
-        def get_debug(self) -> bool:
-            return False
-
-    async def nothing() -> None:
-        pass
-
-    recorder, coro = Recorder(), nothing()
-    task: Any = Task(coro, loop=recorder, name="")  # type: ignore[arg-type]
-    task._log_destroy_pending = False
-    coro.close()
-    return type(recorder.step)
-
-
-# By these the interpreter asks for the next step of a Task, and in their second line its twin in Python does.
-StepOfTask, BuiltinFunction, WAKEUP = _type_of_steps(), types.BuiltinFunctionType, "task_wakeup"
-STEPS_IN_PYTHON = {vars(asyncio.tasks._PyTask)[name] for name in ("_Task__step", "_Task__wakeup")}  # type: ignore[attr-defined]
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
 
@@ -281,13 +120,12 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     _set_coroutine_origin_tracking = _std.BaseEventLoop._set_coroutine_origin_tracking
     __repr__ = _std.BaseEventLoop.__repr__
 
-    _run: Any  # an internals.Run, or what says that there is none
+    _run: runs.Run | runs.HostedRun
 
     def __init__(self) -> None:
         super().__init__()
-        self._closed = False
+        self._closed = True  # until it has a run
         self._thread_id: int | None = None
-        self._start_or_append = threading.RLock()  # a signal handler may come in between
         self._debug: bool = _std.coroutines._is_debug_mode()
         self.slow_callback_duration = 0.1
         self._current_handle: Handle | None = None
@@ -298,7 +136,6 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
         self._scheduled: list[Any] = []  # a heap of TimerHandles
         self._timer_cancelled_count = 0
-        self._inbox: deque[Handle] = deque()
         self._signal_handlers: dict[int, Handle] = {}
         self._transports = weakref.WeakValueDictionary()
 
@@ -306,18 +143,18 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._asyncgen_ids: set[int] = set()
         self._asyncgens_shutdown_called = False
 
-    def _enter_run(self, runner: Any, nursery: trio.Nursery, stop_with: Callable[[BaseException], None]) -> None:
-        self._runner = runner
-        self._now = internals.clock_of(runner).current_time
-        self._nursery = nursery
-        self._stop_with = stop_with
-        # A coroutine, and the nursery for its Task: a TaskGroup sets it while it makes that.
-        self._nursery_for: tuple[Any, trio.Nursery] | None = None
-        self._ready = ReadyQueue(runner, nursery, self._run.new_tasks, stop_with)
-        self._carriers: dict[Any, Carrier] = {}  # of the Tasks that have trio tasks
-        self._adopted: set[Carrier] = set()  # of those, the ones that were plain trio tasks first
-        this = weakref.ref(self)
-        self._alarm = internals.Alarm(runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
+    def _enter_run(self, run: runs.Run | runs.HostedRun) -> None:
+        self._run = run
+        self._runner = run.runner
+        self._scheduler = scheduler = run.scheduler
+        self._nursery = scheduler.nursery
+        self._now = runs.clock_of(run.runner).current_time
+        self._ready = scheduler.runq
+        self._append = scheduler.runq.append
+        this = scheduler.loop = weakref.ref(self)
+        scheduler.debug = self._debug
+        self._alarm = Alarm(run.runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
+        self._closed = False
         open_loops.add(self)
 
     # --- state -------------------------------------------------------------------------------------------------------
@@ -334,13 +171,24 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
         return self._now()
 
-    def get_debug(self) -> bool:
-        """Tell whether debug mode is on."""
-        return self._debug
+    if sys.version_info >= (3, 12):
+
+        def get_debug(self) -> bool:
+            """Tell whether debug mode is on."""
+            # The interpreter asks for each Future and Task that is made. A Task may be eager and take its first step
+            # at once, so what trio has noted as the current task of the running step must go.
+            self._scheduler.state.pop("task", None)
+            return self._debug
+
+    else:
+
+        def get_debug(self) -> bool:
+            """Tell whether debug mode is on."""
+            return self._debug
 
     def set_debug(self, enabled: bool) -> None:
         """Set debug mode. The slow steps of a Task are logged if it was on when the Task was made."""
-        self._debug = enabled
+        self._debug = self._scheduler.debug = enabled
         if self.is_running():
             self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
 
@@ -353,10 +201,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         if not sys.is_finalizing():
             for sig in list(self._signal_handlers):
                 self.remove_signal_handler(sig)
-        with self._start_or_append:
-            self._closed = True
+        self._closed = True
         open_loops.discard(self)
-        self._inbox.clear()
         self._scheduled.clear()
         self._alarm.set(math.inf)
         if self._poller is not None:
@@ -377,19 +223,26 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
         answer_for_std()
         self._set_coroutine_origin_tracking(self._debug)
-        with self._start_or_append:
-            self._thread_id = threading.get_ident()
-        outer_hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(outer_hooks))
-        _set_running_loop(self)
+        self._thread_id = threading.get_ident()
+        self._outer_hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(self._outer_hooks))
+        set_running_loop(self)
         try:
-            with internals.first_in_first_out(self._runner):
-                yield
+            yield
         finally:
-            _set_running_loop(None)
-            sys.set_asyncgen_hooks(*outer_hooks)
+            self._leave_thread()
+
+    def _leave_thread(self) -> None:
+        """Be this thread's running loop no longer."""
+        if _get_running_loop() is self:
+            set_running_loop(None)
+            sys.set_asyncgen_hooks(*self._outer_hooks)
             self._thread_id = None
             self._set_coroutine_origin_tracking(False)
+
+    def _stop_with(self, error: BaseException) -> None:
+        """SystemExit or KeyboardInterrupt has come out of a callback or a Task: it ends the run."""
+        self._scheduler.stop_with(error)
 
     # --- callbacks ---------------------------------------------------------------------------------------------------
 
@@ -398,48 +251,23 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         if self._closed:
             raise RuntimeError("Event loop is closed")
         kind: Any = type(callback)
-        if kind is StepOfTask or (kind is BuiltinFunction and callback.__name__ == WAKEUP):
-            # The interpreter steps a Task, and does not look at the handle.
-            if self._carriers or self._nursery_for is not None:
-                carrier = self._carrier_for(callback.__self__)  # type: ignore[attr-defined]
-                if carrier is not None:
-                    carrier.schedule(callback, args, context)
-                    return None  # type: ignore[return-value]
-            if not self._debug or internals.is_watched(self._runner):
-                self._ready.append((context, callback, *args))
-                return None  # type: ignore[return-value]
-        elif self._carriers and kind is types.MethodType and callback.__func__ in STEPS_IN_PYTHON:  # type: ignore[attr-defined]
-            carrier = self._carriers.get(callback.__self__)  # type: ignore[attr-defined]
-            if carrier is not None:
-                carrier.schedule(callback, args, context)
-                return None  # type: ignore[return-value]
+        if kind is STEP_TYPE or (kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME):
+            self._append((context, callback, *args))  # the interpreter does not look at the handle
+            return None  # type: ignore[return-value]
+        if kind is FutureWait:
+            callback.wake()  # type: ignore[attr-defined]
+            return None  # type: ignore[return-value]
+        if kind is types.MethodType and callback.__func__ in PYTHON_STEPS:  # type: ignore[attr-defined]
+            self._append((context, callback, *args))
+            return None  # type: ignore[return-value]
         if self._debug:
             self._check_thread()
             self._check_callback(callback, "call_soon")
-        if self._inbox:
-            self._empty_inbox()
         handle = Handle(callback, args, self, context)
         if self._debug:
             _forget_last_frame(handle)
-        self._ready.append(handle)
+        self._append(handle)
         return handle
-
-    def _carrier_for(self, task: Any) -> Carrier | None:
-        """The carrier of a Task that has one, or is to have one from its first step on."""
-        carrier = self._carriers.get(task)
-        if carrier is None and self._nursery_for is not None and task.get_coro() is self._nursery_for[0]:
-            carrier = carry(task, self)
-        return carrier
-
-    def _take_nursery_for(self, task: Any) -> trio.Nursery:
-        """The nursery in which the trio task of the Task is to be."""
-        if self._nursery_for is not None and task.get_coro() is self._nursery_for[0]:
-            return self._nursery_for[1]
-        return self._nursery
-
-    def _note_new_task(self, carrier: Carrier) -> None:
-        """Look at how the Task waits after the running step, in which it has got a trio task."""
-        self._run.new_tasks.append(carrier)
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -456,27 +284,9 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         return handle
 
     def _append_from_anywhere(self, handle: Handle) -> None:
-        if self._thread_id is None:
-            with self._start_or_append:
-                if self._thread_id is None:  # it stands still, and nobody else touches the run queue
-                    self._check_closed()
-                    self._empty_inbox()
-                    self._ready.append(handle)
-                    return
-        # Inside a step the run queue may be touched. Between steps, where a signal handler may be, trio may be about to
-        # clear it.
-        if internals.current_runner() is self._runner and internals.is_in_step():
-            self._ready.append(handle)
-        else:
-            self._inbox.append(handle)
-            with suppress(trio.RunFinishedError):  # closed meanwhile: as in asyncio, it may have been called or not
-                self._runner.entry_queue.run_sync_soon(self._empty_inbox)
-
-    def _empty_inbox(self) -> None:
-        if self._closed:  # a thread has called while the loop was being closed
-            self._inbox.clear()
-        while self._inbox:
-            self._ready.append(self._inbox.popleft())
+        self._append(handle)
+        if not (self._scheduler.in_batch and threading.get_ident() == self._thread_id):
+            runs.wake(self._runner)
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -515,12 +325,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             self._prune_timers_soon()
 
     def _prune_timers_soon(self) -> None:
-        """Have _prune_timers() called before the next poll for I/O, which is when asyncio does it."""
-        raise NotImplementedError
-
-    def _poll_also(self, files: Any) -> None:
-        """Have files.poll(), which has an epoll, called before each batch, as asyncio polls."""
-        raise NotImplementedError
+        # Before the next poll for I/O, which is when asyncio does it.
+        self._scheduler.before_poll = self._prune_timers
 
     def _prune_timers(self) -> None:
         """Take cancelled timers off the head of the heap; all of them, if they are many."""
@@ -540,6 +346,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._alarm.set(self._scheduled[0]._when if self._scheduled else math.inf)
 
     def _run_due_timers(self) -> None:
+        self._scheduler.poll_files()  # where trio's loop has polled: what is ready comes first
         until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
         while scheduled and scheduled[0]._when < until:
             timer = heapq.heappop(scheduled)
@@ -600,21 +407,10 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         make: Any = Task if self._task_factory is None else functools.partial(self._task_factory, self)
         if self._task_factory is None:
             kwargs["loop"] = self
-        trio_task = internals.stepped_task()
-        if trio_task is None:
-            task = make(coro, **kwargs)
-        else:  # the Task's first step may be in this one, which is a plain trio task's own
-            with internals.callbacks_run_in(trio_task):
-                task = make(coro, **kwargs)
-                self._settle_new_tasks()
+        task = _call(make, coro, **kwargs)
         if self._task_factory is None and self._debug and task._source_traceback:
-            del task._source_traceback[-2:]
+            del task._source_traceback[-3:]
         return task
-
-    def _settle_new_tasks(self) -> None:
-        new_tasks = self._run.new_tasks
-        while new_tasks:
-            new_tasks.pop().settle()
 
     # --- signals -----------------------------------------------------------------------------------------------------
 
@@ -661,8 +457,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
 
         def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
-            task = internals.stepped_task()
-            if task is not None and isinstance(task.coro, types.CoroutineType):
+            if self._scheduler.is_in_trio_task():
                 trio_hooks.firstiter(agen)
                 return
             if self._asyncgens_shutdown_called:
@@ -715,17 +510,7 @@ class Loop(BaseLoop):
 
     def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
         super().__init__()
-        self._run = internals.Run(clock or make_clock(), instruments)
-        self._enter_run(self._run.runner, self._run.nursery, self._run.stop_with)
-        self._run.ready = self._ready
-        if self._run.steps_itself:
-            self._ready.take_over()
-
-    def _prune_timers_soon(self) -> None:
-        self._run.before_poll = self._prune_timers
-
-    def _poll_also(self, files: Any) -> None:
-        self._run.poll_through(files)
+        self._enter_run(runs.Run(clock or make_clock(), instruments))
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -767,7 +552,7 @@ class Loop(BaseLoop):
 
     def stop(self) -> None:
         """Stop run_forever() after the batch that is being run."""
-        self._run.stopping = True
+        self._scheduler.stopping = True
 
     def close(self) -> None:
         """End the run. Tasks that are left stay pending, as asyncio leaves them; cancel them before.
@@ -780,19 +565,21 @@ class Loop(BaseLoop):
             return
         if self._debug:
             logger.debug("Close %r", self)
+        self._end_tasks_with_nurseries()
         self._take_nothing_more()
         self._wait_for_thread_calls()
-        self._run.files = None
-        self._ready.clear()
-        if self._run.ended:
-            return
-        with self._run.current():
-            trio_task: Any
-            for trio_task in self._nursery.child_tasks:
-                if type(trio_task.coro) is Carrier and not trio_task.child_nurseries:
-                    internals.detach(trio_task)
-                    trio_task.coro.part(self)
-            self._run.finish()
+        if not self._run.ended:
+            with self._run.current():
+                self._run.finish()
+
+    def _end_tasks_with_nurseries(self) -> None:
+        holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.child_nurseries]
+        if holders and not self._run.ended and not is_thread_taken():
+            self._scheduler.drop_callbacks()
+            self._scheduled.clear()
+            with self._run.current():
+                self._nursery.cancel_scope.cancel()
+            self.run_until_complete(asyncio.wait(holders))
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_closed", True):
@@ -815,37 +602,20 @@ class HostedLoop(BaseLoop):
 
     def __init__(self, stop_with: Callable[[BaseException], None]) -> None:
         super().__init__()
-        self._run = types.SimpleNamespace(steps_itself=False, new_tasks=[])  # it has none of its own
-        self._stop_with = stop_with
-        self._pruning: Handle | None = None
-        self._after_polls: internals.AfterPolls | None = None
+        self._stops_with = stop_with
         self._has_nursery = trio.Event()
 
     async def _hold_nursery(self) -> None:
         with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                self._enter_run(internals.current_runner(), nursery, self._stop_with)
+            async with open_loop_nursery() as nursery:
+                self._enter_run(runs.HostedRun(nursery))
+                self._scheduler.stop_with = self._stops_with
                 self._has_nursery.set()
                 await trio.sleep_forever()
 
-    def _prune_timers_soon(self) -> None:
-        if self._pruning is None:
-            self._pruning = self.call_soon(self._prune_timers)
-
-    def _prune_timers(self) -> None:
-        self._pruning = None
-        super()._prune_timers()
-
-    def _poll_also(self, files: Any) -> None:
-        internals.add_to_polls(self._runner, files.epoll.fileno())
-        poll = weakref.WeakMethod(files.poll)
-        self._after_polls = internals.AfterPolls(self._runner, lambda: poll()(0))  # type: ignore[misc]
-
     def _end(self) -> None:
         self._take_nothing_more()
-        if self._after_polls is not None:
-            self._after_polls.remove()
-        release_adopted(self)
+        self._run.leave()
         self._nursery.cancel_scope.cancel()
 
     def run_forever(self) -> NoReturn:
@@ -900,16 +670,24 @@ def _check_signal(sig: object) -> None:
 # --- the loop of a thread --------------------------------------------------------------------------------------------
 
 
+def forget_dead_loop() -> None:
+    """Where a run was broken off with a loop in it, let the thread run others."""
+    loop: Any = _get_running_loop()
+    if isinstance(loop, BaseLoop) and not runs.is_current(loop._runner):
+        loop._leave_thread()
+
+
 def is_thread_taken() -> bool:
     """Tell whether a loop or a trio run is under way in this thread: no other can run before it stands still."""
-    return _get_running_loop() is not None or internals.is_in_run()
+    forget_dead_loop()
+    return _get_running_loop() is not None or runs.is_in_run()
 
 
 def get_running_loop() -> AbstractEventLoop:
     """The running loop of this thread. Raises RuntimeError if there is none."""
     loop = _get_running_loop()
     if loop is None:
-        if internals.current_runner() is not None:
+        if runs.current_runner() is not None:
             raise RuntimeError(
                 "no running event loop: this trio run has none. Start it with compat.run(), or wrap the code in "
                 "`async with compat.open_loop():`"

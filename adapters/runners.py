@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 import trio
 from trio.lowlevel import currently_ki_protected
 
-from . import _trio_internals as internals
-from ._carriers import Carrier, cancel_again
-from .events import BaseLoop, HostedLoop, Loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import all_tasks, current_task, gather, sleep, wait_for_awaitable
+from ._trio import runs
+from ._trio.stand_ins import AsyncioStandIn
+from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
+from .tasks import all_tasks, gather, sleep, wait_for_awaitable
 
 __all__ = ("Runner", "run")
 
@@ -141,20 +141,14 @@ class Runner:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
         self._interrupts += 1
         if self._interrupts == 1 and not main_task.done():
-            _cancel_from_signal_handler(main_task, self._loop)
+            if currently_ki_protected():  # trio's state may be half changed
+                self._loop.call_soon_threadsafe(main_task.cancel)
+            else:
+                main_task.cancel()
         elif isinstance(self._loop, Loop) and currently_ki_protected():
             self._loop._stop_with(KeyboardInterrupt())
         else:
             raise KeyboardInterrupt
-
-
-def _cancel_from_signal_handler(task: Any, loop: Any) -> None:
-    if isinstance(loop, BaseLoop) and not internals.is_in_step():
-        loop.call_soon_threadsafe(task.cancel)  # between two steps trio's run queue must not be touched
-        return
-    task.cancel()
-    # The signal may have come just when the task had stopped, and trio did not know yet how to interrupt it.
-    loop.call_soon_threadsafe(cancel_again, task, loop)
 
 
 TAKES_AWAITABLES = sys.version_info >= (3, 14)
@@ -206,11 +200,12 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
     then async generators and the threads of run_in_executor() are shut down. Raises RuntimeError outside of trio, and
     where a loop is open already: there is one for each run. SystemExit and KeyboardInterrupt of a Task end the block.
     """
-    if internals.current_runner() is None:
+    if runs.current_runner() is None:
         raise RuntimeError(
             "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"
         )
-    if asyncio._get_running_loop() is not None:
+    forget_dead_loop()
+    if asyncio._get_running_loop() is not None or not runs.claim():
         raise RuntimeError(
             "an event loop is open in this thread already, and a trio run has one at a time: "
             "use that one, asyncio.get_running_loop()"
@@ -244,24 +239,15 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
         raise failure
 
 
-def _waits_for_asyncio(task: Any) -> bool:
-    return task._fut_waiter is not None and not isinstance(task._fut_waiter, Carrier)
-
-
 async def _end_tasks(loop: HostedLoop) -> None:
-    here = current_task(loop)
-    adopted = {carrier.task for carrier in loop._adopted}
-    left = all_tasks(loop) - adopted
+    left = {task for task in all_tasks(loop) if type(task) is not AsyncioStandIn}
     for task in left:
         task.cancel()
     if left:
         await gather(*left, return_exceptions=True)
         _report_errors(left, loop)
-    # Plain trio tasks go on, but not in a wait that this loop would have to end.
-    while waiting := [task for task in adopted if task is not here and _waits_for_asyncio(task)]:
-        for task in waiting:
-            if not task._fut_waiter.done():
-                task.cancel()
+    # trio's own tasks go on, but not in a wait that this loop would have to end.
+    while loop._scheduler.cancel_waits_for_futures():
         await sleep(0)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor(*EXECUTOR_PATIENCE)

@@ -21,11 +21,9 @@ from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Task, iscor
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
-import trio
-
-from . import _trio_internals as internals
 from . import timeouts
-from ._carriers import Carrier, adopt, interrupted, raise_interruption, show_name, std_current_task
+from ._asyncio import interpreters_current_task
+from ._trio import runs
 from .events import BaseLoop, get_event_loop, get_running_loop
 from .futures import KEEPS_AWAITERS, Future, add_awaiter, discard_awaiter, isfuture
 from .timeouts import timeout as timeout_after
@@ -49,14 +47,10 @@ def current_task(loop: Any = None) -> Task[Any] | None:
     running: Any = _get_running_loop()
     if loop is None:
         loop = running or get_running_loop()
-    task: Task[Any] | None = std_current_task(loop)
+    task: Task[Any] | None = interpreters_current_task(loop)
     if task is None and loop is running and isinstance(running, BaseLoop):
-        trio_task: Any = internals.stepped_task()
-        if trio_task is not None:
-            if isinstance(trio_task.coro, types.CoroutineType):
-                return adopt(running, trio_task)
-            if isinstance(trio_task.coro, Carrier):  # adopted in the running step
-                return trio_task.coro.task  # type: ignore[no-any-return]
+        scheduler = runs.current_scheduler()
+        return None if scheduler is None else scheduler.current_aio_stand_in()
     return task
 
 
@@ -74,16 +68,16 @@ def answer_for_std() -> None:
     The interpreter's own account cannot hold such a task: nothing of ours is called when the step is over in which it
     was first asked for. On the loops of others the answer is what it was.
     """
-    if std_tasks.current_task is std_current_task:
+    if std_tasks.current_task is interpreters_current_task:
         std.current_task = std_tasks.current_task = _current_task_for_std
 
 
-@functools.wraps(std_current_task)
+@functools.wraps(interpreters_current_task)
 def _current_task_for_std(loop: Any = None) -> Any:
     running = asyncio._get_running_loop()
     if isinstance(running, BaseLoop) and (loop is None or loop is running):
         return current_task(running)
-    return std_current_task(loop)
+    return interpreters_current_task(loop)
 
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:
@@ -115,7 +109,6 @@ def create_task_in(loop: Any, coro: Any, *, name: str | None = None, **kwargs: A
     task = loop.create_task(coro, **kwargs)
     if name is not None:
         task.set_name(name)
-        show_name(task, loop)
     return task
 
 
@@ -177,6 +170,8 @@ async def sleep(delay: float, result: Any = None) -> Any:
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
     if delay <= 0:
+        if _get_running_loop() is None:
+            get_running_loop()  # says what to do
         await _yield_once()
         return result
     if SLEEP_REFUSES_NAN and math.isnan(delay):
@@ -196,8 +191,6 @@ SLEEP_REFUSES_NAN = sys.version_info >= (3, 13)
 @types.coroutine
 def _yield_once() -> Generator[None, None, None]:
     yield
-    if interrupted:
-        raise_interruption()
 
 
 def _set_unless_done(future: Any, result: object = None) -> None:
@@ -210,13 +203,7 @@ def _set_unless_done(future: Any, result: object = None) -> None:
 
 async def _cancel_and_wait(future: Any, loop: Any) -> None:
     future.cancel()
-    try:
-        await _wait_until_done(future, loop)
-    except trio.Cancelled:
-        # The scope, which interrupts each wait inside it, is left only when what was called in it has ended.
-        with trio.CancelScope(shield=True):
-            await _wait_until_done(future, loop)
-        raise
+    await _wait_until_done(future, loop)
 
 
 async def _wait_until_done(future: Any, loop: Any) -> None:

@@ -25,10 +25,11 @@ import sniffio
 import trio
 
 import adapters
-from adapters import _trio_internals as internals
-from adapters._carriers import AdoptedTask, Carrier
+from adapters._trio import runs
+from adapters._trio.scheduler import Scheduler
+from adapters._trio.stand_ins import AsyncioStandIn, TrioStandIn
 from adapters._executors import ThreadCall
-from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
+from adapters.events import BaseLoop, Handle, HostedLoop, open_loops
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -81,7 +82,7 @@ class _Node:
 def _describe_all(frame: types.FrameType | None) -> str:
     stacks = {**sys._current_frames(), threading.get_ident(): frame}
     runs: dict[Any, _Run] = {}
-    runner = internals.current_runner()
+    runner = runs.current_runner()
     if runner is not None:
         runs[runner] = _Run(runner, None, threading.get_ident(), stacks)
     for loop in _loops():
@@ -102,11 +103,11 @@ class _Run:
     """One trio run, with the loop in it if there is one."""
 
     def __init__(self, runner: Any, loop: BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
-        self.root = internals.root_task(runner)
+        self.root = runs.root_task(runner)
         self.loop = loop
         self.thread = thread
         self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
-        self.now = internals.clock_of(runner).current_time()
+        self.now = runs.clock_of(runner).current_time()
         self.internal = 0
 
     def tree(self) -> _Node:
@@ -128,7 +129,7 @@ class _Run:
         """The asyncio tasks in which nothing of trio's has been called yet: trio does not know them."""
         assert self.loop is not None
         for task in _tasks_of(self.loop):
-            if task not in self.loop._carriers and not isinstance(task, AdoptedTask):
+            if task not in self.loop._scheduler.stand_ins and not isinstance(task, AsyncioStandIn):
                 yield task
 
     def thread_calls(self) -> list[ThreadCall]:
@@ -175,7 +176,7 @@ class _Run:
             "nursery"
             + (
                 ", cancelled"
-                if internals.is_cancel_called(scope)
+                if runs.is_cancel_called(scope)
                 else f", {left:.1f} seconds left"
                 if left < math.inf
                 else ""
@@ -185,11 +186,10 @@ class _Run:
 
     def nodes_of(self, task: Any, in_ours: bool) -> list[_Node]:
         """The entry of a task; if it is not the program's own, the entries of what it holds."""
-        carrier = task.coro
-        if type(carrier) is Pump:
+        if type(task) is Scheduler:
             self.internal += 1
             return []
-        asyncio_task = carrier.task if isinstance(carrier, Carrier) else None
+        asyncio_task = task.aio_task if type(task) is TrioStandIn else None
         frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
             self.internal += 1
@@ -198,19 +198,19 @@ class _Run:
         return [_Node(lines, self.children_of(task, in_ours=False))]
 
     def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
-        if asyncio_task is not None and not isinstance(asyncio_task, AdoptedTask):
+        if asyncio_task is not None:
             coro = asyncio_task.get_coro()
             title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
         else:
-            title = f"{'main' if internals.is_main(task) else 'trio'} task: {task.name}"
+            title = f"{'main' if runs.is_main(task) else 'trio'} task: {task.name}"
         places = [_place(frame) for frame in frames if not _is_hidden(frame)]
         if running:
             return [f"{title}, running", *places]
         coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = getattr(asyncio_task, "_fut_waiter", None)
-        if isinstance(awaited, Carrier):
+        awaited = runs.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
+        if type(awaited) is TrioStandIn:
             awaited = None  # a wait of trio's
         return [title, *places, *_what_is_awaited(frames, awaited)]
 
@@ -231,7 +231,7 @@ def _holds_loop(task: Any) -> bool:
 
 def _place_of(task: Any) -> tuple[bool, int, str]:
     """The main task first, and the others by their names."""
-    return not internals.is_main(task), *_by_number(task.name)
+    return not runs.is_main(task), *_by_number(task.name)
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -312,7 +312,7 @@ def _what_is_awaited(frames: list[types.FrameType], future: Any) -> Iterator[str
 def _function(frame: types.FrameType) -> str:
     """The public name of a function of the machine, "" for what everything passes through."""
     module = frame.f_globals.get("__name__", "")
-    if module.rpartition(".")[2] in ("futures", "_traps", "_carriers", "types"):
+    if module.rpartition(".")[2] in ("futures", "_traps", "waits", "types"):
         return ""
     world = "trio" if module.partition(".")[0] == "trio" else "asyncio"
     return f"{world}.{frame.f_code.co_qualname.replace('<locals>.', '')}"

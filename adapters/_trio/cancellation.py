@@ -1,0 +1,162 @@
+"""One exception for both worlds, and which waits a cancel scope interrupts.
+
+trio raises Cancelled at each wait in a cancelled scope. asyncio code expects that a cancellation is raised once, and
+that its clean-up may wait. So a scope tells a task once for each block, and from then on interrupts the waits of trio's
+in that block, but not those of asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from .names import RUN, CancelStatus, Derivable, Task
+from .patches import replaces
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ignore[misc]
+    """A cancel scope's cancellation in asyncio code: a trio.Cancelled and an asyncio.CancelledError in one.
+
+    `except asyncio.CancelledError:` runs its clean-up, and the scope ends it.
+    """
+
+    @classmethod
+    def of(cls, original: trio.Cancelled) -> Cancelled:
+        """The same cancellation, with its reason and traceback."""
+        if isinstance(original, cls):
+            return original
+        names = ("source", "source_task", "reason")
+        reason = {name: getattr(original, name) for name in names if hasattr(original, name)}
+        both: Cancelled = cls._create(**reason)  # type: ignore[assignment]
+        return both.with_traceback(original.__traceback__)
+
+    @classmethod
+    def of_scope(cls, status: CancelStatus) -> Cancelled:
+        """The cancellation of the scope that this status belongs to."""
+        reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
+        names = ("source", "source_task", "reason")
+        if reason is None:
+            return cls._create(**({"source": "unknown"} if _HAS_REASONS else {}))  # type: ignore[return-value]
+        return cls._create(**{name: getattr(reason, name) for name in names})  # type: ignore[return-value]
+
+
+_HAS_REASONS = hasattr(trio.CancelScope(), "_cancel_reason")
+
+
+def raised_by(function: Callable[[], NoReturn]) -> BaseException:
+    """What the function raises."""
+    try:
+        function()
+    except BaseException as error:
+        return error.with_traceback(None)
+
+
+def is_plain(error: BaseException | None) -> bool:
+    """Tell whether this is a CancelledError of asyncio's alone: Task.cancel()'s, or one that asyncio code has made."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
+
+
+class Told:
+    """Which tasks of a run have been told of a cancellation, in which blocks.
+
+    A block is a CancelStatus, which trio makes for each `with` block of a scope. Beside it stands how often
+    Task.cancel() had been called until then.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[Task, dict[CancelStatus, int]] = {}
+        self._last: dict[Task, list[CancelStatus]] = {}
+
+    def is_due(self, task: Task) -> bool:
+        """Tell whether the task is in a cancelled block and has not been told."""
+        status = task._cancel_status
+        return status.effectively_cancelled and status not in self._blocks.get(task, ())
+
+    def note(self, task: Task, cancels: int) -> None:
+        """The task is told: in its block, and in those around it that are cancelled for the same reason."""
+        old = self._blocks.get(task, {})
+        blocks: dict[CancelStatus, int] = {}
+        status: CancelStatus | None = task._cancel_status
+        told = True
+        while status is not None:
+            told = told and status.effectively_cancelled
+            if status in old:
+                blocks[status] = old[status]
+            elif told:
+                blocks[status] = cancels
+            told = told and not status._scope._shield
+            status = status._parent
+        self._blocks[task] = blocks
+        self._last[task] = [status for status in blocks if status not in old]
+
+    def take_back(self, task: Task) -> None:
+        """The wait that was interrupted last has ended otherwise, so that the task has not been told."""
+        for status in self._last.pop(task, ()):
+            self._blocks[task].pop(status, None)
+
+    def knows(self, task: Task) -> bool:
+        """Tell whether the task has been told of anything."""
+        return task in self._blocks
+
+    def forget(self, task: Task) -> None:
+        """The task has ended."""
+        self._blocks.pop(task, None)
+        self._last.pop(task, None)
+
+    def explains(self, task: Task, status: CancelStatus | None, cancels: int) -> bool:
+        """Tell whether a CancelledError that leaves this block is the answer to what the task was told there.
+
+        It is, unless Task.cancel() has been called since.
+        """
+        blocks = self._blocks.get(task)
+        return blocks is not None and status is not None and cancels <= blocks.get(status, -1)
+
+
+def as_scopes(error: E, status: CancelStatus | None) -> E | Cancelled:
+    """The error that leaves a block; as trio's, if asyncio code answers the block's cancellation by its own error.
+
+    asyncio code often answers a cancellation by another CancelledError: that of a future which it has cancelled, or
+    a new one. trio's scope ends its own exception only.
+    """
+    scheduler = RUN.__dict__.get("scheduler")
+    if scheduler is None or not scheduler.explains(status):
+        return error
+    return _translated(error, status)
+
+
+def _translated(error: Any, status: Any) -> Any:
+    if isinstance(error, BaseExceptionGroup):
+        translated = [_translated(each, status) for each in error.exceptions]
+        if all(map(operator.is_, translated, error.exceptions)):
+            return error
+        group = error.derive(translated).with_traceback(error.__traceback__)
+        group.__cause__, group.__context__ = error.__cause__, error.__context__
+        return group
+    if not is_plain(error):
+        return error
+    cancelled = Cancelled.of_scope(status).with_traceback(error.__traceback__)
+    cancelled.__context__ = error
+    return cancelled
+
+
+_exit_scope = trio.CancelScope.__exit__
+
+
+# Public, this would be a list of exception types that a scope takes for a cancellation.
+@replaces(trio.CancelScope, "__exit__")
+@enable_ki_protection
+def exit_scope(
+    self: trio.CancelScope, etype: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+) -> bool:
+    """CancelScope.__exit__(): asyncio code may answer the scope's cancellation by an exception of asyncio's."""
+    if exc is not None and not isinstance(exc, Exception):
+        exc = as_scopes(exc, self._cancel_status)
+    return _exit_scope(self, etype, exc, tb)

@@ -1,0 +1,136 @@
+"""The names of trio's that are used and not public. They are checked here, so that an unknown trio is one clear error.
+
+Each has its reason beside it. `_NEEDED` names the attributes by the class that owns them.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, Final
+
+import trio
+
+WORKS_WITH: Final = "0.28 to 0.35"
+
+try:
+    # trio says through sniffio that a thread runs trio code. In the steps of asyncio Tasks it is asyncio code.
+    from sniffio import thread_local as SNIFFIO
+    from trio._core import _ki, _run, _traps
+
+    # Thread-local: the current run and the current task.
+    from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
+
+    # trio.run() without the loop around it: a run that can be driven by hand, and stand still.
+    from trio._core._run import CancelStatus, NurseryManager, Runner, Task, setup_runner, unrolled_run
+
+    # The child of os.fork() has none of the parent's idle threads.
+    from trio._core._thread_cache import THREAD_CACHE
+
+    # What a task yields to trio's loop.
+    from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
+
+    # By this trio.from_thread finds its run, in a thread that trio.to_thread has not started.
+    from trio._threads import PARENT_TASK_DATA
+
+    class _SetBy:
+        """Has the attributes that a method names: those that a class without slots sets in its instances."""
+
+        def __init__(self, method: Any) -> None:
+            self.__dict__.update(dict.fromkeys(method.__code__.co_names))
+            self._method = method.__qualname__
+
+        def __repr__(self) -> str:
+            return str(self._method)
+
+    # fmt: off
+    _NEEDED = {
+        # A task is stepped by `_next_send_fn(_next_send)`; while it waits, `_abort_func` interrupts the wait.
+        Task: "_abort_func _attempt_abort _attempt_delivery_of_any_pending_cancel _attempt_delivery_of_pending_ki"
+              " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _runner"
+              " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data",
+        # The run: its queue, its tasks, its deadlines, and what ends it.
+        Runner: "reschedule task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task_outcome"
+                " main_task init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
+                " entry_queue current_trio_token is_guest force_guest_tick_asap",
+        _ki.KIManager: "install close",
+        _run.EntryQueue: "run_sync_soon wakeup",
+        _run.Deadlines: "_heap add remove expire next_deadline",
+        _run.TheIOManager: "get_events process_events",
+        # Which waits a cancelled scope interrupts.
+        CancelStatus: "effectively_cancelled _parent _scope _tasks _children close",
+        trio.CancelScope: "__exit__ _cancel_called _cancel_status _has_been_entered _registered_deadline _shield",
+        trio.Cancelled: "_create",
+        # A nursery that is entered and left without the wait of `async with`.
+        NurseryManager: "__aexit__",
+        _SetBy(NurseryManager.__aenter__): "_nursery _scope",
+        _SetBy(trio.Nursery.__init__):
+            "_children _cancel_status cancel_scope _closed _nested_child_running _pending_excs _pending_starts"
+            " _parent_waiting_in_aexit",
+        trio.Nursery: "_create",
+        THREAD_CACHE: "_idle_workers",
+        _traps: "_async_yield",
+        _ki: "ki_protection_enabled",
+        _run: "CONTEXT_RUN_TB_FRAMES",
+    }
+    # fmt: on
+    missing = [
+        f"{owner!r}.{name}" for owner, names in _NEEDED.items() for name in names.split() if not hasattr(owner, name)
+    ]
+    if sys.platform == "linux" and not hasattr(_run.TheIOManager, "_epoll"):  # type: ignore[attr-defined,unused-ignore]
+        missing.append("EpollIOManager._epoll")
+    if missing:
+        raise ImportError(f"trio has no {', '.join(missing)}")
+except ImportError as error:
+    raise ImportError(
+        f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
+        f"Install one of these, or a newer asyncio-on-trio. ({error})"
+    ) from error
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+if _numbers(trio.__version__) > _numbers(WORKS_WITH.rpartition(" ")[2]):
+    warnings.warn(
+        f"asyncio-on-trio was not tested with trio {trio.__version__}, but with trio {WORKS_WITH}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+__all__ = [
+    "CONTEXT_FRAMES",
+    "PARENT_TASK_DATA",
+    "RUN",
+    "SNIFFIO",
+    "THREAD_CACHE",
+    "WORKS_WITH",
+    "CancelReason",
+    "CancelShieldedCheckpoint",
+    "CancelStatus",
+    "Derivable",
+    "NurseryManager",
+    "PermanentlyDetachCoroutineObject",
+    "Runner",
+    "Task",
+    "WaitTaskRescheduled",
+    "ki_protection_enabled",
+    "setup_runner",
+    "traps",
+    "unrolled_run",
+]
+
+traps = _traps
+CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
+ki_protection_enabled = _ki.ki_protection_enabled
+CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback
+
+
+class Derivable:
+    """The first base of a class that derives from a final class of trio's, whose __init_subclass__ would refuse."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        pass

@@ -1,0 +1,223 @@
+"""Nurseries in asyncio Tasks, and the nursery of a loop."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+from outcome import Value
+from trio.lowlevel import enable_ki_protection
+
+from ..exceptions import is_cancellation
+from .cancellation import Cancelled, as_scopes, is_plain
+from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task
+from .patches import replaces
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+
+N = TypeVar("N", bound="LoopNursery")
+
+
+class LoopNursery(Derivable, trio.Nursery):
+    """A nursery for asyncio Tasks. A Task has a trio task in it from the moment on that somebody looks."""
+
+    scheduler: Scheduler
+    aio_tasks: set[Any] | None = None  # those that belong here; None for all that have no place elsewhere
+
+    @property
+    def child_tasks(self) -> frozenset[Task]:
+        """The trio tasks in this nursery, those of its asyncio Tasks included."""
+        self.make_stand_ins()
+        return super().child_tasks
+
+    def make_stand_ins(self) -> None:
+        """Give every Task that belongs here its trio task."""
+        if RUN.__dict__.get("scheduler") is self.scheduler:  # else another thread looks
+            for aio_task in list(self.scheduler.all_tasks() if self.aio_tasks is None else self.aio_tasks):
+                self.scheduler.stand_in_for(aio_task)
+
+
+class open_loop_nursery:
+    """trio.open_nursery(), for the Tasks of a loop."""
+
+    async def __aenter__(self) -> LoopNursery:
+        self._manager = trio.open_nursery(strict_exception_groups=True)
+        return _enter(self._manager, RUN.task, LoopNursery)
+
+    async def __aexit__(self, *error: Any) -> bool | None:
+        return await self._manager.__aexit__(*error)
+
+
+def note_reason(task: Task) -> None:
+    """Task.cancel() is about to interrupt the task: if it is leaving a nursery, note that as the nursery's reason."""
+    if CancelReason is not None and task._child_nurseries:
+        nursery = task._child_nurseries[-1]
+        if nursery._parent_waiting_in_aexit and nursery.cancel_scope._cancel_reason is None:
+            nursery.cancel_scope._cancel_reason = CancelReason(
+                source="explicit", source_task=repr(task), reason="Task.cancel()"
+            )
+
+
+def abandon_nurseries(task: Task) -> RuntimeError | None:
+    """A task has ended inside a nursery or a cancel scope of its own. Cancel these, and return what trio says of it."""
+    status = task._cancel_status
+    nurseries = task._child_nurseries
+    if not nurseries and not (status.abandoned_by_misnesting and status.parent is None):
+        return None
+    for nursery in nurseries:
+        nursery.cancel_scope.cancel()
+        nursery._closed = True
+    what = "a nursery" if nurseries else "a cancel scope"
+    nurseries.clear()
+    if status.abandoned_by_misnesting:
+        task._activate_cancel_status(None)  # type: ignore[arg-type]
+    return RuntimeError(
+        f"{task!r} has ended inside {what} that it has opened. A generator that yields inside a nursery or a cancel "
+        "scope may have been left early: https://github.com/python-trio/trio/issues/638"
+    )
+
+
+# --- leaving a nursery ------------------------------------------------------------------------------------------------
+
+_exit = NurseryManager.__aexit__
+
+
+# Public, this would be a list of exception types that a nursery takes for a cancellation.
+@replaces(NurseryManager, "__aexit__")
+@enable_ki_protection
+async def exit_nursery(
+    self: Any, etype: type[BaseException] | None, exc: BaseException | None, tb: types.TracebackType | None
+) -> bool:
+    """`__aexit__` of a nursery: what asyncio code would take for a failure is a CancelledError again.
+
+    Where everything in a nursery was cancelled, trio raises a group. asyncio knows a cancellation by CancelledError
+    alone. In a trio task a group of trio's own stays a group.
+    """
+    if exc is not None and is_plain(exc):
+        exc = as_scopes(exc, self._scope._cancel_status)
+    try:
+        return await _exit(self, etype, exc, tb)
+    except BaseExceptionGroup as group:
+        cancellation = _cancellation_in(group)
+        if cancellation is None:
+            raise
+    finally:
+        del exc, tb
+    try:
+        raise cancellation
+    finally:
+        del cancellation
+
+
+def _cancellation_in(group: BaseExceptionGroup[Any]) -> BaseException | None:
+    """What to raise for a group that holds nothing but cancellations: Task.cancel()'s if there is one."""
+    scheduler = RUN.__dict__.get("scheduler")
+    if scheduler is None or not is_cancellation(group):
+        return None
+    errors: list[BaseException] = [group]
+    by_scope = None
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            errors += error.exceptions
+        elif is_plain(error):
+            return error
+        else:
+            by_scope = error
+    if by_scope is None or not scheduler.is_asyncio_task(RUN.task):
+        return None
+    return Cancelled.of(by_scope)  # type: ignore[arg-type]
+
+
+# --- the nursery of a TaskGroup ---------------------------------------------------------------------------------------
+
+
+class GroupNursery(LoopNursery):
+    """The nursery of a TaskGroup. Its Tasks have trio tasks in it when somebody looks, or when a scope is cancelled."""
+
+
+class _TasksOfBlock(set[Task]):
+    """The trio tasks in the block of a nursery. trio goes through them when the block is cancelled."""
+
+    def __init__(self, tasks: set[Task], nursery: LoopNursery) -> None:
+        super().__init__(tasks)
+        self._nursery = nursery
+
+    def __iter__(self) -> Iterator[Task]:
+        self._nursery.make_stand_ins()
+        return super().__iter__()
+
+
+def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
+    """Open a nursery for these Tasks of a group, if a scope is around the current task; None if not.
+
+    It waits for nothing. In a scope that is cancelled already there is none: the group may be part of a clean-up.
+    """
+    task = scheduler.current_task_in_scope()
+    if task is None or task._cancel_status.effectively_cancelled:
+        return None
+    manager = trio.open_nursery(strict_exception_groups=True)
+    nursery = _enter(manager, task, GroupNursery)
+    nursery.scheduler, nursery.aio_tasks = scheduler, aio_tasks
+    block = task._cancel_status
+    block._tasks = _TasksOfBlock(block._tasks, nursery)
+    return manager
+
+
+def _enter(manager: Any, task: Task, kind: type[N]) -> N:
+    """`__aenter__` of trio.open_nursery(), for a nursery of this class. It waits for nothing."""
+    manager._scope = scope = trio.CancelScope()
+    scope._has_been_entered = True
+    scope._cancel_status = block = CancelStatus(scope=scope, parent=task._cancel_status)
+    task._activate_cancel_status(block)
+    nursery = manager._nursery = kind._create(task, scope, True)
+    return nursery
+
+
+@types.coroutine
+def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
+    """Leave a nursery whose Tasks have ended.
+
+    trio wants a checkpoint there, which would make asyncio's program one batch late.
+    """
+    if _leave_idle_nursery(manager):
+        return
+    leaving, outcome = manager.__aexit__(None, None, None), None
+    with suppress(StopIteration):
+        while True:
+            trap = leaving.send(outcome)
+            is_checkpoint = trap is None or trap is CancelShieldedCheckpoint  # None: in an asyncio Task
+            outcome = Value(None) if is_checkpoint else (yield trap)
+
+
+def _leave_idle_nursery(manager: Any) -> bool:
+    """Leave a nursery in which nothing is left and nothing has happened; False if something has.
+
+    It takes 2 microseconds instead of 9, which is 7 % of a TaskGroup of ten.
+    """
+    task, nursery, scope = RUN.task, manager._nursery, manager._scope
+    status = scope._cancel_status
+    if (
+        status is None
+        or nursery._children
+        or nursery._pending_starts
+        or nursery._pending_excs
+        or task._child_nurseries[-1:] != [nursery]
+        or task._cancel_status is not status
+        or status.effectively_cancelled
+        or status._children
+        or len(status._tasks) > 1
+        or scope._registered_deadline != inf
+    ):
+        return False
+    nursery._nested_child_running, nursery._closed = False, True
+    task._child_nurseries.pop()
+    task._activate_cancel_status(status.parent)
+    status.close()
+    scope._cancel_status = None
+    return True

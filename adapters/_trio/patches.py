@@ -1,0 +1,60 @@
+"""Functions of trio's that are replaced while a loop is open in any thread. Without a loop trio is as it was.
+
+Each replacement is made by `@replaces(owner, name)`, beside the code that needs it. There it says why, and what it
+would be as a public API of trio's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F")
+
+_MISSING: Any = object()
+
+
+class _Patches:
+    """The replacements, and how many loops need them. The lock is held while they go in or out."""
+
+    def __init__(self) -> None:
+        self.replacements: list[tuple[Any, str, Any, Any]] = []
+        self.lock = threading.Lock()
+        self.users = 0
+
+
+_patches = _Patches()
+
+
+def replaces(owner: Any, name: str) -> Callable[[F], F]:
+    """Decorate what stands for `owner.name` while a loop is open; without a loop the attribute is what it was."""
+
+    def note(replacement: F) -> F:
+        _patches.replacements.append((owner, name, vars(owner).get(name, _MISSING), replacement))
+        return replacement
+
+    return note
+
+
+def put_in() -> None:
+    """A loop opens. Any thread may call this, once for each take_out()."""
+    with _patches.lock:
+        _patches.users += 1
+        if _patches.users == 1:
+            for owner, name, _, replacement in _patches.replacements:
+                setattr(owner, name, replacement)
+
+
+def take_out() -> None:
+    """A loop closes. What somebody else has replaced meanwhile stays as it is."""
+    with _patches.lock:
+        _patches.users -= 1
+        if _patches.users == 0:
+            for owner, name, original, replacement in _patches.replacements:
+                if vars(owner).get(name, _MISSING) is not replacement:
+                    continue
+                if original is _MISSING:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)

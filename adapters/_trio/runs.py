@@ -1,0 +1,266 @@
+"""A trio run that can stand still: trio.run() ends with its main function, an asyncio loop stops and goes on."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+from trio.abc import Clock, Instrument
+from trio.lowlevel import enable_ki_protection
+
+from . import patches, waits  # noqa: F401  (waits is there for what it replaces)
+from .names import RUN, SNIFFIO, THREAD_CACHE, Runner, Task, setup_runner, unrolled_run
+from .nurseries import LoopNursery, open_loop_nursery
+from .scheduler import Scheduler
+from .stand_ins import FutureWait
+
+
+def current_runner() -> Runner | None:
+    """The runner of this thread's trio run; None outside of any."""
+    return getattr(RUN, "runner", None)
+
+
+def current_scheduler() -> Scheduler | None:
+    """What runs the batches of this thread's trio run; None if no loop is open in it."""
+    scheduler: Scheduler | None = RUN.__dict__.get("scheduler")
+    return scheduler
+
+
+def is_in_run() -> bool:
+    """Tell whether this thread is in a trio run, and not in what os.fork() has copied of one."""
+    scheduler = current_scheduler()
+    return current_runner() is not None and not (scheduler is not None and scheduler.is_of_parent)
+
+
+def clock_of(runner: Runner) -> Clock:
+    """The run's clock, also while the run stands still, when trio.current_clock() refuses."""
+    return runner.clock
+
+
+def root_task(runner: Runner) -> Task | None:
+    """The root of a run's tasks. trio.lowlevel.current_root_task() knows that of the thread's own run only."""
+    return runner.init_task
+
+
+def is_main(task: Task) -> bool:
+    """Tell whether it is the task of the function that was given to trio.run()."""
+    return task is task._runner.main_task
+
+
+def awaited_future(task: Task) -> Any:
+    """The future of asyncio's that a trio task waits for; None if it does not."""
+    wait = task.custom_sleep_data
+    return wait.future if type(wait) is FutureWait else None
+
+
+def is_cancel_called(scope: trio.CancelScope) -> bool:
+    """Tell whether a scope was cancelled. Its public attribute also cancels it, and works inside the run only."""
+    return scope._cancel_called
+
+
+def wake(runner: Runner) -> None:
+    """Have the run end its wait for I/O. From any thread, and from a signal handler."""
+    try:
+        runner.entry_queue.wakeup.wakeup_thread_and_signal_safe()
+    except OSError:
+        pass  # the run has ended
+
+
+def _note_run_of_parent() -> None:
+    # The child may start a run of its own inside what it has of this one; or let it unwind, to end.
+    scheduler = current_scheduler()
+    if scheduler is not None:
+        scheduler.is_of_parent = True
+        signal.set_wakeup_fd(-1)
+        THREAD_CACHE._idle_workers.clear()  # the parent's; newer releases of trio do it themselves
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_run_of_parent)
+
+
+def claim() -> bool:
+    """Reserve this thread's trio run for a loop that is about to be opened; False if it has one."""
+    if RUN.__dict__.get("scheduler") is not None or "claimed" in RUN.__dict__:
+        return False
+    RUN.claimed = True
+    return True
+
+
+def is_current(runner: object) -> bool:
+    """Tell whether this is the runner of this thread's trio run."""
+    return runner is not None and runner is RUN.__dict__.get("runner")
+
+
+def schedule(runner: Runner, nursery: LoopNursery) -> Scheduler:
+    """Have the run keep asyncio's order from now on, with the nursery for the loop's Tasks. One for each run."""
+    patches.put_in()
+    scheduler = nursery.scheduler = Scheduler._create(runner, nursery)
+    return scheduler
+
+
+class HostedRun:
+    """The trio run that is under way in this thread, for a loop in it."""
+
+    def __init__(self, nursery: LoopNursery) -> None:
+        runner = current_runner()
+        assert runner is not None
+        self.runner = runner
+        self.scheduler = RUN.scheduler = schedule(runner, nursery)
+        RUN.__dict__.pop("claimed", None)
+
+    def poll_through(self, files: Any) -> None:
+        """Have files.poll(), which has an epoll, called with each poll of trio's."""
+        # No task waits for it: trio sees an event of which nobody wants to know.
+        self.runner.io_manager._epoll.register(files.epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
+        self.scheduler.files = weakref.ref(files)
+
+    def leave(self) -> None:
+        """The loop ends, and the run goes on without."""
+        self.scheduler.leave()
+        RUN.__dict__.pop("scheduler", None)
+        patches.take_out()
+
+
+class Run:
+    """A trio run driven by hand, for a loop of its own.
+
+    Any number may exist in a thread, also while another trio run is under way there; one at a time is driven. Nothing
+    here refers to the loop that owns it, so that a loop nobody holds any longer is collected, and closes its run.
+    """
+
+    nursery: LoopNursery
+
+    def __init__(self, clock: Clock | None, instruments: Sequence[Instrument]) -> None:
+        self.ended = False
+        self.broken: trio.TrioInternalError | None = None
+        with _outside_any_run():
+            self.runner = setup_runner(clock, instruments, False, True)
+            # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
+            self._asyncgen_hooks = tuple(sys.get_asyncgen_hooks())
+            self.runner.ki_manager.close()
+        # Signals wake the run only while it is driven, so the wakeup descriptor is set there, not by trio.
+        self._steps = unrolled_run(self.runner, self._hold_nursery, (), host_uses_signal_set_wakeup_fd=True)
+        self._at_exit = weakref.finalize(self, _abandon, self._steps)  # a loop that is never closed ends with the program
+        with _outside_any_run():
+            RUN.runner = self.runner
+            self._steps.send(None)  # type: ignore[arg-type]
+            while not hasattr(self, "nursery"):
+                self._steps.send(self.runner.io_manager.get_events(0))
+            self.scheduler = schedule(self.runner, self.nursery)
+
+    async def _hold_nursery(self) -> None:
+        async with open_loop_nursery() as self.nursery:
+            while True:
+                try:
+                    await trio.sleep_forever()
+                except KeyboardInterrupt as error:  # trio brings Ctrl-C here when it hit code that must not be broken
+                    self.scheduler.stop_now(error)
+
+    @enable_ki_protection
+    def drive(self) -> None:
+        """Inside current(): run trio until the scheduler stops, and at least one batch; then stand still.
+
+        Raises what the scheduler has stopped with, whatever breaks the run (trio.TrioInternalError), and what a signal
+        handler raises while it waits for I/O.
+        """
+        if self.broken is not None:
+            raise self.broken
+        scheduler = self.scheduler
+        timeout = 0.0  # whatever happened while it stood still, look at it first
+        try:
+            while not self.ended:
+                timeout = self._steps.send(scheduler.poll(0 if scheduler.stopping else timeout))
+                if scheduler.stopping:
+                    break
+        except StopIteration:
+            self.ended = True
+            self.runner.main_task_outcome.unwrap()  # type: ignore[union-attr]
+        except trio.TrioInternalError as break_down:
+            self.ended, self.broken = True, break_down
+            self._at_exit.detach()
+            patches.take_out()
+            raise
+        finally:
+            scheduler.stopping = False
+        if scheduler.error is not None:
+            error, scheduler.error = scheduler.error, None
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
+
+    def poll_through(self, files: Any) -> None:
+        """Poll by files.poll(timeout) from now on, while that object lives.
+
+        Its `epoll` has trio's in it, and poll() tells whether that is ready. The other way round, as HostedRun has it,
+        each poll that finds something takes two calls of the system and some work of trio's: 2 microseconds.
+        """
+        files.epoll.register(self.runner.io_manager._epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
+        self.scheduler.files = weakref.ref(files)
+        self.scheduler.polls_through_files = True
+
+    def finish(self) -> None:
+        """Inside current(): cancel what the nursery holds and drive the run to its end."""
+        self._at_exit.detach()
+        if self.scheduler.is_of_parent:
+            self.ended = True
+            _abandon(self._steps)
+        else:
+            self.scheduler.files = None
+            self.scheduler.leave()
+            self.nursery.cancel_scope.cancel()
+            while not self.ended:
+                self.drive()
+        patches.take_out()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Give it the thread as trio.run() would: context, sniffio's name, async generator hooks, Ctrl-C, wakeups."""
+        runner = self.runner
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        with _outside_any_run():
+            sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+            SNIFFIO.name = "trio"
+            RUN.runner = runner
+            RUN.scheduler = self.scheduler
+            runner.ki_manager.install(runner.deliver_ki, False)
+            if in_main_thread:
+                wakeup = runner.entry_queue.wakeup.write_sock.fileno()
+                outer_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                if in_main_thread:
+                    signal.set_wakeup_fd(outer_wakeup, warn_on_full_buffer=False)
+                runner.ki_manager.close()
+
+
+def _abandon(steps: Any) -> None:
+    """Let go of a run as it is; silently, while trio would warn of a guest run."""
+    with warnings.catch_warnings(), _outside_any_run():
+        warnings.simplefilter("ignore")
+        steps.close()
+
+
+@contextmanager
+def _outside_any_run() -> Iterator[None]:
+    """Hide the thread's trio run, if it has one, and put back afterwards all that says which run is current."""
+    hidden, library, hooks = dict(RUN.__dict__), SNIFFIO.name, sys.get_asyncgen_hooks()
+    RUN.__dict__.clear()
+    try:
+        yield
+    finally:
+        RUN.__dict__.clear()
+        RUN.__dict__.update(hidden)
+        SNIFFIO.name = library
+        sys.set_asyncgen_hooks(*hooks)

@@ -1,0 +1,638 @@
+"""Runs the batches of a trio run in which a loop is open: asyncio's callbacks and steps, and trio's tasks, in one order.
+
+trio's loop takes all entries of its run queue, in a random order, and steps them as tasks. Here the run queue shows it
+one entry only, the `Scheduler`, a trio task whose step is to run the real entries, first in, first out. So a batch is an
+iteration of asyncio's loop. While nothing but trio's loop itself could have anything else to do, the scheduler goes on
+with the next batch, and polls for I/O in between, as trio's loop does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from math import inf
+from time import monotonic
+from types import CoroutineType
+from typing import Any, Final, NoReturn
+
+import trio
+from outcome import Error, Outcome, Value
+from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
+
+from .. import _asyncio
+from ..exceptions import without_task_cancellation
+from .cancellation import Cancelled, Told, as_scopes
+from .names import (
+    CONTEXT_FRAMES,
+    RUN,
+    SNIFFIO,
+    CancelShieldedCheckpoint,
+    CancelStatus,
+    Derivable,
+    PermanentlyDetachCoroutineObject,
+    Runner,
+    Task,
+    WaitTaskRescheduled,
+    ki_protection_enabled,
+)
+from .patches import replaces
+from .stand_ins import AsyncioStandIn, FutureWait, TrioStandIn
+
+# While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
+# for a lone task in sleep(0). So when that goes on for a while, there is one only if the last is so many seconds ago.
+POLLED_BUSY_BATCHES = 16
+BUSY_POLL_INTERVAL = 50e-6
+LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
+MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
+NO_EVENTS: Any = 0 if sys.platform == "win32" else []
+
+
+class _NoLoop:
+    def get_debug(self) -> bool:
+        return False
+
+
+DONE: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
+DONE.set_result(None)  # wakes a Task after a wait of trio's
+
+
+class RunQueue(deque[Any]):
+    """The run queue of a trio run in which a loop is open. To trio's loop, a batch of it is the scheduler alone."""
+
+    __slots__ = ("scheduler",)
+
+    scheduler: Scheduler
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.scheduler,))
+
+    def clear(self) -> None:
+        """Called by trio's loop when it has taken a batch; the scheduler takes the entries itself."""
+
+
+@disable_ki_protection
+def make_step(context: Context, function: Callable[..., object], *args: Any) -> None:
+    """Make the step of a Task. Ctrl-C may interrupt the program's own code in it."""
+    context.run(function, *args)
+
+
+def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
+    """The abort function of the scheduler."""
+    return Abort.FAILED
+
+
+class Scheduler(Derivable, Task):
+    """A trio task whose step is a batch of the run in which a loop is open. In a callback it is trio's current task."""
+
+    __slots__ = (
+        "_trap",
+        "aio_stand_ins",
+        "before_poll",
+        "debug",
+        "ended",
+        "entered",
+        "entry",
+        "error",
+        "files",
+        "homes",
+        "in_batch",
+        "instruments",
+        "interrupted",
+        "is_of_parent",
+        "loop",
+        "nursery",
+        "nursery_for",
+        "pending",
+        "polls_through_files",
+        "runner",
+        "runq",
+        "stand_ins",
+        "state",
+        "stop_with",
+        "stopping",
+        "told",
+    )
+
+    cr_frame = cr_await = None  # as a coroutine's, for who looks at trio's tasks
+
+    def __init__(self, runner: Runner, nursery: trio.Nursery) -> None:
+        super().__init__(nursery, self, runner, "asyncio event loop", Context(), True)  # type: ignore[arg-type]
+        self.runner = runner
+        self.nursery = nursery
+        self.instruments = runner.instruments["_all"]
+        self.loop: Any = None  # a weak reference
+        self.debug = False
+        # Set it to stop after this batch; with an error, at once.
+        self.stopping = self.ended = False
+        self.error: BaseException | None = None
+        self.stop_with: Callable[[BaseException], None] = self.stop_now
+        self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
+        self.files: weakref.ref[Any] | None = None
+        self.polls_through_files = False
+        self.in_batch = self.is_of_parent = False
+        self.entry: Any = None  # the one that runs, or has run last
+        self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
+        # Which tasks stand for which others, those that are to be interrupted at their next wait, and those whose wait
+        # a scope has interrupted.
+        self.stand_ins: dict[Any, TrioStandIn] = {}
+        self.aio_stand_ins: dict[Task, AsyncioStandIn] = {}
+        self.entered: AsyncioStandIn | None = None  # in the interpreter's account of running Tasks
+        # Where the trio tasks of Tasks in a TaskGroup belong, and of the Task of a coroutine while it is made.
+        self.homes: dict[Any, trio.Nursery] = {}
+        self.nursery_for: tuple[Any, trio.Nursery] | None = None
+        self.pending: set[TrioStandIn | AsyncioStandIn] = set()
+        self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled]] = {}
+        self.told = Told()
+        self._trap = object.__new__(WaitTaskRescheduled)
+        object.__setattr__(self._trap, "abort_func", never)
+        self.runq = RunQueue(runner.runq)
+        self.runq.scheduler = self
+        runner.runq = self.runq
+        self._next_send_fn = self.send
+        add_task(self, nursery)
+
+    def leave(self) -> None:
+        """The loop ends. What is left in the run is trio's alone again."""
+        self.ended = True
+        self._leave_aio_task()
+        for stand_in in list(self.stand_ins.values()):
+            stand_in.let_go()
+        self.aio_stand_ins.clear()
+        self.pending.clear()
+        entries = [entry for entry in deque.__iter__(self.runq) if type(entry) is Task]
+        self.runner.runq = deque(entries)
+        self.runner.task_exited(self, Value(None))
+
+    def start(self, coro: Any, name: str, context: Context) -> None:
+        """Run what has a coroutine's `send` and `cr_frame` as a trio task of the loop's own.
+
+        Nursery.start_soon() takes only async functions, copies the context and refuses while the run stands still.
+        """
+        task = Task._create(self.nursery, coro, self.runner, name, context, False)
+        add_task(task, self.nursery)
+        self.runner.reschedule(task, None)  # type: ignore[arg-type]
+
+    def drop_callbacks(self) -> None:
+        """Take the callbacks and the steps of Tasks out of the run queue."""
+        entries = [entry for entry in deque.__iter__(self.runq) if isinstance(entry, Task)]
+        deque.clear(self.runq)
+        self.runq.extend(entries)
+
+    def stop_now(self, error: BaseException) -> None:
+        """Leave the batch, and have the error raised by who drives the run."""
+        self.error, self.stopping = error, True
+
+    # --- what trio's loop calls ---------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def send(self, answer: object) -> object:
+        """Run the batch that is due, and further ones as long as trio's loop has nothing else to do."""
+        self._next_send_fn = self.send
+        state: dict[str, Any] = RUN.__dict__
+        state.pop("task", None)
+        self.state = state
+        library, SNIFFIO.name = SNIFFIO.name, None
+        try:
+            self.poll_files()
+            self._run_batches()
+        except trio.TrioInternalError as error:
+            self.ended, self.error = True, error
+            raise
+        except BaseException as error:
+            self.stop_with(error)  # a signal handler has raised it while nobody's step was made
+        finally:
+            self.state, self.in_batch, self.entry = {}, False, None
+            state["task"] = self
+            SNIFFIO.name = library
+        return self._trap
+
+    def _activate_cancel_status(self, cancel_status: CancelStatus | None) -> None:
+        if isinstance(self.error, trio.TrioInternalError):
+            raise self.error  # trio wants to take it for the failure of this task
+        super()._activate_cancel_status(cancel_status)
+
+    def _attempt_delivery_of_any_pending_cancel(self) -> None:
+        """No scope interrupts the scheduler."""
+
+    # --- batches ------------------------------------------------------------------------------------------------------
+
+    def _run_batches(self) -> None:
+        runner, runq = self.runner, self.runq
+        last_poll, busy = 0.0, 0
+        while True:
+            self._run_batch()
+            if self.before_poll is not None:
+                call, self.before_poll = self.before_poll, None
+                call()
+            if self.stopping or self.ended or self.instruments or runner.is_guest:
+                return
+            timeout = 0.0
+            if runq:
+                busy += 1
+                now = monotonic()
+                if busy > POLLED_BUSY_BATCHES and self.files is None and now - last_poll < BUSY_POLL_INTERVAL:
+                    self._expire_deadlines()
+                    continue
+                last_poll = now
+            elif runner.waiting_for_idle or runner.clock_autojump_threshold != inf:
+                return  # trio's loop knows how to wait for that
+            else:
+                busy = 0
+                seconds = runner.clock.deadline_to_sleep_time(runner.deadlines.next_deadline())
+                timeout = min(max(0, seconds), LONGEST_SLEEP)
+            events = self.poll(timeout)
+            if events:
+                runner.io_manager.process_events(events)
+            self._expire_deadlines()
+
+    def _expire_deadlines(self) -> None:
+        heap = self.runner.deadlines._heap
+        if heap and (heap[0][0] <= (now := self.runner.clock.current_time()) or len(heap) > MANY_DEADLINES):
+            self.runner.deadlines.expire(now)
+
+    def _run_batch(self) -> None:
+        """Run the entries that are in the run queue now."""
+        runq, state, instruments = self.runq, self.state, self.instruments
+        pending, interrupted, stand_ins = self.pending, self.interrupted, self.stand_ins
+        in_trio = False  # whether the entry before was a trio task, for sniffio
+        self.in_batch = True
+        entry: Any
+        stand_in: Any
+        for _ in range(len(runq)):
+            entry = runq.popleft()
+            kind = type(entry)
+            if kind is Task:
+                if not in_trio:
+                    SNIFFIO.name, in_trio = "trio", True
+                self.entry = state["task"] = entry
+                if self.aio_stand_ins or type(entry._next_send) is Error:
+                    self._prepare(entry)
+                if instruments:
+                    self._tell("before_task_step", entry)
+                self._step(entry)
+                if instruments:
+                    self._tell("after_task_step", entry)
+                if self.entered is not None:
+                    self._leave_aio_task()
+            else:
+                if in_trio:
+                    SNIFFIO.name, in_trio = None, False
+                stand_in = None
+                if kind is TrioStandIn:  # a Task goes on after a wait of trio's
+                    stand_in, kind = entry, tuple
+                    stand_in._next_send_fn = None
+                    entry = stand_in.step_context, stand_in.wakeup, DONE
+                self.entry = entry
+                try:
+                    if kind is tuple:
+                        if stand_in is None and stand_ins:
+                            stand_in = stand_ins.get(entry[1].__self__)
+                        if stand_in is not None:
+                            state["task"] = stand_in
+                            stand_in._schedule_points += 1
+                            stand_in._cancel_points += 1
+                            if interrupted:
+                                entry = self._with_interruption(entry)
+                        if instruments:
+                            self._make_watched_step(entry)
+                        elif self.debug:
+                            self._make_timed_step(entry)
+                        else:
+                            make_step(*entry)
+                    elif not entry._cancelled:
+                        if self.debug:
+                            entry._loop._run_timed(entry)
+                        else:
+                            entry._run()
+                except (SystemExit, KeyboardInterrupt) as error:
+                    self.stop_with(error)
+                except BaseException as error:
+                    self._report(entry, error)
+                if stand_in is not None and stand_in.aio_task.done():
+                    stand_in.end()
+            entry = stand_in = None  # a traceback may lead to this frame
+            if pending:
+                self._settle()
+            if "task" in state:
+                del state["task"]
+            if self.error is not None or self.ended:
+                break
+        self.in_batch = False
+        if in_trio:
+            SNIFFIO.name = None
+
+    # asyncio's entries.
+
+    def _with_interruption(self, step: Any) -> Any:
+        """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised."""
+        if len(step) < 3 or (task := step[1].__self__) not in self.interrupted:
+            return step
+        context, wakeup, future = step
+        stand_in, cancels, cancellation = self.interrupted.pop(task)
+        # If Task.cancel() has come as well, its CancelledError is the one that may not be lost.
+        if task.cancelling() <= cancels:
+            try:
+                future.result()
+            except asyncio.CancelledError:
+                return context, wakeup, _Failed(cancellation)
+            except BaseException:
+                pass
+        # What was awaited has not heeded the scope: it interrupts the next wait.
+        self.told.take_back(stand_in)
+        self.pending.add(stand_in)
+        return step
+
+    def _make_watched_step(self, step: Any) -> None:
+        stand_in = self.stand_in_for(step[1].__self__)
+        self._tell("before_task_step", stand_in)
+        try:
+            make_step(*step)
+        finally:
+            self._tell("after_task_step", stand_in)
+
+    def _make_timed_step(self, step: Any) -> None:
+        task = step[1].__self__
+        loop = task.get_loop()
+        start = loop.time()
+        make_step(*step)
+        loop._log_if_slow(repr(task), loop.time() - start)
+
+    def _report(self, step: Any, error: BaseException) -> None:
+        """The interpreter could not make the step of a Task."""
+        if isinstance(error.__context__, SystemExit | KeyboardInterrupt) and self.is_of_parent:
+            # In the child of os.fork() 3.14 cannot leave the Task that forked, and raises that instead.
+            self.stop_with(error.__context__)
+        else:
+            _asyncio.report_failed_step(step, error)
+
+    # trio's entries.
+
+    def _prepare(self, task: Task) -> None:
+        stand_in = self.aio_stand_ins.get(task)
+        if stand_in is not None:
+            self._enter_aio_task(stand_in)
+        answer = task._next_send
+        if type(answer) is Error and isinstance(answer.error, trio.Cancelled):
+            self.told.note(task, self.cancels(task))
+            task._next_send = Error(Cancelled.of(answer.error))  # the task may run asyncio code
+
+    def _step(self, task: Any) -> None:
+        """Step a trio task, as trio's loop does."""
+        send, answer = task._next_send_fn, task._next_send
+        task._next_send_fn = task._next_send = None
+        outcome: Outcome[Any] | None = None
+        trap: Any = None
+        try:
+            trap = task.context.run(send, answer)
+        except StopIteration as stop:
+            outcome = Value(stop.value)
+        except BaseException as error:
+            traceback = error.__traceback__
+            for _ in range(CONTEXT_FRAMES):
+                traceback = traceback and traceback.tb_next
+            outcome = Error(error.with_traceback(traceback))
+            del traceback
+        if outcome is not None:
+            self._exit(task, outcome)
+            return
+        task._schedule_points += 1
+        if trap is CancelShieldedCheckpoint:
+            self.runner.reschedule(task)
+        elif type(trap) is WaitTaskRescheduled:
+            task._cancel_points += 1
+            task._abort_func = trap.abort_func
+            if self.runner.ki_pending and task is self.runner.main_task:
+                task._attempt_delivery_of_pending_ki()
+            if task._cancel_status.effectively_cancelled:
+                task._attempt_delivery_of_any_pending_cancel()
+        elif type(trap) is PermanentlyDetachCoroutineObject:
+            self._exit(task, trap.final_outcome)
+        else:
+            self._wait_for_asyncio(task, trap)
+
+    def _wait_for_asyncio(self, task: Task, yielded: Any) -> None:
+        """A trio task has yielded what a Task yields to the interpreter: wait for it."""
+        blocking = getattr(yielded, "_asyncio_future_blocking", None)
+        if self.ended or (yielded is not None and blocking is None):
+            self.resume(task, TypeError(f"neither trio nor asyncio can wait for {yielded!r}"))
+        elif yielded is None:
+            task._cancel_points += 1
+            if self.told.is_due(task):
+                self.told.note(task, self.cancels(task))
+                self.resume(task, Cancelled.of_scope(task._cancel_status))
+            else:
+                self.resume(task)
+        elif not blocking:
+            self.resume(task, RuntimeError(f"yield was used instead of yield from in task {task!r} with {yielded!r}"))
+        elif yielded.get_loop() is not self.loop():
+            self.resume(task, RuntimeError(f"Task {task!r} got Future {yielded!r} attached to a different loop"))
+        elif yielded is self.aio_stand_ins.get(task):
+            self.resume(task, RuntimeError(f"Task cannot await on itself: {task!r}"))
+        else:
+            task._cancel_points += 1
+            wait = FutureWait(self, task, yielded)
+            yielded._asyncio_future_blocking = False
+            yielded.add_done_callback(wait, context=task.context)
+            task._abort_func = task.custom_sleep_data = wait
+            if self.runner.ki_pending and task is self.runner.main_task:
+                task._attempt_delivery_of_pending_ki()
+            if task._cancel_status.effectively_cancelled and task._abort_func is not None:
+                task._attempt_delivery_of_any_pending_cancel()
+
+    def resume(self, task: Task, error: BaseException | None = None) -> None:
+        """Have a trio task go on, in the next batch, after a wait of asyncio's; raise the error in it."""
+        task._abort_func = task.custom_sleep_data = None
+        if error is None:
+            task._next_send_fn = task.coro.send
+        else:
+            task._next_send_fn, task._next_send = task.coro.throw, error
+        self.runner.runq.append(task)
+        if self.instruments:
+            self._tell("task_scheduled", task)
+
+    def _exit(self, task: Task, outcome: Outcome[Any]) -> None:
+        """A trio task has ended. A cancellation of asyncio's is no failure for its nursery, but one for trio.run()."""
+        stand_in = self.aio_stand_ins.pop(task, None)
+        if type(outcome) is Error and not isinstance(outcome.error, Exception):
+            outcome = Error(as_scopes(outcome.error, task._cancel_status))
+        if stand_in is not None:
+            outcome = stand_in.finish(outcome)
+        if type(outcome) is Error and task is not self.runner.main_task:
+            rest = without_task_cancellation(outcome.error)
+            outcome = Value(None) if rest is None else Error(rest)
+        self.told.forget(task)
+        self.runner.task_exited(task, outcome)
+
+    # --- stand-ins ----------------------------------------------------------------------------------------------------
+
+    def find_task(self) -> Task:
+        """The current trio task, where trio has noted none."""
+        loop = self.loop()
+        aio_task = None if loop is None else _asyncio.running_task(loop)
+        entry = self.entry
+        task: Task
+        if aio_task is None or type(aio_task) is AsyncioStandIn:
+            task = entry if type(entry) is Task else self
+        else:
+            task = self.stand_in_for(aio_task)
+            if type(entry) is not tuple or entry[1].__self__ is not aio_task:
+                return task  # an eager Task, in a step of another task: trio may not keep it for the rest of that
+        self.state["task"] = task
+        return task
+
+    def stand_in_for(self, aio_task: Any) -> TrioStandIn:
+        """The trio task of an asyncio Task."""
+        stand_in = self.stand_ins.get(aio_task)
+        if stand_in is None:
+            nursery = self.homes.get(aio_task)
+            if nursery is None and self.nursery_for is not None and aio_task.get_coro() is self.nursery_for[0]:
+                nursery = self.nursery_for[1]
+            if nursery is None:
+                nursery = self.nursery
+            stand_in = TrioStandIn._create(aio_task, self, nursery)
+            # A signal handler may have come in between.
+            stand_in, new = self.stand_ins.setdefault(aio_task, stand_in), stand_in
+            if stand_in is new:
+                add_task(stand_in, nursery)
+                self.pending.add(stand_in)  # it may end in the running step
+        return stand_in
+
+    def all_tasks(self) -> set[Any]:
+        """The Tasks of the loop that have not ended, without those that stand for trio tasks."""
+        return {task for task in asyncio.all_tasks(self.loop()) if type(task) is not AsyncioStandIn}
+
+    def current_task_in_scope(self) -> Task | None:
+        """The current trio task, if it is in a cancel scope beyond that of the loop's nursery."""
+        task: Task | None = self.state.get("task")
+        if task is None and (task := self.entry) is not None and type(task) is not Task:
+            loop = self.loop()
+            task = self.stand_ins.get(_asyncio.running_task(loop))
+        if task is None or task._cancel_status is self.nursery._cancel_status:
+            return None
+        return task
+
+    def current_aio_stand_in(self) -> AsyncioStandIn | None:
+        """The asyncio Task of the trio task whose step this is; None if it is not a trio task's."""
+        task = self.entry
+        if not self.in_batch or type(task) is not Task or type(task.coro) is not CoroutineType or self.ended:
+            return None
+        stand_in = self.aio_stand_ins.get(task)
+        if stand_in is None:
+            stand_in = self.aio_stand_ins[task] = AsyncioStandIn(task, self, self.loop())
+            self._enter_aio_task(stand_in)
+        return stand_in
+
+    def cancel_waits_for_futures(self) -> bool:
+        """Cancel each trio task, but the current one, that waits for a future; tell whether there was any."""
+        waiting = [
+            task
+            for task in self.runner.tasks
+            if task is not self.entry and type(task.custom_sleep_data) is FutureWait
+        ]
+        for task in waiting:
+            task.custom_sleep_data.cancel()
+        return bool(waiting)
+
+    def _enter_aio_task(self, stand_in: AsyncioStandIn) -> None:
+        _asyncio.enter_task(self.loop(), stand_in)
+        self.entered = stand_in
+
+    def _leave_aio_task(self) -> None:
+        if self.entered is not None:
+            _asyncio.leave_task(self.loop(), self.entered)
+            self.entered = None
+
+    def is_in_trio_task(self) -> bool:
+        """Tell whether this is the step of a trio task, and in it no eager asyncio Task's."""
+        if not self.in_batch or type(self.entry) is not Task:
+            return False
+        aio_task = _asyncio.running_task(self.loop())
+        return aio_task is None or type(aio_task) is AsyncioStandIn
+
+    def is_asyncio_task(self, task: Task) -> bool:
+        """Tell whether a trio task is that of an asyncio Task."""
+        return type(task) is TrioStandIn
+
+    def cancels(self, task: Task) -> int:
+        """How often Task.cancel() has been called, and not been taken back."""
+        aio_task = task.aio_task if type(task) is TrioStandIn else self.aio_stand_ins.get(task)
+        return 0 if aio_task is None else aio_task.cancelling()
+
+    def explains(self, status: CancelStatus | None) -> bool:
+        """Tell whether a CancelledError that leaves a block in the current task answers the block's cancellation."""
+        task = RUN.task
+        return self.told.explains(task, status, self.cancels(task))
+
+    def _settle(self) -> None:
+        for stand_in in list(self.pending):
+            if stand_in.settle():
+                self.pending.discard(stand_in)
+
+    # --- I/O ----------------------------------------------------------------------------------------------------------
+
+    def poll(self, timeout: float) -> Any:
+        """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
+        files = None if self.files is None else self.files()
+        get_events = self.runner.io_manager.get_events
+        if files is None:
+            return get_events(timeout)
+        if self.polls_through_files:
+            return get_events(0) if files.poll(timeout) else NO_EVENTS
+        events = get_events(timeout)
+        if events:
+            files.poll(0)
+        return events
+
+    def poll_files(self) -> None:
+        """After a poll of trio's own: queue what is ready for the loop."""
+        files = None if self.files is None or self.polls_through_files else self.files()
+        if files is not None:
+            files.poll(0)
+
+    def _tell(self, hook: str, task: Task) -> None:
+        if hook in self.runner.instruments:
+            self.runner.instruments.call(hook, task)
+
+
+class _Failed:
+    """A future that wakes a Task with an error."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def result(self) -> NoReturn:
+        try:
+            raise self._error.with_traceback(None)
+        finally:
+            del self._error
+
+
+def add_task(task: Task, nursery: trio.Nursery) -> None:
+    """Have a trio run know a task that it does not step itself."""
+    runner = task._runner
+    runner.tasks.add(task)
+    nursery._children.add(task)
+    task._activate_cancel_status(nursery._cancel_status)
+    if "task_spawned" in runner.instruments:
+        runner.instruments.call("task_spawned", task)
+
+
+_ki_code = ki_protection_enabled.__code__
+
+
+# Public, this would be a function that trio calls for the current task where another library steps it.
+@replaces(type(RUN), "__getattr__")
+def _find_missing(self: Any, name: str) -> Any:
+    """trio looks for the current task in a thread-local object; during the step of an asyncio Task there is none."""
+    if name == "task":
+        scheduler = self.__dict__.get("scheduler")
+        # A signal handler that asks whether Ctrl-C may break in goes without.
+        if scheduler is not None and scheduler.in_batch and sys._getframe(1).f_code is not _ki_code:
+            return scheduler.find_task()
+    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

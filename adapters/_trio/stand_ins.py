@@ -1,0 +1,428 @@
+"""The two kinds of task, and what stands for each in the other world.
+
+The interpreter steps an asyncio Task, trio's rules step a trio task, and neither becomes the other. When trio code runs
+in a Task and asks for the current trio task, it gets a `TrioStandIn`. When asyncio code runs in a trio task and asks for
+the current Task, it gets an `AsyncioStandIn`. Either is made when it is first asked for, and ends with what it stands for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from outcome import Error, Outcome, Value
+from trio.lowlevel import Abort
+
+from .. import _asyncio
+from ..exceptions import is_cancellation
+from .cancellation import Cancelled, is_plain, raised_by
+from .names import CancelShieldedCheckpoint, Derivable, Task
+from .nurseries import abandon_nurseries, note_reason
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+
+class CancelRequest:
+    """A Task.cancel() that is to be raised in a wait of trio's, in this one or the next."""
+
+    __slots__ = ("count", "message", "raised")
+
+    def __init__(self, message: object, count: int) -> None:
+        self.message = message
+        self.count = count  # of Task.cancelling(); uncancel() below that takes the request back
+        self.raised = False
+
+    def error(self) -> asyncio.CancelledError:
+        return asyncio.CancelledError(*([] if self.message is None else [self.message]))
+
+    def raise_it(self) -> NoReturn:
+        """Called for a wait that is interrupted."""
+        self.raised = True
+        raise self.error()
+
+
+def interrupt_by(request: CancelRequest, task: Task) -> None:
+    """Interrupt the wait of trio's that the task is in, if that can be interrupted now."""
+    if task._abort_func is not None:
+        note_reason(task)
+        task._attempt_abort(request.raise_it)
+
+
+class _Coroutine:
+    """A generator, or anything else that a Task can run, with what trio looks at in a coroutine."""
+
+    def __init__(self, coro: Any) -> None:
+        self._coro = coro
+        self.cr_frame = getattr(coro, "gi_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        return getattr(self._coro, "gi_yieldfrom", None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coro, name)
+
+
+CHECKPOINT = trio.lowlevel.checkpoint.__code__
+
+
+def is_in_checkpoint(coro: Any) -> bool:
+    """Tell whether a suspended coroutine waits in trio.lowlevel.checkpoint().
+
+    That starts as a shielded one, and looks afterwards whether a scope is cancelled: of Task.cancel() it knows nothing.
+    """
+    while coro is not None:
+        if getattr(coro, "cr_code", None) is CHECKPOINT:
+            return True
+        inner = (getattr(coro, name, None) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
+        coro = next(filter(None, inner), None)
+    return False
+
+
+# --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
+
+
+class TrioStandIn(Derivable, Task):
+    """The trio task of an asyncio Task: what trio code in that Task sees as the current task.
+
+    Nothing steps it. While the Task is in a wait of trio's, this is the future that the Task waits for; trio wakes the
+    Task by rescheduling this.
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "aio_task",
+        "get_loop",
+        "in_checkpoint",
+        "overcounted",
+        "owed",
+        "request",
+        "scheduler",
+        "step_context",
+        "wakeup",
+    )
+
+    def __init__(self, aio_task: Any, scheduler: Scheduler, nursery: trio.Nursery) -> None:
+        self.aio_task = aio_task
+        self.scheduler = scheduler
+        get_context: Callable[[], Context] = getattr(aio_task, "get_context", Context)  # before 3.12 with the first wait
+        coro = aio_task.get_coro()
+        if not hasattr(coro, "cr_frame"):
+            coro = _Coroutine(coro)
+        super().__init__(nursery, coro, scheduler.runner, "", get_context(), False)
+        self.get_loop = aio_task.get_loop
+        self.wakeup: Any = None
+        self.step_context: Any = None
+        self._asyncio_future_blocking = False
+        self.in_checkpoint = False
+        self.request: CancelRequest | None = None  # came in this wait
+        self.owed: CancelRequest | None = None  # came in a wait that could not be interrupted: for the next one
+        self.overcounted = False
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The Task's own name."""
+        name: str = self.aio_task.get_name()
+        return name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if name:
+            self.aio_task.set_name(name)
+
+    def end(self) -> None:
+        """The Task has ended: so has this."""
+        task, scheduler = self.aio_task, self.scheduler
+        del scheduler.stand_ins[task]
+        scheduler.pending.discard(self)
+        error = abandon_nurseries(self)
+        if error is not None:
+            _asyncio.replace_result(task, error)
+        elif task.cancelled() and scheduler.told.knows(self):
+            task._make_cancelled_error()  # takes away the scope's exception, which is not for who awaits the Task
+        scheduler.told.forget(self)
+        scheduler.runner.task_exited(self, Value(None))
+
+    def let_go(self) -> None:
+        """The loop is closed, and the Task stays pending, as asyncio leaves it."""
+        abandon_nurseries(self)
+        self.scheduler.stand_ins.pop(self.aio_task, None)
+        self.scheduler.runner.task_exited(self, Value(None))
+
+    # The waits of trio's.
+
+    def wait(self, trap: Any) -> TrioStandIn | None:
+        """The Task begins a wait of trio's. Return what the Task has to yield to the interpreter."""
+        if trap is CancelShieldedCheckpoint:
+            self.in_checkpoint = True
+            return None
+        self._asyncio_future_blocking = True
+        self._abort_func = trap.abort_func
+        owed, self.owed = self.owed, None
+        if owed is not None and self.aio_task.cancelling() >= owed.count:
+            self.request = owed
+            interrupt_by(owed, self)
+        if self._cancel_status.effectively_cancelled:
+            self._attempt_delivery_of_any_pending_cancel()
+        return self
+
+    def postpone(self, error: asyncio.CancelledError) -> None:
+        """Task.cancel() has interrupted what is not to be interrupted: raise it in the next wait."""
+        self._owe(CancelRequest(error.args[0] if error.args else None, self.aio_task.cancelling()))
+
+    def take_answer(self) -> Outcome[Any]:
+        """How the wait has ended, in the Task's next step."""
+        answer: Any = self._next_send or Value(None)
+        self._next_send = None
+        request, self.request = self.request, None
+        if request is not None and not request.raised:
+            self._owe(request)
+        if type(answer) is Error:
+            error = answer.error
+            if isinstance(error, trio.Cancelled):
+                self.scheduler.told.note(self, self.aio_task.cancelling())
+                return Error(Cancelled.of(error))
+            if is_plain(error):
+                error.__traceback__ = None  # its frames hold the Task, and asyncio's has none
+        return answer  # type: ignore[no-any-return]
+
+    def _owe(self, request: CancelRequest) -> None:
+        # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
+        self.owed = request
+        self.scheduler.pending.add(self)
+
+    # What a future has, for the Task.
+
+    def add_done_callback(self, wakeup: Any, *, context: Context | None = None) -> None:
+        """The interpreter tells how the Task is to be woken."""
+        self.wakeup = wakeup
+        if context is not None:
+            self.step_context = self.context = context
+
+    def done(self) -> bool:
+        """Tell whether the wait is over: then the Task does not refer to this any more."""
+        return False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Task.cancel() asks for this wait to end. If it cannot be interrupted, the next one is."""
+        if self.request is None or not self.request.raised:  # else one error is for both requests, as in asyncio
+            self.request = CancelRequest(msg, self.aio_task.cancelling())
+            interrupt_by(self.request, self)
+        return True
+
+    # Cancel scopes.
+
+    def _attempt_delivery_of_any_pending_cancel(self) -> None:
+        """Called by trio: a scope around the Task is cancelled."""
+        if self._abort_func is not None:
+            super()._attempt_delivery_of_any_pending_cancel()
+        elif self.scheduler.told.is_due(self) and not self.settle():
+            self.scheduler.pending.add(self)
+
+    def settle(self) -> bool:
+        """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
+        task, told = self.aio_task, self.scheduler.told
+        if task.done():
+            if self.scheduler.stand_ins.get(task) is self:
+                self.end()
+            return True
+        if self.overcounted and not task._must_cancel:  # the step has been made
+            self.overcounted = False
+            task.uncancel()
+            told.note(self, task.cancelling())
+        due = told.is_due(self)
+        if self.owed is None and not due:
+            return not self.overcounted
+        awaited = task._fut_waiter
+        if not _asyncio.is_suspended(self.coro) or awaited is self or (awaited is not None and awaited.done()):
+            return False  # it has not begun, or goes on anyway
+        if self.owed is not None:
+            owed, self.owed = self.owed, None
+            if task.cancelling() >= owed.count:
+                task.uncancel()
+                task.cancel(owed.message)
+            return not due
+        if self.in_checkpoint:
+            return False  # trio looks for a cancelled scope by itself, if it is a point of cancellation
+        if awaited is None:
+            self._interrupt_bare_yield()
+            return not self.overcounted
+        told.note(self, task.cancelling())
+        self.scheduler.interrupted[task] = self, task.cancelling(), Cancelled.of_scope(self._cancel_status)
+        getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
+        return True
+
+    def _interrupt_bare_yield(self) -> None:
+        # Only Task.cancel() raises something there, and only the interpreter can raise it.
+        task = self.aio_task
+        task.cancel()
+        if _asyncio.UNCANCEL_KEEPS_THE_REQUEST or task.cancelling() > 1:
+            task.uncancel()
+        else:
+            self.overcounted = True  # until the step has been made
+        self.scheduler.told.note(self, task.cancelling())
+
+
+# --- the asyncio Task of a trio task ----------------------------------------------------------------------------------
+
+
+class AsyncioStandIn(asyncio.Task[Any]):
+    """The asyncio Task of a trio task: what asyncio code in that trio task sees as the current Task.
+
+    The interpreter never steps it. It is done when the trio task has ended, and to cancel it is to interrupt the trio
+    task's wait, once.
+    """
+
+    def __init__(self, trio_task: Task, scheduler: Scheduler, loop: Any) -> None:
+        self.trio_task = trio_task
+        self._scheduler = scheduler
+        self._cancels = 0
+        self._request: CancelRequest | None = None
+        self._ends_cancelled = False  # the request came in a step of its own: as in asyncio, that may be the last one
+        super().__init__(trio_task.coro, loop=loop, name=trio_task.name, context=trio_task.context)
+        scheduler.runq.pop()  # the first step, which super() has asked for
+        self._log_destroy_pending = False
+
+    def get_name(self) -> str:
+        """The name of the trio task."""
+        return self.trio_task.name
+
+    def set_name(self, value: object, /) -> None:
+        """Rename the trio task."""
+        self.trio_task.name = str(value)
+
+    @property
+    def _coro(self) -> Any:
+        return self.trio_task.coro
+
+    def get_coro(self) -> Any:
+        """The coroutine of the trio task."""
+        return self.trio_task.coro
+
+    @property
+    def _fut_waiter(self) -> Any:
+        wait = self.trio_task.custom_sleep_data
+        return wait.future if type(wait) is FutureWait else None
+
+    @property
+    def _must_cancel(self) -> bool:
+        return self._request is not None
+
+    def cancelling(self) -> int:
+        """How often cancel() was called, less the calls of uncancel()."""
+        return self._cancels
+
+    def uncancel(self) -> int:
+        """Take back one cancel(); the number of those that are left."""
+        if self._cancels:
+            self._cancels -= 1
+            if not self._cancels and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST:
+                self._request = None
+        return self._cancels
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Raise CancelledError in the trio task's wait, or in its next one. Return False if it has ended."""
+        if self.done():
+            return False
+        self._cancels += 1
+        self._request = CancelRequest(msg, self._cancels)
+        self._ends_cancelled = self._scheduler.entry is self.trio_task
+        if not self.settle():
+            self._scheduler.pending.add(self)
+        return True
+
+    def settle(self) -> bool:
+        """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
+        request, task = self._request, self.trio_task
+        if request is None or self.done() or request.raised or self._cancels < request.count:
+            self._request = None
+            return True
+        wait = task.custom_sleep_data
+        if type(wait) is FutureWait:
+            if not wait.future.cancel(request.message):
+                return False
+        elif task._abort_func is not None:
+            interrupt_by(request, task)
+            if not request.raised:
+                return False
+        elif task._next_send_fn is None:
+            return False  # it runs
+        elif not isinstance(task._next_send, Outcome):
+            # It goes on after a wait of asyncio's. The cancellation comes first, as in asyncio.
+            if isinstance(task._next_send, trio.Cancelled):
+                self._scheduler.told.take_back(task)  # the scope's can come again
+            if not is_plain(task._next_send):
+                task._next_send_fn, task._next_send = task.coro.throw, request.error()
+        elif is_in_checkpoint(task.coro):
+            task._next_send = Error(request.error())
+        elif not (isinstance(task._next_send, Error) and is_plain(task._next_send.error)):
+            return False  # it goes on after a wait of trio's, and not because of another cancel()
+        self._request = None
+        return True
+
+    def finish(self, outcome: Outcome[Any]) -> Outcome[Any]:
+        """The trio task has ended. Return what its nursery gets: a cancelled Task is no failure."""
+        message = None if self._request is None else self._request.message
+        if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
+            outcome = Error(self._request.error())
+        if isinstance(outcome, Value):
+            asyncio.Future.set_result(self, outcome.value)
+        elif is_cancellation(outcome.error):
+            asyncio.Future.cancel(self, message)
+        else:
+            asyncio.Future.set_exception(self, outcome.error)
+            self._log_traceback = False  # the nursery tells of it
+        self._request = None
+        return outcome
+
+
+class FutureWait:
+    """A trio task waits for a future of asyncio's. This is the future's callback and the task's abort function."""
+
+    __slots__ = ("_cancellation", "future", "scheduler", "task")
+
+    def __init__(self, scheduler: Scheduler, task: Task, future: Any) -> None:
+        self.scheduler = scheduler
+        self.task = task
+        self.future = future
+        self._cancellation: BaseException | None = None
+
+    def __call__(self, argument: Any) -> Abort | None:
+        """The abort function. The future is cancelled, and the wait goes on until it has ended."""
+        if argument is self.future:  # a future that calls its callbacks by itself
+            self.wake()
+            return None
+        scheduler, task = self.scheduler, self.task
+        cancellation = raised_by(argument)
+        if isinstance(cancellation, trio.Cancelled):
+            if not scheduler.told.is_due(task):
+                return Abort.FAILED
+            scheduler.told.note(task, scheduler.cancels(task))
+            cancellation = Cancelled.of(cancellation)
+        self._cancellation = cancellation  # or Ctrl-C
+        getattr(self.future, "cancel_and_wait_for_all", self.future.cancel)()
+        return Abort.FAILED
+
+    def cancel(self) -> None:
+        """The loop ends: raise CancelledError in the task."""
+        self._cancellation = asyncio.CancelledError("the event loop is closed")
+        self.future.cancel()
+
+    def wake(self) -> None:
+        """The future is done: have the task go on in the next batch."""
+        error: BaseException | None = None
+        try:
+            self.future.result()
+        except BaseException as raised:
+            error = raised
+            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
+        if isinstance(error, asyncio.CancelledError) or isinstance(self._cancellation, KeyboardInterrupt):
+            error = self._cancellation or error
+        elif isinstance(self._cancellation, Cancelled):
+            self.scheduler.told.take_back(self.task)
+        self.scheduler.resume(self.task, error)
+        del error
