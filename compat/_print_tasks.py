@@ -81,13 +81,13 @@ class _Node:
 
 def _describe_all(frame: types.FrameType | None) -> str:
     stacks = {**sys._current_frames(), threading.get_ident(): frame}
-    runs: dict[Any, _Run] = {}
+    found: dict[Any, _Run] = {}
     runner = runs.current_runner()
     if runner is not None:
-        runs[runner] = _Run(runner, None, threading.get_ident(), stacks)
+        found[runner] = _Run(runner, None, threading.get_ident(), stacks)
     for loop in _loops():
-        runs[loop._runner] = _Run(loop._runner, loop, loop._thread_id, stacks)
-    trees = [line for run in runs.values() for line in run.tree().show()]
+        found[loop._runner] = _Run(loop._runner, loop, loop._thread_id, stacks)
+    trees = [line for run in found.values() for line in run.tree().show()]
     return "\n".join([*(trees or ["no trio run and no asyncio loop"]), ""])
 
 

@@ -1407,8 +1407,7 @@ def test_call_from_a_thread_that_comes_in_while_the_loop_is_being_closed(monkeyp
 
     def thread_comes_in():
         take_nothing_more()
-        loop._inbox.append(asyncio.Handle(called.append, ("late",), loop))
-        loop._runner.entry_queue.run_sync_soon(loop._empty_inbox)
+        loop._append_from_anywhere(asyncio.Handle(called.append, ("late",), loop))
 
     monkeypatch.setattr(loop, "_take_nothing_more", thread_comes_in)
     loop.close()

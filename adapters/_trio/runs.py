@@ -10,7 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -141,7 +141,6 @@ class Run:
     nursery: LoopNursery
 
     def __init__(self, clock: Clock | None, instruments: Sequence[Instrument]) -> None:
-        self.ended = False
         self.broken: trio.TrioInternalError | None = None
         with _outside_any_run():
             self.runner = setup_runner(clock, instruments, False, True)
@@ -157,6 +156,11 @@ class Run:
             while not hasattr(self, "nursery"):
                 self._steps.send(self.runner.io_manager.get_events(0))
             self.scheduler = schedule(self.runner, self.nursery)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether it was finished, has broken, or the program is ending."""
+        return not self._at_exit.alive
 
     async def _hold_nursery(self) -> None:
         async with open_loop_nursery() as self.nursery:
@@ -178,15 +182,12 @@ class Run:
         scheduler = self.scheduler
         timeout = 0.0  # whatever happened while it stood still, look at it first
         try:
-            while not self.ended:
+            while True:
                 timeout = self._steps.send(scheduler.poll(0 if scheduler.stopping else timeout))
                 if scheduler.stopping:
                     break
-        except StopIteration:
-            self.ended = True
-            self.runner.main_task_outcome.unwrap()  # type: ignore[union-attr]
         except trio.TrioInternalError as break_down:
-            self.ended, self.broken = True, break_down
+            self.broken = break_down
             self._at_exit.detach()
             patches.take_out()
             raise
@@ -212,16 +213,19 @@ class Run:
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
         self._at_exit.detach()
-        if self.scheduler.is_of_parent:
-            self.ended = True
-            _abandon(self._steps)
-        else:
-            self.scheduler.files = None
-            self.scheduler.leave()
-            self.nursery.cancel_scope.cancel()
-            while not self.ended:
-                self.drive()
         patches.take_out()
+        if self.scheduler.is_of_parent:
+            _abandon(self._steps)
+            return
+        self.scheduler.leave()
+        self.nursery.cancel_scope.cancel()
+        with suppress(StopIteration):
+            timeout = 0.0
+            while True:
+                timeout = self._steps.send(self.runner.io_manager.get_events(timeout))
+        outcome = self.runner.main_task_outcome
+        assert outcome is not None
+        outcome.unwrap()
 
     @contextmanager
     def current(self) -> Iterator[None]:
