@@ -224,8 +224,9 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         answer_for_std()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
-        self._outer_hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(self._outer_hooks))
+        # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
+        self._outer_hooks = tuple(sys.get_asyncgen_hooks())
+        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(*self._outer_hooks))
         set_running_loop(self)
         try:
             yield
@@ -453,12 +454,12 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
     # --- async generators --------------------------------------------------------------------------------------------
 
-    def _make_asyncgen_hooks(self, trio_hooks: Any) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+    def _make_asyncgen_hooks(self, trios_first_iteration: Any, trios_finalizer: Any) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
         """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
 
         def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
             if self._scheduler.is_in_trio_task():
-                trio_hooks.firstiter(agen)
+                trios_first_iteration(agen)
                 return
             if self._asyncgens_shutdown_called:
                 warnings.warn(
@@ -473,7 +474,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
         def finalize(agen: AsyncGenerator[Any, Any]) -> None:
             if id(agen) not in self._asyncgen_ids:
-                trio_hooks.finalizer(agen)
+                trios_finalizer(agen)
                 return
             self._asyncgen_ids.discard(id(agen))
             if not self._closed:

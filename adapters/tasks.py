@@ -82,6 +82,8 @@ def _current_task_for_std(loop: Any = None) -> Any:
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:
     """The Tasks of the loop that are not done. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks"""
+    if loop is None or loop is _get_running_loop():
+        current_task()  # a trio task is among them when it asks
     tasks: set[Task[Any]] = std_tasks.all_tasks(get_running_loop() if loop is None else loop)
     return tasks
 

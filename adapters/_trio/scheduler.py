@@ -60,6 +60,9 @@ DONE: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-
 DONE.set_result(None)  # wakes a Task after a wait of trio's
 
 
+_HOOKS_FOR_TASKS = ("task_spawned", "task_scheduled", "before_task_step", "after_task_step", "task_exited")
+
+
 class RunQueue(deque[Any]):
     """The run queue of a trio run in which a loop is open. To trio's loop, a batch of it is the scheduler alone."""
 
@@ -77,7 +80,10 @@ class RunQueue(deque[Any]):
 @disable_ki_protection
 def make_step(context: Context, function: Callable[..., object], *args: Any) -> None:
     """Make the step of a Task. Ctrl-C may interrupt the program's own code in it."""
-    context.run(function, *args)
+    try:
+        context.run(function, *args)
+    finally:
+        del context, function, args  # a traceback may lead to this frame
 
 
 def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
@@ -256,7 +262,8 @@ class Scheduler(Derivable, Task):
 
     def _run_batch(self) -> None:
         """Run the entries that are in the run queue now."""
-        runq, state, instruments = self.runq, self.state, self.instruments
+        runq, state = self.runq, self.state
+        is_watched = bool(self.instruments) and self._is_watched()
         pending, interrupted, stand_ins = self.pending, self.interrupted, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
@@ -271,10 +278,10 @@ class Scheduler(Derivable, Task):
                 self.entry = state["task"] = entry
                 if self.aio_stand_ins or type(entry._next_send) is Error:
                     self._prepare(entry)
-                if instruments:
+                if is_watched:
                     self._tell("before_task_step", entry)
                 self._step(entry)
-                if instruments:
+                if is_watched:
                     self._tell("after_task_step", entry)
                 if self.entered is not None:
                     self._leave_aio_task()
@@ -297,7 +304,7 @@ class Scheduler(Derivable, Task):
                             stand_in._cancel_points += 1
                             if interrupted:
                                 entry = self._with_interruption(entry)
-                        if instruments:
+                        if is_watched:
                             self._make_watched_step(entry)
                         elif self.debug:
                             self._make_timed_step(entry)
@@ -353,13 +360,17 @@ class Scheduler(Derivable, Task):
             make_step(*step)
         finally:
             self._tell("after_task_step", stand_in)
+            del step, stand_in  # a traceback may lead to this frame
 
     def _make_timed_step(self, step: Any) -> None:
         task = step[1].__self__
         loop = task.get_loop()
         start = loop.time()
-        make_step(*step)
-        loop._log_if_slow(repr(task), loop.time() - start)
+        try:
+            make_step(*step)
+            loop._log_if_slow(repr(task), loop.time() - start)
+        finally:
+            del step, task  # a traceback may lead to this frame
 
     def _report(self, step: Any, error: BaseException) -> None:
         """The interpreter could not make the step of a Task."""
@@ -384,7 +395,7 @@ class Scheduler(Derivable, Task):
         """Step a trio task, as trio's loop does."""
         send, answer = task._next_send_fn, task._next_send
         task._next_send_fn = task._next_send = None
-        outcome: Outcome[Any] | None = None
+        outcome: Outcome[Any]
         trap: Any = None
         try:
             trap = task.context.run(send, answer)
@@ -396,16 +407,24 @@ class Scheduler(Derivable, Task):
                 traceback = traceback and traceback.tb_next
             outcome = Error(error.with_traceback(traceback))
             del traceback
-        if outcome is not None:
-            self._exit(task, outcome)
+        else:
+            self._wait(task, trap)
             return
+        finally:
+            del send, answer, trap  # a traceback may lead to this frame
+        self._exit(task, outcome)
+        del task, outcome
+
+    def _wait(self, task: Task, trap: Any) -> None:
+        """Begin the wait that a trio task has yielded, as trio's loop does."""
+        runner = self.runner
         task._schedule_points += 1
         if trap is CancelShieldedCheckpoint:
-            self.runner.reschedule(task)
+            runner.reschedule(task)
         elif type(trap) is WaitTaskRescheduled:
             task._cancel_points += 1
             task._abort_func = trap.abort_func
-            if self.runner.ki_pending and task is self.runner.main_task:
+            if runner.ki_pending and task is runner.main_task:
                 task._attempt_delivery_of_pending_ki()
             if task._cancel_status.effectively_cancelled:
                 task._attempt_delivery_of_any_pending_cancel()
@@ -592,6 +611,10 @@ class Scheduler(Derivable, Task):
         files = None if self.files is None or self.polls_through_files else self.files()
         if files is not None:
             files.poll(0)
+
+    def _is_watched(self) -> bool:
+        """Tell whether the run has an instrument that is to see the tasks."""
+        return not self.runner.instruments.keys().isdisjoint(_HOOKS_FOR_TASKS)
 
     def _tell(self, hook: str, task: Task) -> None:
         if hook in self.runner.instruments:

@@ -17,7 +17,7 @@ from trio.abc import Instrument
 from trio.testing import MockClock
 
 from adapters import _connections, _datagrams, events, transports
-from adapters.events import Loop, ReadyQueue
+from adapters.events import Loop
 
 TimeGenerator = Generator[float, float, None]
 
@@ -103,8 +103,5 @@ def plug_in() -> None:
         (events, "logger", AsPatched("logger")),
         # How one test of the loop closes a socket.
         (Loop, "_stop_serving", lambda loop, sock: sock.close()),
-        # `while loop._ready:` is how some tests run a loop until it has nothing left to do.
-        (ReadyQueue, "__len__", lambda queue: len(queue.runner.runq)),
-        (ReadyQueue, "__contains__", lambda queue, handle: handle in queue.runner.runq),
     ]:
         setattr(module, name, ours)
