@@ -9,7 +9,7 @@ import contextvars
 import itertools
 import socket
 import threading
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 
 import pytest
@@ -273,7 +273,8 @@ def nested():
             yield "item"
 
     async def wait():
-        return await anext(generate())
+        async with aclosing(generate()) as items:
+            return await anext(items)
 
     return Native(wait, event.set, "item")
 

@@ -74,7 +74,7 @@ def trio_tasks(loop):
     """The trio tasks at work in the loop, by name; not the two that serve the loop itself, nor that which asks."""
     if not isinstance(loop, BaseLoop):
         return Counter()
-    others = {"asyncio callbacks", "asyncio sockets", asyncio.current_task().get_name()}
+    others = {"asyncio event loop", asyncio.current_task().get_name()}
     return Counter(task.name for task in loop._nursery.child_tasks if task.name not in others)
 
 

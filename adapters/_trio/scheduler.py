@@ -40,7 +40,7 @@ from .names import (
     ki_protection_enabled,
 )
 from .patches import replaces
-from .stand_ins import AsyncioStandIn, FutureWait, TrioStandIn
+from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn
 
 # While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
 # for a lone task in sleep(0). So when that goes on for a while, there is one only if the last is so many seconds ago.
@@ -276,7 +276,7 @@ class Scheduler(Derivable, Task):
                 if not in_trio:
                     SNIFFIO.name, in_trio = "trio", True
                 self.entry = state["task"] = entry
-                if self.aio_stand_ins or type(entry._next_send) is Error:
+                if self.aio_stand_ins or entry.custom_sleep_data is not None or type(entry._next_send) is Error:
                     self._prepare(entry)
                 if is_watched:
                     self._tell("before_task_step", entry)
@@ -386,8 +386,14 @@ class Scheduler(Derivable, Task):
         stand_in = self.aio_stand_ins.get(task)
         if stand_in is not None:
             self._enter_aio_task(stand_in)
-        answer = task._next_send
-        if type(answer) is Error and isinstance(answer.error, trio.Cancelled):
+        answer, wait = task._next_send, task.custom_sleep_data
+        if type(wait) is FutureWait:
+            task.custom_sleep_data = None
+            error = wait.error()
+            if error is not None:
+                task._next_send_fn, task._next_send = task.coro.throw, error
+                del error
+        elif type(answer) is Error and isinstance(answer.error, trio.Cancelled):
             self.told.note(task, self.cancels(task))
             task._next_send = Error(Cancelled.of(answer.error))  # the task may run asyncio code
 
@@ -464,7 +470,6 @@ class Scheduler(Derivable, Task):
 
     def resume(self, task: Task, error: BaseException | None = None) -> None:
         """Have a trio task go on, in the next batch, after a wait of asyncio's; raise the error in it."""
-        task._abort_func = task.custom_sleep_data = None
         if error is None:
             task._next_send_fn = task.coro.send
         else:
@@ -553,7 +558,7 @@ class Scheduler(Derivable, Task):
             if task is not self.entry and type(task.custom_sleep_data) is FutureWait
         ]
         for task in waiting:
-            task.custom_sleep_data.cancel()
+            task.custom_sleep_data.cancel(CancelRequest("the event loop is closed", 0))
         return bool(waiting)
 
     def _enter_aio_task(self, stand_in: AsyncioStandIn) -> None:

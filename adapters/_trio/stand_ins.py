@@ -343,8 +343,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
             return True
         wait = task.custom_sleep_data
         if type(wait) is FutureWait:
-            if not wait.future.cancel(request.message):
-                return False
+            wait.cancel(request)
         elif task._abort_func is not None:
             interrupt_by(request, task)
             if not request.raised:
@@ -383,13 +382,14 @@ class AsyncioStandIn(asyncio.Task[Any]):
 class FutureWait:
     """A trio task waits for a future of asyncio's. This is the future's callback and the task's abort function."""
 
-    __slots__ = ("_cancellation", "future", "scheduler", "task")
+    __slots__ = ("_interruption", "_request", "future", "scheduler", "task")
 
     def __init__(self, scheduler: Scheduler, task: Task, future: Any) -> None:
         self.scheduler = scheduler
         self.task = task
         self.future = future
-        self._cancellation: BaseException | None = None
+        self._interruption: BaseException | None = None  # by a scope, or Ctrl-C
+        self._request: CancelRequest | None = None
 
     def __call__(self, argument: Any) -> Abort | None:
         """The abort function. The future is cancelled, and the wait goes on until it has ended."""
@@ -397,32 +397,39 @@ class FutureWait:
             self.wake()
             return None
         scheduler, task = self.scheduler, self.task
-        cancellation = raised_by(argument)
-        if isinstance(cancellation, trio.Cancelled):
+        interruption = raised_by(argument)
+        if isinstance(interruption, trio.Cancelled):
             if not scheduler.told.is_due(task):
                 return Abort.FAILED
             scheduler.told.note(task, scheduler.cancels(task))
-            cancellation = Cancelled.of(cancellation)
-        self._cancellation = cancellation  # or Ctrl-C
+            interruption = Cancelled.of(interruption)
+        self._interruption = interruption
         getattr(self.future, "cancel_and_wait_for_all", self.future.cancel)()
         return Abort.FAILED
 
-    def cancel(self) -> None:
-        """The loop ends: raise CancelledError in the task."""
-        self._cancellation = asyncio.CancelledError("the event loop is closed")
-        self.future.cancel()
+    def cancel(self, request: CancelRequest) -> None:
+        """Task.cancel(): cancel the future; if it is done already, raise CancelledError in its place."""
+        if not self.future.cancel(request.message) and (self._interruption is not None or not self.future.cancelled()):
+            self._request = request
 
     def wake(self) -> None:
         """The future is done: have the task go on in the next batch."""
+        self.task._abort_func = None
+        self.scheduler.resume(self.task)
+
+    def error(self) -> BaseException | None:
+        """What is to be raised in the task, in its next step."""
         error: BaseException | None = None
         try:
             self.future.result()
         except BaseException as raised:
             error = raised
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
-        if isinstance(error, asyncio.CancelledError) or isinstance(self._cancellation, KeyboardInterrupt):
-            error = self._cancellation or error
-        elif isinstance(self._cancellation, Cancelled):
-            self.scheduler.told.take_back(self.task)
-        self.scheduler.resume(self.task, error)
-        del error
+        interruption = self._interruption
+        if self._request is None and not isinstance(interruption, trio.Cancelled):
+            return interruption or error  # Ctrl-C
+        if self._request is None and isinstance(error, asyncio.CancelledError):
+            return interruption
+        if interruption is not None:
+            self.scheduler.told.take_back(self.task)  # the scope interrupts the next wait
+        return error if self._request is None else self._request.error()
