@@ -149,9 +149,10 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._scheduler = scheduler = run.scheduler
         self._nursery = scheduler.nursery
         self._now = runs.clock_of(run.runner).current_time
-        self._ready = scheduler.runq
-        self._append = scheduler.runq.append
+        self._ready = scheduler.queue
+        self._append = scheduler.queue.append
         this = scheduler.loop = weakref.ref(self)
+        scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
         scheduler.debug = self._debug
         self._alarm = Alarm(run.runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
         self._closed = False

@@ -37,7 +37,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
         """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
         if self._manager is None:
             return super().create_task(coro, **kwargs)
-        nursery = self._manager._nursery
+        nursery = nurseries.nursery_of(self._manager)
         scheduler = nursery.scheduler
         outer, scheduler.nursery_for = scheduler.nursery_for, (coro, nursery)
         try:
@@ -50,11 +50,11 @@ class TaskGroup(_Base):  # type: ignore[misc]
 
     def _on_task_done(self, task: Any) -> None:
         if self._manager is not None:
-            self._manager._nursery.scheduler.homes.pop(task, None)
+            nurseries.nursery_of(self._manager).scheduler.homes.pop(task, None)
         super()._on_task_done(task)
 
     def _abort(self) -> None:
-        if self._manager is not None and self._manager._scope._cancel_status.effectively_cancelled:
+        if self._manager is not None and nurseries.is_cancelled(self._manager):
             self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
         else:
             super()._abort()

@@ -179,6 +179,18 @@ def _enter(manager: Any, task: Task, kind: type[N]) -> N:
     return nursery
 
 
+def nursery_of(manager: Any) -> GroupNursery:
+    """The nursery itself."""
+    nursery: GroupNursery = manager._nursery
+    return nursery
+
+
+def is_cancelled(manager: Any) -> bool:
+    """Tell whether a scope around the nursery's Tasks is cancelled."""
+    cancelled: bool = manager._nursery._cancel_status.effectively_cancelled
+    return cancelled
+
+
 @types.coroutine
 def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     """Leave a nursery whose Tasks have ended.

@@ -91,6 +91,26 @@ def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
     return Abort.FAILED
 
 
+def _nothing() -> None:
+    pass
+
+
+def _comes_out_of_trio(error: BaseException) -> bool:
+    """Tell whether code of trio's was running when the error was raised: its state may be half changed."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__", "").startswith("trio."):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _internal_error(cause: BaseException) -> trio.TrioInternalError:
+    error = trio.TrioInternalError("internal error in trio, in a batch of asyncio-on-trio's")
+    error.__cause__ = cause
+    return error
+
+
 class Scheduler(Derivable, Task):
     """A trio task whose step is a batch of the run in which a loop is open. In a callback it is trio's current task."""
 
@@ -112,10 +132,11 @@ class Scheduler(Derivable, Task):
         "loop",
         "nursery",
         "nursery_for",
+        "on_break",
         "pending",
         "polls_through_files",
         "runner",
-        "runq",
+        "queue",
         "stand_ins",
         "state",
         "stop_with",
@@ -136,6 +157,7 @@ class Scheduler(Derivable, Task):
         self.stopping = self.ended = False
         self.error: BaseException | None = None
         self.stop_with: Callable[[BaseException], None] = self.stop_now
+        self.on_break: Callable[[], object] = _nothing  # called when the run is broken
         self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
         self.files: weakref.ref[Any] | None = None
         self.polls_through_files = False
@@ -155,9 +177,9 @@ class Scheduler(Derivable, Task):
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
         object.__setattr__(self._trap, "abort_func", never)
-        self.runq = RunQueue(runner.runq)
-        self.runq.scheduler = self
-        runner.runq = self.runq
+        self.queue = RunQueue(runner.runq)
+        self.queue.scheduler = self
+        runner.runq = self.queue
         self._next_send_fn = self.send
         add_task(self, nursery)
 
@@ -169,7 +191,7 @@ class Scheduler(Derivable, Task):
             stand_in.let_go()
         self.aio_stand_ins.clear()
         self.pending.clear()
-        entries = [entry for entry in deque.__iter__(self.runq) if type(entry) is Task]
+        entries = [entry for entry in deque.__iter__(self.queue) if type(entry) is Task]
         self.runner.runq = deque(entries)
         self.runner.task_exited(self, Value(None))
 
@@ -184,9 +206,9 @@ class Scheduler(Derivable, Task):
 
     def drop_callbacks(self) -> None:
         """Take the callbacks and the steps of Tasks out of the run queue."""
-        entries = [entry for entry in deque.__iter__(self.runq) if isinstance(entry, Task)]
-        deque.clear(self.runq)
-        self.runq.extend(entries)
+        entries = [entry for entry in deque.__iter__(self.queue) if isinstance(entry, Task)]
+        deque.clear(self.queue)
+        self.queue.extend(entries)
 
     def stop_now(self, error: BaseException) -> None:
         """Leave the batch, and have the error raised by who drives the run."""
@@ -205,11 +227,15 @@ class Scheduler(Derivable, Task):
         try:
             self.poll_files()
             self._run_batches()
-        except trio.TrioInternalError as error:
-            self.ended, self.error = True, error
-            raise
         except BaseException as error:
-            self.stop_with(error)  # a signal handler has raised it while nobody's step was made
+            if not isinstance(error, trio.TrioInternalError):
+                if not _comes_out_of_trio(error):
+                    self.stop_with(error)  # a signal handler has raised it, between two steps
+                    return self._trap
+                error = _internal_error(error)
+            self.ended, self.error = True, error
+            self.on_break()
+            raise error
         finally:
             self.state, self.in_batch, self.entry = {}, False, None
             state["task"] = self
@@ -227,7 +253,7 @@ class Scheduler(Derivable, Task):
     # --- batches ------------------------------------------------------------------------------------------------------
 
     def _run_batches(self) -> None:
-        runner, runq = self.runner, self.runq
+        runner, queue = self.runner, self.queue
         last_poll, busy = 0.0, 0
         while True:
             self._run_batch()
@@ -237,7 +263,7 @@ class Scheduler(Derivable, Task):
             if self.stopping or self.ended or self.instruments or runner.is_guest:
                 return
             timeout = 0.0
-            if runq:
+            if queue:
                 busy += 1
                 now = monotonic()
                 if busy > POLLED_BUSY_BATCHES and self.files is None and now - last_poll < BUSY_POLL_INTERVAL:
@@ -250,7 +276,13 @@ class Scheduler(Derivable, Task):
                 busy = 0
                 seconds = runner.clock.deadline_to_sleep_time(runner.deadlines.next_deadline())
                 timeout = min(max(0, seconds), LONGEST_SLEEP)
-            events = self.poll(timeout)
+            try:
+                events = self.poll(timeout)
+            except BaseException as error:  # out of a signal handler
+                self.stop_with(error)
+                if self.stopping:
+                    return
+                continue
             if events:
                 runner.io_manager.process_events(events)
             self._expire_deadlines()
@@ -262,15 +294,15 @@ class Scheduler(Derivable, Task):
 
     def _run_batch(self) -> None:
         """Run the entries that are in the run queue now."""
-        runq, state = self.runq, self.state
+        queue, state = self.queue, self.state
         is_watched = bool(self.instruments) and self._is_watched()
         pending, interrupted, stand_ins = self.pending, self.interrupted, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
         entry: Any
         stand_in: Any
-        for _ in range(len(runq)):
-            entry = runq.popleft()
+        for _ in range(len(queue)):
+            entry = queue.popleft()
             kind = type(entry)
             if kind is Task:
                 if not in_trio:

@@ -284,7 +284,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._request: CancelRequest | None = None
         self._ends_cancelled = False  # the request came in a step of its own: as in asyncio, that may be the last one
         super().__init__(trio_task.coro, loop=loop, name=trio_task.name, context=trio_task.context)
-        scheduler.runq.pop()  # the first step, which super() has asked for
+        scheduler.queue.pop()  # the first step, which super() has asked for
         self._log_destroy_pending = False
 
     def get_name(self) -> str:
