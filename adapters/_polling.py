@@ -180,7 +180,7 @@ class TrioPoller:
             while (fd, event) in self.handles:
                 await wait(fd)
                 if (fd, event) in self.handles:
-                    self._loop._append(self.handles[fd, event])
+                    self._loop._scheduler.run_callback(self.handles[fd, event])
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 

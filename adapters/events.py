@@ -142,6 +142,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgen_ids: set[int] = set()
         self._asyncgens_shutdown_called = False
+        self._hooks: tuple[Any, Any] = (None, None)
+        self._outer_hooks: tuple[Any, ...] = (None, None)
 
     def _enter_run(self, run: runs.Run | runs.HostedRun) -> None:
         self._run = run
@@ -227,7 +229,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._thread_id = threading.get_ident()
         # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
         self._outer_hooks = tuple(sys.get_asyncgen_hooks())
-        sys.set_asyncgen_hooks(*self._make_asyncgen_hooks(*self._outer_hooks))
+        self._hooks = self._make_asyncgen_hooks(*self._outer_hooks)
+        sys.set_asyncgen_hooks(*self._hooks)
         set_running_loop(self)
         try:
             yield
@@ -235,12 +238,14 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             self._leave_thread()
 
     def _leave_thread(self) -> None:
-        """Be this thread's running loop no longer."""
-        if _get_running_loop() is self:
+        """Be this thread's running loop no longer, if it still is."""
+        self._thread_id = None
+        if _get_running_loop() in (self, None):  # None in the child of os.fork()
             set_running_loop(None)
+        if self._hooks == tuple(sys.get_asyncgen_hooks()):
             sys.set_asyncgen_hooks(*self._outer_hooks)
-            self._thread_id = None
-            self._set_coroutine_origin_tracking(False)
+        self._hooks = (None, None)
+        self._set_coroutine_origin_tracking(False)
 
     def _stop_with(self, error: BaseException) -> None:
         """SystemExit or KeyboardInterrupt has come out of a callback or a Task: it ends the run."""

@@ -124,6 +124,7 @@ class Scheduler(Derivable, Task):
         "entry",
         "error",
         "files",
+        "has_polled",
         "homes",
         "in_batch",
         "instruments",
@@ -161,6 +162,7 @@ class Scheduler(Derivable, Task):
         self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
         self.files: weakref.ref[Any] | None = None
         self.polls_through_files = False
+        self.has_polled = True  # for the batch that is running or about to
         self.in_batch = self.is_of_parent = False
         self.entry: Any = None  # the one that runs, or has run last
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
@@ -237,7 +239,7 @@ class Scheduler(Derivable, Task):
             self.on_break()
             raise error
         finally:
-            self.state, self.in_batch, self.entry = {}, False, None
+            self.state, self.in_batch, self.has_polled, self.entry = {}, False, False, None
             state["task"] = self
             SNIFFIO.name = library
         return self._trap
@@ -411,6 +413,22 @@ class Scheduler(Derivable, Task):
             self.stop_with(error.__context__)
         else:
             _asyncio.report_failed_step(step, error)
+
+    def run_callback(self, handle: Any) -> None:
+        """Run a callback of the loop's within the step of a trio task."""
+        if handle._cancelled:
+            return
+        entry, task = self.entry, self.state.pop("task", None)
+        self.entry = handle
+        try:
+            if self.debug:
+                handle._loop._run_timed(handle)
+            else:
+                handle._run()
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.stop_with(error)
+        finally:
+            self.entry, self.state["task"] = entry, task
 
     # trio's entries.
 
@@ -644,9 +662,10 @@ class Scheduler(Derivable, Task):
         return events
 
     def poll_files(self) -> None:
-        """After a poll of trio's own: queue what is ready for the loop."""
-        files = None if self.files is None or self.polls_through_files else self.files()
+        """After a poll of trio's own, before its batch: queue what is ready for the loop."""
+        files = None if self.files is None or self.polls_through_files or self.has_polled else self.files()
         if files is not None:
+            self.has_polled = True
             files.poll(0)
 
     def _is_watched(self) -> bool:
