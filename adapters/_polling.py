@@ -17,6 +17,8 @@ from typing import Any
 
 import trio
 
+from ._trio.names import protected
+
 HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
@@ -65,6 +67,7 @@ class Activity:
         self.scope.cancel()
 
 
+@protected
 class Poller:
     """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
 
@@ -194,6 +197,7 @@ class TrioPoller:
         return True
 
 
+@protected
 class Watch:
     """One callback for one direction of a file, until it is cancelled or replaced."""
 

@@ -46,6 +46,7 @@ from ._pipes import Pipes
 from ._sockets import Sockets
 from ._trio import runs
 from ._trio.deadlines import Alarm
+from ._trio.names import protected
 from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
 from .base_subprocess import Subprocesses
@@ -106,6 +107,7 @@ FEWEST_TIMERS_TO_PRUNE = 100
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
 
+@protected
 class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
 

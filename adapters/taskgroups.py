@@ -12,12 +12,14 @@ from types import TracebackType
 from typing import Any
 
 from ._trio import nurseries, runs
+from ._trio.names import protected
 
 __all__ = ("TaskGroup",)
 
 _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not exist
 
 
+@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 

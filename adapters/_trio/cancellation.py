@@ -16,12 +16,13 @@ from typing import Any, NoReturn, TypeVar
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from .names import RUN, CancelStatus, Derivable, Task
+from .names import RUN, CancelStatus, Derivable, Task, protected
 from .patches import replaces
 
 E = TypeVar("E", bound=BaseException)
 
 
+@protected
 class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ignore[misc]
     """A cancel scope's cancellation in asyncio code: a trio.Cancelled and an asyncio.CancelledError in one.
 
@@ -64,6 +65,7 @@ def is_plain(error: BaseException | None) -> bool:
     return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
 
 
+@protected
 class Told:
     """Which tasks of a run have been told of a cancellation, in which blocks.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from .names import Runner
+from .names import Runner, protected
 
 
+@protected
 class Alarm:
     """A deadline of a run that rings a function.
 

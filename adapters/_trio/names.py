@@ -6,8 +6,9 @@ Each has its reason beside it. `_NEEDED` names the attributes by the class that 
 from __future__ import annotations
 
 import sys
+import types
 import warnings
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -116,15 +117,27 @@ __all__ = [
     "Task",
     "WaitTaskRescheduled",
     "ki_protection_enabled",
+    "protected",
     "setup_runner",
     "traps",
     "unrolled_run",
 ]
 
+T = TypeVar("T")
+
 traps = _traps
 CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
 ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback
+
+
+def protected(cls: type[T]) -> type[T]:
+    """Keep Ctrl-C out of the methods of a class, as trio keeps it out of its own: it comes at the next checkpoint."""
+    for member in vars(cls).values():
+        function = getattr(member, "fget", member)
+        if isinstance(function, types.FunctionType) and function.__module__ == cls.__module__:
+            trio.lowlevel.enable_ki_protection(function)
+    return cls
 
 
 class Derivable:

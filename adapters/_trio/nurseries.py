@@ -14,7 +14,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ..exceptions import is_cancellation
 from .cancellation import Cancelled, as_scopes, is_plain
-from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task
+from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task, protected
 from .patches import replaces
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound="LoopNursery")
 
 
+@protected
 class LoopNursery(Derivable, trio.Nursery):
     """A nursery for asyncio Tasks. A Task has a trio task in it from the moment on that somebody looks."""
 
@@ -54,6 +55,7 @@ class open_loop_nursery:
         return await self._manager.__aexit__(*error)
 
 
+@enable_ki_protection
 def note_reason(task: Task) -> None:
     """Task.cancel() is about to interrupt the task: if it is leaving a nursery, note that as the nursery's reason."""
     if CancelReason is not None and task._child_nurseries:
@@ -64,6 +66,7 @@ def note_reason(task: Task) -> None:
             )
 
 
+@enable_ki_protection
 def abandon_nurseries(task: Task) -> RuntimeError | None:
     """A task has ended inside a nursery or a cancel scope of its own. Cancel these, and return what trio says of it."""
     status = task._cancel_status
@@ -115,6 +118,7 @@ async def exit_nursery(
         del cancellation
 
 
+@enable_ki_protection
 def _cancellation_in(group: BaseExceptionGroup[Any]) -> BaseException | None:
     """What to raise for a group that holds nothing but cancellations: Task.cancel()'s if there is one."""
     scheduler = RUN.__dict__.get("scheduler")
@@ -141,6 +145,7 @@ class GroupNursery(LoopNursery):
     """The nursery of a TaskGroup. Its Tasks have trio tasks in it when somebody looks, or when a scope is cancelled."""
 
 
+@protected
 class _TasksOfBlock(set[Task]):
     """The trio tasks in the block of a nursery. trio goes through them when the block is cancelled."""
 
@@ -153,6 +158,7 @@ class _TasksOfBlock(set[Task]):
         return super().__iter__()
 
 
+@enable_ki_protection
 def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
     """Open a nursery for these Tasks of a group, if a scope is around the current task; None if not.
 
@@ -169,6 +175,7 @@ def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
     return manager
 
 
+@enable_ki_protection
 def _enter(manager: Any, task: Task, kind: type[N]) -> N:
     """`__aenter__` of trio.open_nursery(), for a nursery of this class. It waits for nothing."""
     manager._scope = scope = trio.CancelScope()
@@ -191,6 +198,7 @@ def is_cancelled(manager: Any) -> bool:
     return cancelled
 
 
+@enable_ki_protection
 @types.coroutine
 def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     """Leave a nursery whose Tasks have ended.
@@ -207,6 +215,7 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
             outcome = Value(None) if is_checkpoint else (yield trap)
 
 
+@enable_ki_protection
 def _leave_idle_nursery(manager: Any) -> bool:
     """Leave a nursery in which nothing is left and nothing has happened; False if something has.
 

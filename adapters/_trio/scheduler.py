@@ -38,6 +38,7 @@ from .names import (
     Task,
     WaitTaskRescheduled,
     ki_protection_enabled,
+    protected,
 )
 from .patches import replaces
 from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn
@@ -111,6 +112,7 @@ def _internal_error(cause: BaseException) -> trio.TrioInternalError:
     return error
 
 
+@protected
 class Scheduler(Derivable, Task):
     """A trio task whose step is a batch of the run in which a loop is open. In a callback it is trio's current task."""
 
@@ -218,7 +220,6 @@ class Scheduler(Derivable, Task):
 
     # --- what trio's loop calls ---------------------------------------------------------------------------------------
 
-    @enable_ki_protection
     def send(self, answer: object) -> object:
         """Run the batch that is due, and further ones as long as trio's loop has nothing else to do."""
         self._next_send_fn = self.send
@@ -707,6 +708,7 @@ _ki_code = ki_protection_enabled.__code__
 
 # Public, this would be a function that trio calls for the current task where another library steps it.
 @replaces(type(RUN), "__getattr__")
+@enable_ki_protection
 def _find_missing(self: Any, name: str) -> Any:
     """trio looks for the current task in a thread-local object; during the step of an asyncio Task there is none."""
     if name == "task":

@@ -19,13 +19,14 @@ from trio.lowlevel import Abort
 from .. import _asyncio
 from ..exceptions import is_cancellation
 from .cancellation import Cancelled, is_plain, raised_by
-from .names import CancelShieldedCheckpoint, Derivable, Task
+from .names import CancelShieldedCheckpoint, Derivable, Task, protected
 from .nurseries import abandon_nurseries, note_reason
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 
+@protected
 class CancelRequest:
     """A Task.cancel() that is to be raised in a wait of trio's, in this one or the next."""
 
@@ -86,6 +87,7 @@ def is_in_checkpoint(coro: Any) -> bool:
 # --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
 
 
+@protected
 class TrioStandIn(Derivable, Task):
     """The trio task of an asyncio Task: what trio code in that Task sees as the current task.
 
@@ -270,6 +272,7 @@ class TrioStandIn(Derivable, Task):
 # --- the asyncio Task of a trio task ----------------------------------------------------------------------------------
 
 
+@protected
 class AsyncioStandIn(asyncio.Task[Any]):
     """The asyncio Task of a trio task: what asyncio code in that trio task sees as the current Task.
 
@@ -379,6 +382,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
         return outcome
 
 
+@protected
 class FutureWait:
     """A trio task waits for a future of asyncio's. This is the future's callback and the task's abort function."""
 

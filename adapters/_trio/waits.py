@@ -8,6 +8,8 @@ import types
 from collections.abc import Generator
 from typing import Any
 
+from trio.lowlevel import enable_ki_protection
+
 from .names import RUN, CancelShieldedCheckpoint, WaitTaskRescheduled, traps
 from .patches import replaces
 from .stand_ins import CHECKPOINT, TrioStandIn
@@ -15,6 +17,7 @@ from .stand_ins import CHECKPOINT, TrioStandIn
 
 # Public, this would be a way to tell trio that another library steps the current task.
 @replaces(traps, "_async_yield")
+@enable_ki_protection
 @types.coroutine
 def async_yield(trap: Any) -> Generator[Any, Any, Any]:
     """Yield a trap to trio's loop, or in an asyncio Task, something by which the interpreter lets it wait."""
