@@ -12,14 +12,17 @@ from typing import Any
 _std: Any = asyncio
 _tasks: Any = asyncio.tasks
 
-get_running_loop: Callable[[], Any] = asyncio._get_running_loop
+# The interpreter's own, in C: trio_asyncio, for one, replaces the other names of it.
+get_running_loop: Callable[[], Any] = _std.events._c__get_running_loop
 set_running_loop: Callable[[Any], None] = asyncio._set_running_loop
 
 # The interpreter's account of which Task runs in which loop.
 enter_task: Callable[[Any, Any], None] = _tasks._enter_task
 leave_task: Callable[[Any, Any], None] = _tasks._leave_task
-# tasks.py replaces the public name.
-interpreters_current_task: Callable[[Any], Any] = _tasks.current_task
+if sys.version_info >= (3, 12):
+    interpreters_current_task: Callable[[Any], Any] = _tasks._c_current_task
+else:
+    interpreters_current_task = _tasks._current_tasks.get
 if sys.version_info >= (3, 14):  # Tasks written in Python have an account of their own
     python_current_task: Callable[[Any], Any] = _tasks._py_current_task
 else:

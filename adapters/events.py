@@ -618,7 +618,7 @@ class HostedLoop(BaseLoop):
         with trio.CancelScope(shield=True):
             async with open_loop_nursery() as nursery:
                 self._enter_run(runs.HostedRun(nursery))
-                self._scheduler.stop_with = self._stops_with
+                self._scheduler.stops_with = self._stops_with
                 self._has_nursery.set()
                 await trio.sleep_forever()
 

@@ -12,7 +12,7 @@ import enum
 import math
 import sys
 import threading
-from asyncio import BrokenBarrierError, CancelledError, _get_running_loop
+from asyncio import BrokenBarrierError, CancelledError
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
+from ._asyncio import get_running_loop as _get_running_loop
 from .events import get_running_loop
 
 __all__ = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")

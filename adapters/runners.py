@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import trio
 from trio.lowlevel import currently_ki_protected
 
+from ._asyncio import get_running_loop as _get_running_loop
 from ._trio import runs
 from ._trio.stand_ins import AsyncioStandIn
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
@@ -205,7 +206,7 @@ async def open_loop() -> AsyncIterator[BaseLoop]:
             "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"
         )
     forget_dead_loop()
-    if asyncio._get_running_loop() is not None or not runs.claim():
+    if _get_running_loop() is not None or not runs.claim():
         raise RuntimeError(
             "an event loop is open in this thread already, and a trio run has one at a time: "
             "use that one, asyncio.get_running_loop()"

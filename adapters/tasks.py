@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from typing import Any, TypeVar
 
 from . import timeouts
+from ._asyncio import get_running_loop as _get_running_loop
 from ._asyncio import interpreters_current_task
 from ._trio import runs
 from .events import BaseLoop, get_event_loop, get_running_loop
@@ -36,7 +37,6 @@ __all__ = std_tasks.__all__
 T = TypeVar("T")
 
 _init = Future.__init__
-_get_running_loop = asyncio._get_running_loop
 
 
 def current_task(loop: Any = None) -> Task[Any] | None:
@@ -59,25 +59,46 @@ timeouts.current_task = current_task
 
 def _awaiter() -> Task[Any] | None:
     """The running Task as one that awaits; None where the interpreter keeps no account of that."""
-    return current_task() if KEEPS_AWAITERS and asyncio._get_running_loop() is not None else None
+    return current_task() if KEEPS_AWAITERS and _get_running_loop() is not None else None
 
 
 def answer_for_std() -> None:
-    """Have the real asyncio's current_task() know a plain trio task, too: its timeout() and TaskGroup ask that.
+    """Have the real asyncio's functions know our loops and, in them, the Task of a plain trio task.
 
-    The interpreter's own account cannot hold such a task: nothing of ours is called when the step is over in which it
-    was first asked for. On the loops of others the answer is what it was.
+    Its timeout() and TaskGroup ask current_task(), and the interpreter's account cannot hold a task that has not been
+    asked for. get_running_loop() is the interpreter's own, unless somebody has replaced it (trio_asyncio, for one). On
+    the loops of others the answer is what it was.
     """
-    if std_tasks.current_task is interpreters_current_task:
-        std.current_task = std_tasks.current_task = _current_task_for_std
+    for module, names in ((std, _ANSWERS), (std_tasks, ("current_task",)), (std.events, _ANSWERS[1:])):
+        for name in names:
+            theirs = getattr(module, name)
+            if not hasattr(theirs, "_knows_our_loops") and (name == "current_task" or inspect.isfunction(theirs)):
+                setattr(module, name, (_answer_with_task if name == "current_task" else _answer_with_loop)(theirs))
 
 
-@functools.wraps(interpreters_current_task)
-def _current_task_for_std(loop: Any = None) -> Any:
-    running = asyncio._get_running_loop()
-    if isinstance(running, BaseLoop) and (loop is None or loop is running):
-        return current_task(running)
-    return interpreters_current_task(loop)
+_ANSWERS = ("current_task", "get_running_loop", "_get_running_loop")
+
+
+def _answer_with_task(theirs: Callable[..., Any]) -> Any:
+    @functools.wraps(theirs)
+    def answer(loop: Any = None) -> Any:
+        running = _get_running_loop()
+        if isinstance(running, BaseLoop) and (loop is None or loop is running):
+            return current_task(running)
+        return theirs(loop)
+
+    answer._knows_our_loops = True  # type: ignore[attr-defined]
+    return answer
+
+
+def _answer_with_loop(theirs: Callable[[], Any]) -> Any:
+    @functools.wraps(theirs)
+    def answer() -> Any:
+        running = _get_running_loop()
+        return running if isinstance(running, BaseLoop) else theirs()
+
+    answer._knows_our_loops = True  # type: ignore[attr-defined]
+    return answer
 
 
 def all_tasks(loop: Any = None) -> set[Task[Any]]:

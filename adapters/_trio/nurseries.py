@@ -28,7 +28,7 @@ N = TypeVar("N", bound="LoopNursery")
 class LoopNursery(Derivable, trio.Nursery):
     """A nursery for asyncio Tasks. A Task has a trio task in it from the moment on that somebody looks."""
 
-    scheduler: Scheduler
+    scheduler: Scheduler | None = None  # while the loop is open
     aio_tasks: set[Any] | None = None  # those that belong here; None for all that have no place elsewhere
 
     @property
@@ -39,9 +39,10 @@ class LoopNursery(Derivable, trio.Nursery):
 
     def make_stand_ins(self) -> None:
         """Give every Task that belongs here its trio task."""
-        if RUN.__dict__.get("scheduler") is self.scheduler:  # else another thread looks
-            for aio_task in list(self.scheduler.all_tasks() if self.aio_tasks is None else self.aio_tasks):
-                self.scheduler.stand_in_for(aio_task)
+        scheduler = self.scheduler
+        if scheduler is not None and RUN.__dict__.get("scheduler") is scheduler:  # else another thread looks
+            for aio_task in list(scheduler.all_tasks() if self.aio_tasks is None else self.aio_tasks):
+                scheduler.stand_in_for(aio_task)
 
 
 class open_loop_nursery:

@@ -168,7 +168,7 @@ class Run:
                 try:
                     await trio.sleep_forever()
                 except KeyboardInterrupt as error:  # trio brings Ctrl-C here when it hit code that must not be broken
-                    self.scheduler.stop_now(error)
+                    self.scheduler.stop_with(error)
 
     @enable_ki_protection
     def drive(self) -> None:
@@ -223,9 +223,10 @@ class Run:
             timeout = 0.0
             while True:
                 timeout = self._steps.send(self.runner.io_manager.get_events(timeout))
-        outcome = self.runner.main_task_outcome
-        assert outcome is not None
-        outcome.unwrap()
+        runner = self.runner
+        runner.init_task = runner.main_task = runner.system_nursery = None  # nothing waits for the garbage collector
+        assert runner.main_task_outcome is not None
+        runner.main_task_outcome.unwrap()
 
     @contextmanager
     def current(self) -> Iterator[None]:

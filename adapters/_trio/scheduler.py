@@ -40,6 +40,7 @@ from .names import (
     ki_protection_enabled,
     protected,
 )
+from .nurseries import LoopNursery
 from .patches import replaces
 from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn
 
@@ -69,7 +70,7 @@ class RunQueue(deque[Any]):
 
     __slots__ = ("scheduler",)
 
-    scheduler: Scheduler
+    scheduler: Scheduler | None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.scheduler,))
@@ -112,6 +113,15 @@ def _internal_error(cause: BaseException) -> trio.TrioInternalError:
     return error
 
 
+class _NoCoroutine:
+    """What who looks at trio's tasks finds instead of a coroutine."""
+
+    cr_frame = cr_await = None
+
+
+_NO_COROUTINE = _NoCoroutine()
+
+
 @protected
 class Scheduler(Derivable, Task):
     """A trio task whose step is a batch of the run in which a loop is open. In a callback it is trio's current task."""
@@ -142,24 +152,21 @@ class Scheduler(Derivable, Task):
         "queue",
         "stand_ins",
         "state",
-        "stop_with",
+        "stops_with",
         "stopping",
         "told",
     )
 
-    cr_frame = cr_await = None  # as a coroutine's, for who looks at trio's tasks
-
-    def __init__(self, runner: Runner, nursery: trio.Nursery) -> None:
-        super().__init__(nursery, self, runner, "asyncio event loop", Context(), True)  # type: ignore[arg-type]
+    def __init__(self, runner: Runner, nursery: LoopNursery) -> None:
+        super().__init__(nursery, _NO_COROUTINE, runner, "asyncio event loop", Context(), True)  # type: ignore[arg-type]
         self.runner = runner
         self.nursery = nursery
         self.instruments = runner.instruments["_all"]
         self.loop: Any = None  # a weak reference
         self.debug = False
-        # Set it to stop after this batch; with an error, at once.
-        self.stopping = self.ended = False
+        self.stopping = self.ended = False  # set the first to stop after this batch
         self.error: BaseException | None = None
-        self.stop_with: Callable[[BaseException], None] = self.stop_now
+        self.stops_with: Callable[[BaseException], None] | None = None
         self.on_break: Callable[[], object] = _nothing  # called when the run is broken
         self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
         self.files: weakref.ref[Any] | None = None
@@ -198,6 +205,8 @@ class Scheduler(Derivable, Task):
         entries = [entry for entry in deque.__iter__(self.queue) if type(entry) is Task]
         self.runner.runq = deque(entries)
         self.runner.task_exited(self, Value(None))
+        # Nothing waits for the garbage collector.
+        self.queue.scheduler = self.nursery.scheduler = self._next_send_fn = self.stops_with = None
 
     def start(self, coro: Any, name: str, context: Context) -> None:
         """Run what has a coroutine's `send` and `cr_frame` as a trio task of the loop's own.
@@ -214,9 +223,12 @@ class Scheduler(Derivable, Task):
         deque.clear(self.queue)
         self.queue.extend(entries)
 
-    def stop_now(self, error: BaseException) -> None:
-        """Leave the batch, and have the error raised by who drives the run."""
-        self.error, self.stopping = error, True
+    def stop_with(self, error: BaseException) -> None:
+        """End the loop's run with an error; by default at once, and who drives the run raises it."""
+        if self.stops_with is None:
+            self.error, self.stopping = error, True
+        else:
+            self.stops_with(error)
 
     # --- what trio's loop calls ---------------------------------------------------------------------------------------
 
