@@ -19,57 +19,62 @@ __all__ = ("TaskGroup",)
 _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not exist
 
 
-@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup
     """
 
-    _manager: Any = None  # of the nursery
+    _manager: Any = None  # of the nursery, if there is one
 
     async def __aenter__(self) -> TaskGroup:
         await super().__aenter__()
         scheduler = runs.current_scheduler()
         if scheduler is not None:
-            self._manager = nurseries.enter_nursery(scheduler, self._tasks)
+            manager = nurseries.enter_nursery(scheduler, self._tasks)
+            if manager is not None:
+                self.__class__, self._manager = _GroupInNursery, manager
+                self._scheduler, self._nursery = scheduler, nurseries.nursery_of(manager)
         return self
-
-    def create_task(self, coro: Any, **kwargs: Any) -> Any:
-        """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
-        if self._manager is None:
-            return super().create_task(coro, **kwargs)
-        nursery = nurseries.nursery_of(self._manager)
-        scheduler = nursery.scheduler
-        outer, scheduler.nursery_for = scheduler.nursery_for, (coro, nursery)
-        try:
-            task = super().create_task(coro, **kwargs)
-        finally:
-            scheduler.nursery_for = outer
-        if not task.done():
-            scheduler.homes[task] = nursery
-        return task
-
-    def _on_task_done(self, task: Any) -> None:
-        if self._manager is not None:
-            nurseries.nursery_of(self._manager).scheduler.homes.pop(task, None)
-        super()._on_task_done(task)
-
-    def _abort(self) -> None:
-        if self._manager is not None and nurseries.is_cancelled(self._manager):
-            self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
-        else:
-            super()._abort()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
+        if self._manager is None:
+            return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # asyncio may look for this very class
         try:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
         finally:
-            if self._manager is not None:
-                await nurseries.leave_nursery(self._manager)
-                self._manager = None
+            manager, self._manager, self.__class__ = self._manager, None, TaskGroup
+            self._scheduler = self._nursery = None
+            await nurseries.leave_nursery(manager)
             del exc, tb
+
+
+@protected
+class _GroupInNursery(TaskGroup):
+    """A TaskGroup that has a nursery: what costs time only where a scope is around."""
+
+    def create_task(self, coro: Any, **kwargs: Any) -> Any:
+        """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
+        scheduler = self._scheduler
+        outer, scheduler.nursery_for = scheduler.nursery_for, (coro, self._nursery)
+        try:
+            task = super().create_task(coro, **kwargs)
+        finally:
+            scheduler.nursery_for = outer
+        if not task.done():
+            scheduler.homes[task] = self._nursery
+        return task
+
+    def _on_task_done(self, task: Any) -> None:
+        self._scheduler.homes.pop(task, None)
+        super()._on_task_done(task)
+
+    def _abort(self) -> None:
+        if nurseries.is_cancelled(self._manager):
+            self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
+        else:
+            super()._abort()

@@ -17,7 +17,7 @@ WORKS_WITH: Final = "0.28 to 0.35"
 try:
     # trio says through sniffio that a thread runs trio code. In the steps of asyncio Tasks it is asyncio code.
     from sniffio import thread_local as SNIFFIO
-    from trio._core import _ki, _run, _traps
+    from trio._core import _ki, _parking_lot, _run, _traps
 
     # Thread-local: the current run and the current task.
     from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
@@ -117,6 +117,7 @@ __all__ = [
     "Task",
     "WaitTaskRescheduled",
     "ki_protection_enabled",
+    "parking_lot",
     "protected",
     "setup_runner",
     "traps",
@@ -126,6 +127,7 @@ __all__ = [
 T = TypeVar("T")
 
 traps = _traps
+parking_lot = _parking_lot
 CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
 ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback

@@ -14,7 +14,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ..exceptions import is_cancellation
 from .cancellation import Cancelled, as_scopes, is_plain
-from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task, protected
+from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task, parking_lot, protected
 from .patches import replaces
 
 if TYPE_CHECKING:
@@ -34,15 +34,19 @@ class LoopNursery(Derivable, trio.Nursery):
     @property
     def child_tasks(self) -> frozenset[Task]:
         """The trio tasks in this nursery, those of its asyncio Tasks included."""
-        self.make_stand_ins()
-        return super().child_tasks
+        return super().child_tasks | self.make_stand_ins()
 
-    def make_stand_ins(self) -> None:
-        """Give every Task that belongs here its trio task."""
+    def make_stand_ins(self) -> set[Task]:
+        """The trio tasks of all Tasks that belong here; from another thread, those that have been made."""
         scheduler = self.scheduler
-        if scheduler is not None and RUN.__dict__.get("scheduler") is scheduler:  # else another thread looks
-            for aio_task in list(scheduler.all_tasks() if self.aio_tasks is None else self.aio_tasks):
-                scheduler.stand_in_for(aio_task)
+        if scheduler is None:
+            return set()
+        stand_ins: set[Any] = set()
+        inside = RUN.__dict__.get("scheduler") is scheduler
+        for aio_task in list(scheduler.all_tasks() if self.aio_tasks is None else self.aio_tasks):
+            if not aio_task.done() and (self.aio_tasks is not None or aio_task not in scheduler.homes):
+                stand_ins.add(scheduler.stand_in_for(aio_task) if inside else scheduler.stand_ins.get(aio_task))
+        return stand_ins - {None}
 
 
 class open_loop_nursery:
@@ -54,6 +58,17 @@ class open_loop_nursery:
 
     async def __aexit__(self, *error: Any) -> bool | None:
         return await self._manager.__aexit__(*error)
+
+
+_parking_lots: dict[Task, Any] = getattr(parking_lot, "GLOBAL_PARKING_LOT_BREAKER", {})  # in newer trio
+
+
+@enable_ki_protection
+def break_parking_lots(task: Task) -> None:
+    """A task has ended: who waits for a lock of its is told, as trio does."""
+    if task in _parking_lots:
+        for lot in _parking_lots.pop(task):
+            lot.break_lot(task)
 
 
 @enable_ki_protection

@@ -42,7 +42,7 @@ from .names import (
 )
 from .nurseries import LoopNursery
 from .patches import replaces
-from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn
+from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn, make_stand_in
 
 # While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
 # for a lone task in sleep(0). So when that goes on for a while, there is one only if the last is so many seconds ago.
@@ -51,6 +51,18 @@ BUSY_POLL_INTERVAL = 50e-6
 LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
 MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
 NO_EVENTS: Any = 0 if sys.platform == "win32" else []
+
+
+class RunTasks(set[Task]):
+    """The tasks of a run in which a loop is open. trio counts asyncio's Tasks among them when somebody asks."""
+
+    scheduler: Scheduler | None
+
+    def __bool__(self) -> bool:
+        return set.__len__(self) > 0
+
+    def __len__(self) -> int:
+        return set.__len__(self) + (0 if self.scheduler is None else len(self.scheduler.all_tasks()))
 
 
 class _NoLoop:
@@ -146,6 +158,8 @@ class Scheduler(Derivable, Task):
         "nursery",
         "nursery_for",
         "on_break",
+        "overcounted",
+        "owed",
         "pending",
         "polls_through_files",
         "runner",
@@ -184,6 +198,8 @@ class Scheduler(Derivable, Task):
         self.homes: dict[Any, trio.Nursery] = {}
         self.nursery_for: tuple[Any, trio.Nursery] | None = None
         self.pending: set[TrioStandIn | AsyncioStandIn] = set()
+        self.owed: dict[TrioStandIn, CancelRequest] = {}  # Task.cancel() in a wait that could not be interrupted
+        self.overcounted: set[TrioStandIn] = set()  # Task.cancelling() is one too high until the next step
         self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled]] = {}
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
@@ -191,6 +207,8 @@ class Scheduler(Derivable, Task):
         self.queue = RunQueue(runner.runq)
         self.queue.scheduler = self
         runner.runq = self.queue
+        runner.tasks = RunTasks(runner.tasks)
+        runner.tasks.scheduler = self
         self._next_send_fn = self.send
         add_task(self, nursery)
 
@@ -204,6 +222,7 @@ class Scheduler(Derivable, Task):
         self.pending.clear()
         entries = [entry for entry in deque.__iter__(self.queue) if type(entry) is Task]
         self.runner.runq = deque(entries)
+        self.runner.tasks = {*set.__iter__(self.runner.tasks)}
         self.runner.task_exited(self, Value(None))
         # Nothing waits for the garbage collector.
         self.queue.scheduler = self.nursery.scheduler = self._next_send_fn = self.stops_with = None
@@ -326,10 +345,10 @@ class Scheduler(Derivable, Task):
                 if self.aio_stand_ins or entry.custom_sleep_data is not None or type(entry._next_send) is Error:
                     self._prepare(entry)
                 if is_watched:
-                    self._tell("before_task_step", entry)
+                    self.tell("before_task_step", entry)
                 self._step(entry)
                 if is_watched:
-                    self._tell("after_task_step", entry)
+                    self.tell("after_task_step", entry)
                 if self.entered is not None:
                     self._leave_aio_task()
             else:
@@ -366,6 +385,8 @@ class Scheduler(Derivable, Task):
                     self.stop_with(error)
                 except BaseException as error:
                     self._report(entry, error)
+                if stand_in is None and stand_ins and kind is tuple:
+                    stand_in = stand_ins.get(self.entry[1].__self__)  # made in this step
                 if stand_in is not None and stand_in.aio_task.done():
                     stand_in.end()
             entry = stand_in = None  # a traceback may lead to this frame
@@ -402,11 +423,11 @@ class Scheduler(Derivable, Task):
 
     def _make_watched_step(self, step: Any) -> None:
         stand_in = self.stand_in_for(step[1].__self__)
-        self._tell("before_task_step", stand_in)
+        self.tell("before_task_step", stand_in)
         try:
             make_step(*step)
         finally:
-            self._tell("after_task_step", stand_in)
+            self.tell("after_task_step", stand_in)
             del step, stand_in  # a traceback may lead to this frame
 
     def _make_timed_step(self, step: Any) -> None:
@@ -539,7 +560,7 @@ class Scheduler(Derivable, Task):
             task._next_send_fn, task._next_send = task.coro.throw, error
         self.runner.runq.append(task)
         if self.instruments:
-            self._tell("task_scheduled", task)
+            self.tell("task_scheduled", task)
 
     def _exit(self, task: Task, outcome: Outcome[Any]) -> None:
         """A trio task has ended. A cancellation of asyncio's is no failure for its nursery, but one for trio.run()."""
@@ -551,7 +572,8 @@ class Scheduler(Derivable, Task):
         if type(outcome) is Error and task is not self.runner.main_task:
             rest = without_task_cancellation(outcome.error)
             outcome = Value(None) if rest is None else Error(rest)
-        self.told.forget(task)
+        if self.told.knows(task):
+            self.told.forget(task)
         self.runner.task_exited(task, outcome)
 
     # --- stand-ins ----------------------------------------------------------------------------------------------------
@@ -567,7 +589,8 @@ class Scheduler(Derivable, Task):
         else:
             task = self.stand_in_for(aio_task)
             if type(entry) is not tuple or entry[1].__self__ is not aio_task:
-                return task  # an eager Task, in a step of another task: trio may not keep it for the rest of that
+                self.pending.add(task)  # an eager Task, in a step of another: it may end in there
+                return task  # and trio may not keep it for the rest of the step
         self.state["task"] = task
         return task
 
@@ -580,12 +603,12 @@ class Scheduler(Derivable, Task):
                 nursery = self.nursery_for[1]
             if nursery is None:
                 nursery = self.nursery
-            stand_in = TrioStandIn._create(aio_task, self, nursery)
-            # A signal handler may have come in between.
-            stand_in, new = self.stand_ins.setdefault(aio_task, stand_in), stand_in
-            if stand_in is new:
-                add_task(stand_in, nursery)
-                self.pending.add(stand_in)  # it may end in the running step
+            new = make_stand_in(aio_task, self, nursery)
+            stand_in = self.stand_ins.setdefault(aio_task, new)
+            if stand_in is not new:  # a signal handler has come in between
+                new._activate_cancel_status(None)  # type: ignore[arg-type]
+            elif self.instruments:
+                self.tell("task_spawned", stand_in)
         return stand_in
 
     def all_tasks(self) -> set[Any]:
@@ -685,7 +708,7 @@ class Scheduler(Derivable, Task):
         """Tell whether the run has an instrument that is to see the tasks."""
         return not self.runner.instruments.keys().isdisjoint(_HOOKS_FOR_TASKS)
 
-    def _tell(self, hook: str, task: Task) -> None:
+    def tell(self, hook: str, task: Task) -> None:
         if hook in self.runner.instruments:
             self.runner.instruments.call(hook, task)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
@@ -20,7 +21,7 @@ from .. import _asyncio
 from ..exceptions import is_cancellation
 from .cancellation import Cancelled, is_plain, raised_by
 from .names import CancelShieldedCheckpoint, Derivable, Task, protected
-from .nurseries import abandon_nurseries, note_reason
+from .nurseries import abandon_nurseries, break_parking_lots, note_reason
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -51,6 +52,11 @@ def interrupt_by(request: CancelRequest, task: Task) -> None:
     if task._abort_func is not None:
         note_reason(task)
         task._attempt_abort(request.raise_it)
+
+
+_HAS_CONTEXT = hasattr(asyncio.Task, "get_context")  # from 3.12 on; before, it comes with the first wait of trio's
+_NO_CONTEXT = Context()
+_init_task = Task.__init__
 
 
 class _Coroutine:
@@ -100,8 +106,6 @@ class TrioStandIn(Derivable, Task):
         "aio_task",
         "get_loop",
         "in_checkpoint",
-        "overcounted",
-        "owed",
         "request",
         "scheduler",
         "step_context",
@@ -111,19 +115,19 @@ class TrioStandIn(Derivable, Task):
     def __init__(self, aio_task: Any, scheduler: Scheduler, nursery: trio.Nursery) -> None:
         self.aio_task = aio_task
         self.scheduler = scheduler
-        get_context: Callable[[], Context] = getattr(aio_task, "get_context", Context)  # before 3.12 with the first wait
         coro = aio_task.get_coro()
-        if not hasattr(coro, "cr_frame"):
-            coro = _Coroutine(coro)
-        super().__init__(nursery, coro, scheduler.runner, "", get_context(), False)
+        context = aio_task.get_context() if _HAS_CONTEXT else _NO_CONTEXT
+        _init_task(self, nursery, coro if hasattr(coro, "cr_frame") else _Coroutine(coro), scheduler.runner, "", context, False)
         self.get_loop = aio_task.get_loop
-        self.wakeup: Any = None
-        self.step_context: Any = None
-        self._asyncio_future_blocking = False
-        self.in_checkpoint = False
-        self.request: CancelRequest | None = None  # came in this wait
-        self.owed: CancelRequest | None = None  # came in a wait that could not be interrupted: for the next one
-        self.overcounted = False
+        self._asyncio_future_blocking = self.in_checkpoint = False
+        self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
+        self._cancel_status = status = nursery._cancel_status
+        status._tasks.add(self)
+        if status.effectively_cancelled:
+            self._attempt_delivery_of_any_pending_cancel()
+        # How the interpreter wakes the Task after a wait of trio's; set with the first one.
+        self.wakeup: Any
+        self.step_context: Any
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -139,21 +143,27 @@ class TrioStandIn(Derivable, Task):
     def end(self) -> None:
         """The Task has ended: so has this."""
         task, scheduler = self.aio_task, self.scheduler
-        del scheduler.stand_ins[task]
-        scheduler.pending.discard(self)
-        error = abandon_nurseries(self)
-        if error is not None:
-            _asyncio.replace_result(task, error)
-        elif task.cancelled() and scheduler.told.knows(self):
+        if self._child_nurseries or self._cancel_status.abandoned_by_misnesting:
+            error = abandon_nurseries(self)
+            if error is not None:
+                _asyncio.replace_result(task, error)
+        elif scheduler.told.knows(self) and task.cancelled():
             task._make_cancelled_error()  # takes away the scope's exception, which is not for who awaits the Task
-        scheduler.told.forget(self)
-        scheduler.runner.task_exited(self, Value(None))
+        self.let_go()
 
     def let_go(self) -> None:
-        """The loop is closed, and the Task stays pending, as asyncio leaves it."""
-        abandon_nurseries(self)
-        self.scheduler.stand_ins.pop(self.aio_task, None)
-        self.scheduler.runner.task_exited(self, Value(None))
+        """The Task has ended, or stays pending in a loop that is closed. trio hears no more of it."""
+        scheduler = self.scheduler
+        del scheduler.stand_ins[self.aio_task]
+        self._cancel_status._tasks.discard(self)
+        self._cancel_status = None  # type: ignore[assignment]
+        break_parking_lots(self)
+        if scheduler.told.knows(self):
+            scheduler.told.forget(self)
+        if scheduler.pending:
+            scheduler.pending.discard(self)
+        if scheduler.instruments:
+            scheduler.tell("task_exited", self)
 
     # The waits of trio's.
 
@@ -164,10 +174,10 @@ class TrioStandIn(Derivable, Task):
             return None
         self._asyncio_future_blocking = True
         self._abort_func = trap.abort_func
-        owed, self.owed = self.owed, None
-        if owed is not None and self.aio_task.cancelling() >= owed.count:
-            self.request = owed
-            interrupt_by(owed, self)
+        if self.scheduler.owed and (owed := self.scheduler.owed.pop(self, None)) is not None:
+            if self.aio_task.cancelling() >= owed.count:
+                self.request = owed
+                interrupt_by(owed, self)
         if self._cancel_status.effectively_cancelled:
             self._attempt_delivery_of_any_pending_cancel()
         return self
@@ -194,7 +204,7 @@ class TrioStandIn(Derivable, Task):
 
     def _owe(self, request: CancelRequest) -> None:
         # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
-        self.owed = request
+        self.scheduler.owed[self] = request
         self.scheduler.pending.add(self)
 
     # What a future has, for the Task.
@@ -227,23 +237,24 @@ class TrioStandIn(Derivable, Task):
 
     def settle(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
-        task, told = self.aio_task, self.scheduler.told
+        task, scheduler = self.aio_task, self.scheduler
+        told, overcounted = scheduler.told, scheduler.overcounted
         if task.done():
-            if self.scheduler.stand_ins.get(task) is self:
+            if scheduler.stand_ins.get(task) is self:
                 self.end()
             return True
-        if self.overcounted and not task._must_cancel:  # the step has been made
-            self.overcounted = False
+        if self in overcounted and not task._must_cancel:  # the step has been made
+            overcounted.discard(self)
             task.uncancel()
             told.note(self, task.cancelling())
-        due = told.is_due(self)
-        if self.owed is None and not due:
-            return not self.overcounted
+        due, owed = told.is_due(self), scheduler.owed.get(self)
+        if owed is None and not due:
+            return self not in overcounted
         awaited = task._fut_waiter
-        if not _asyncio.is_suspended(self.coro) or awaited is self or (awaited is not None and awaited.done()):
+        if not _asyncio.is_suspended(task.get_coro()) or awaited is self or (awaited is not None and awaited.done()):
             return False  # it has not begun, or goes on anyway
-        if self.owed is not None:
-            owed, self.owed = self.owed, None
+        if owed is not None:
+            del scheduler.owed[self]
             if task.cancelling() >= owed.count:
                 task.uncancel()
                 task.cancel(owed.message)
@@ -252,9 +263,9 @@ class TrioStandIn(Derivable, Task):
             return False  # trio looks for a cancelled scope by itself, if it is a point of cancellation
         if awaited is None:
             self._interrupt_bare_yield()
-            return not self.overcounted
+            return self not in overcounted
         told.note(self, task.cancelling())
-        self.scheduler.interrupted[task] = self, task.cancelling(), Cancelled.of_scope(self._cancel_status)
+        scheduler.interrupted[task] = self, task.cancelling(), Cancelled.of_scope(self._cancel_status)
         getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
         return True
 
@@ -265,8 +276,11 @@ class TrioStandIn(Derivable, Task):
         if _asyncio.UNCANCEL_KEEPS_THE_REQUEST or task.cancelling() > 1:
             task.uncancel()
         else:
-            self.overcounted = True  # until the step has been made
+            self.scheduler.overcounted.add(self)  # until the step has been made
         self.scheduler.told.note(self, task.cancelling())
+
+
+make_stand_in = partial(type.__call__, TrioStandIn)
 
 
 # --- the asyncio Task of a trio task ----------------------------------------------------------------------------------
