@@ -38,6 +38,7 @@ def no_collector():
 # --- many tasks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [driven, plain], ids=lambda world: world.__name__)
 def test_many_short_tasks(world):
     async def body(n):

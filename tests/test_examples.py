@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from worlds import PATIENCE
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 TEXTS = {
@@ -33,7 +37,7 @@ def run(*command: str, stdin: str = "") -> tuple[int, str, str]:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},  # for a tree that is not installed
     )
     return done.returncode, done.stdout, done.stderr
@@ -166,7 +170,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        assert (process.wait(20), process.stderr.read()) == (0, "")  # type: ignore[union-attr]
+        assert (process.wait(PATIENCE), process.stderr.read()) == (0, "")  # type: ignore[union-attr]
     finally:
         process.kill()
         process.communicate()
@@ -194,7 +198,7 @@ def test_chat(server: tuple[str, ...], clients: tuple[str, ...]) -> None:
             refused = run(*clients, program, "join", "ann", "--port", port)
             assert refused == (0, "* the name 'ann' cannot be had\n", "")
             ann.stdin.close()  # type: ignore[union-attr]
-            ann.wait(20)
+            ann.wait(PATIENCE)
             ann.stdin = None
 
 
@@ -270,10 +274,10 @@ def test_jobrunner_interrupted(way: tuple[str, ...]) -> None:
     )
     groups = [int(line_of(process).split()[1]) for _ in jobs]
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGINT
     assert err.endswith("KeyboardInterrupt\n")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while any(is_there(group) for group in groups):  # what the jobs had started is reaped by the system, when it likes
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -15,6 +15,9 @@ import test_examples
 from compat.codemod import change
 from compat.report._reading import read
 from compat.report._tree import count
+from worlds import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "porting.md").read_text(encoding="utf-8")
@@ -101,7 +104,10 @@ def test_the_table_of_uses():
 def test_the_last_step_is_ported_and_the_others_are_not():
     for step in STEPS:
         done = subprocess.run(
-            [sys.executable, "-m", "compat.report", "--ported", str(step)], cwd=ROOT, capture_output=True, timeout=60
+            [sys.executable, "-m", "compat.report", "--ported", str(step)],
+            cwd=ROOT,
+            capture_output=True,
+            timeout=PATIENCE,
         )
         assert done.returncode == (0 if step is STEPS[-1] else 1), step
     assert read(STEPS[-1]).world == "trio"

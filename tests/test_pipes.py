@@ -16,7 +16,7 @@ import trio
 
 from adapters.events import MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, nothing_left, on_both
+from worlds import PATIENCE, WORLDS, nothing_left, on_both
 
 MIB = 2**20
 BULK = 64 * MIB
@@ -548,7 +548,7 @@ def run(program, asyncio, caplog):
     caplog.clear()
 
     async def main():
-        await asyncio.wait_for(program(asyncio, log), 30)
+        await asyncio.wait_for(program(asyncio, log), PATIENCE)
         await asyncio.sleep(0.01)
         return len(asyncio.all_tasks())
 

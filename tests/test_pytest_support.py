@@ -14,8 +14,10 @@ import trio.testing
 
 import compat
 from compat import asyncio
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 ON_ASYNCIO, ON_TRIO = (), ("-m", "compat")
 PLUGIN = ("-p", "compat.pytest_plugin")
@@ -29,7 +31,7 @@ def pytest_of(way: tuple[str, ...], folder: Path, *options: str) -> tuple[dict[s
     """How each test of the folder ends, and all that pytest prints, with the plugins that are installed."""
     command = [sys.executable, *way, "-m", "pytest", "-rA", "-s", "-p", "no:cacheprovider", "-c", os.devnull]
     command += ["--rootdir=.", "-o", "asyncio_default_fixture_loop_scope=function", *options]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
     summary = done.stdout.partition("short test summary info")[2]
     return {test: end for end, test in re.findall(r"^(\w+) (\S+::\S+)", summary, re.M)}, done.stdout + done.stderr
 
@@ -222,7 +224,7 @@ def test_unittest_without_pytest(tmp_path, program):
     ends = []
     for way in (ON_ASYNCIO, ON_TRIO):
         command = [sys.executable, *way, *program]
-        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
         ends.append((done.returncode, re.findall(r"^(\w+) .*\.\.\. (.*)$", done.stderr, re.M), done.stderr[-30:]))
         assert f"library: {'trio' if way else 'asyncio'}" in done.stdout
     assert ends[0] == ends[1]

@@ -27,7 +27,7 @@ import trio
 import compat
 from adapters.events import Loop, MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, Ended, Steps, on_both
+from worlds import PATIENCE, WORLDS, Ended, Steps, on_both
 
 ON_TRIO = ("-m", "compat")
 PROGRAMS = []
@@ -71,7 +71,7 @@ class Pairs(ExitStack):
 
 def run_on(asyncio, program):
     with nothing_left(), Pairs() as open_pair:
-        return asyncio.run(asyncio.wait_for(program(asyncio, open_pair), 30))
+        return asyncio.run(asyncio.wait_for(program(asyncio, open_pair), PATIENCE))
 
 
 def shown(error):
@@ -543,7 +543,7 @@ def random_program(seed):
             sock = pairs[depth % len(pairs)][1]
             await asyncio.sleep(0)
             act()
-            log.append(("task", depth, await outcome(asyncio.wait_for(loop.sock_sendall(sock, b"ab"), 1))))
+            log.append(("task", depth, await outcome(asyncio.wait_for(loop.sock_sendall(sock, b"ab"), PATIENCE))))
             act()
 
         tasks = []
@@ -1038,7 +1038,7 @@ def test_trio_waits_for_the_same_socket_undisturbed():
             other.send(b"a")
         assert sorted(log) == ["reader", "trio reads", "trio writes"]
 
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             wrapped = trio.socket.from_stdlib_socket(one)
             assert await wrapped.recv(10) == b"a"
             loop.add_reader(one, log.append, "again")
@@ -1089,7 +1089,7 @@ def test_cancelled_from_a_plain_trio_program():
                 await loop.sock_recv(one, 10)
             assert scope.cancelled_caught
             other.send(b"here")
-            with trio.fail_after(1):
+            with trio.fail_after(PATIENCE):
                 assert await loop.sock_recv(one, 10) == b"here"
 
     with nothing_left(), Pairs() as open_pair:

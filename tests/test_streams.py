@@ -23,7 +23,7 @@ import trio.testing
 import compat
 from adapters.events import BaseLoop, MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, on_both
+from worlds import PATIENCE, WORLDS, on_both
 
 MIB = 2**20
 BULK = int(os.environ.get("STREAM_MIB", "256")) * MIB  # 1024 for the full size
@@ -825,7 +825,7 @@ async def what_goes_wrong_in_a_protocol_is_reported(asyncio):
         if method == "pause_writing":
             transport.write(b"x" * 20 * MIB)
         if method != "connection_lost":
-            error = await asyncio.wait_for(protocol.lost, 10)
+            error = await asyncio.wait_for(protocol.lost, PATIENCE)
             # The peer's reset is found by whichever comes first, a send or a receive.
             log.append((method, isinstance(error, ConnectionError) or type(error).__name__))
         await asyncio.sleep(0.05)
@@ -1053,7 +1053,7 @@ def test_aborted_while_a_file_is_sent(tmp_path):
             assert not sending.done()
             writer.transport.abort()
             with pytest.raises(OSError):
-                await asyncio.wait_for(sending, 10)
+                await asyncio.wait_for(sending, PATIENCE)
             assert 0 < file.tell() < 10_000_000
         await closed(writer, other, server)
 
@@ -1080,13 +1080,13 @@ def server_elsewhere(asyncio, handler, **options):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     address, loop, stop = started[0]
     try:
         yield address
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 async def mirror(reader, writer):
@@ -1149,7 +1149,7 @@ def in_loop(async_fn):
     """Run it in a plain trio task, with a loop open; no trio task of the loop's is left afterwards."""
 
     async def main():
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             result = await async_fn()
             while trio_tasks(asyncio.get_running_loop()):
                 await trio.sleep(0.01)
