@@ -91,6 +91,12 @@ async def moments(asyncio, how_many=5):
         await asyncio.sleep(0.002)
 
 
+async def until(condition, asyncio):
+    """Until it is true: what is typed on a terminal passes a thread of the kernel, which takes its time."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
 async def seen_on(master, size, asyncio):
     """So many bytes from a terminal, without blocking the loop that writes them."""
     os.set_blocking(master, False)
@@ -399,7 +405,7 @@ async def both_ways_on_a_terminal(asyncio, log):
     _, reader = await log.read(asyncio, opened(slave, "rb"), "terminal reads")
     writing, writer = await log.write(asyncio, opened(os.dup(slave), "wb"), "terminal writes")
     os.write(master, b"typed")
-    await moments(asyncio)
+    await until(lambda: reader.received == b"typed", asyncio)
     writing.write(b"shown")
     log.append(await seen_on(master, 5, asyncio))
     writing.write(b"s" * 50_000)
@@ -420,7 +426,7 @@ async def one_descriptor_of_a_terminal_for_both(asyncio, log):
     os.write(master, b"typed")
     writing.write(b"s" * 50_000)
     await seen_on(master, 50_000, asyncio)
-    await moments(asyncio)
+    await until(lambda: reader.received == b"typed", asyncio)
     writing.close()
     await writer.lost
     reading.close()
@@ -435,7 +441,7 @@ async def the_terminal_hangs_up(asyncio, log):
     tty.setraw(slave)
     _, protocol = await log.read(asyncio, opened(master, "rb"), "master reads")
     os.write(slave, b"last words")
-    await moments(asyncio)
+    await until(lambda: protocol.received == b"last words", asyncio)
     os.close(slave)
     await protocol.lost
 
