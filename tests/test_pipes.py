@@ -16,7 +16,7 @@ import trio
 
 from adapters.events import MonotonicClock
 from compat import asyncio
-from worlds import PATIENCE, WORLDS, nothing_left, on_both
+from worlds import PATIENCE, WORLDS, moments, nothing_left, on_both
 
 MIB = 2**20
 BULK = 64 * MIB
@@ -83,12 +83,6 @@ def files(pair=None):
     """The two ends of a pipe as file objects."""
     r, w = pair or os.pipe()
     return opened(r, "rb"), opened(w, "wb")
-
-
-async def moments(asyncio, how_many=5):
-    """Until what is ready in the system has been seen."""
-    for _ in range(how_many):
-        await asyncio.sleep(0.002)
 
 
 async def until(condition, asyncio):

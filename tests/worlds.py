@@ -105,6 +105,12 @@ async def settle():
     await asyncio.sleep(0.001)
 
 
+async def moments(asyncio):
+    """In real time: until what is ready in the system has been seen. However late a sleep ends, it has polled once."""
+    for _ in range(5):
+        await asyncio.sleep(0.002)
+
+
 class Ended:
     """How a program ended, given as text: what it wrote, and its exit status."""
 
