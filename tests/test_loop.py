@@ -1253,7 +1253,7 @@ def test_loop_driven_inside_a_trio_thread():
 def test_virtual_time(world):
     async def main():
         loop = asyncio.get_running_loop()
-        start, real_start = loop.time(), time.monotonic()
+        start = loop.time()
         log = []
         loop.call_later(720, log.append, "timer")
         with pytest.raises(TimeoutError):
@@ -1262,21 +1262,19 @@ def test_virtual_time(world):
         await trio.sleep(361)
         assert log == ["timer"]
         assert trio.current_time() == loop.time() == start + 721
-        assert time.monotonic() - real_start < 5
 
     world(main, clock=virtual_time())
 
 
 def test_real_time():
-    """Timers do not fire early, nor much too late, and the loop's time is time.monotonic(), as asyncio's."""
+    """Timers do not fire early, and the loop's time is time.monotonic(), as asyncio's."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        assert abs(loop.time() - time.monotonic()) < 0.5
         start = time.monotonic()
+        assert start <= loop.time() <= time.monotonic()
         await asyncio.sleep(0.05)
-        passed = time.monotonic() - start
-        assert 0.049 < passed < 1
+        assert time.monotonic() - start > 0.049
 
     asyncio.run(main())
 

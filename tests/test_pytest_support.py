@@ -340,7 +340,6 @@ def test_virtual_time():
         await asyncio.gather(asyncio.sleep(20), trio.sleep(30), asyncio.sleep(10))
         return [*times, loop.time()]
 
-    start = time.monotonic()
     with compat.virtual_time():
         assert asyncio.run(main()) == [0, 3600, 3660, 3690]
         assert compat.run(main) == [0, 3600, 3660, 3690]
@@ -351,11 +350,10 @@ def test_virtual_time():
         clock = trio.testing.MockClock(rate=1e6)
         compat.run(asyncio.sleep, 3600, clock=clock)
         assert clock.current_time() > 3600
-    assert time.monotonic() - start < 1
     assert loop.run_until_complete(main())[0] == 3690  # the loop keeps its clock, though the block has ended
     loop.close()
     loop = asyncio.new_event_loop()
-    assert abs(loop.time() - time.monotonic()) < 1
+    assert time.monotonic() <= loop.time() <= time.monotonic()
     loop.close()
 
     async def now() -> float:
