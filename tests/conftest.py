@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["leaves"]
+
 # A shell that starts the run in the background has it ignore SIGINT, and every program that a test starts would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -26,33 +26,32 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", GUIDE, re.S)
 
 
 class Server:
-    """Answers every connection with what is given, then closes it; with None, says nothing and keeps it open."""
+    """Answers each connection with what is given, then closes it; with None, says nothing and waits for its end."""
 
     def __init__(self, says: bytes | None) -> None:
         self.says = says
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        self.kept: list[socket.socket] = []
         self.thread = threading.Thread(target=self.serve)
         self.thread.start()
 
     def serve(self) -> None:
         while True:
             connection, _ = self.listener.accept()
-            self.kept.append(connection)
-            if self.closing.is_set():
-                return
-            if self.says is not None:
-                connection.sendall(self.says)
-                connection.close()
+            with connection, suppress(ConnectionError):
+                if self.closing.is_set():
+                    return
+                if self.says is not None:
+                    connection.sendall(self.says)
+                else:
+                    connection.recv(1)
 
     closing = threading.Event()
 
     def close(self) -> None:
         socket.create_connection(self.listener.getsockname()).close()
         self.thread.join()
-        for each in [self.listener, *self.kept]:
-            each.close()
+        self.listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -954,6 +954,11 @@ def wrong_arguments(asyncio):
                 pass
             group.create_task(coro)
 
+        def stop_iteration():
+            future = loop.create_future()
+            future.set_exception(StopIteration())
+            return future
+
         for use in (
             lambda: asyncio.create_task(1),
             lambda: asyncio.create_task(task),
@@ -975,7 +980,7 @@ def wrong_arguments(asyncio):
             lambda: task.result(),
             lambda: task.exception(),
             lambda: loop.create_future().result(),
-            lambda: loop.create_future().set_exception(StopIteration()),
+            stop_iteration,
             lambda: asyncio.Runner().run(1),
             lambda: asyncio.timeout(1).reschedule(1),
             lambda: asyncio.TaskGroup().create_task(coro),

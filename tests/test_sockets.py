@@ -412,6 +412,7 @@ def test_exit_from_a_reader_ends_the_run_and_loses_no_callback():
 
                 def read(number=number, one=one):
                     log.append((number, one.recv(1)))
+                    loop.remove_reader(one)
                     if number == 1:
                         raise SystemExit
 
