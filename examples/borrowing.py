@@ -10,6 +10,7 @@ each, the answers through a memory channel.
 
 import argparse
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,15 +30,21 @@ class Batcher(Generic[K, V]):
         self._load = load
         self._delay = delay
         self._asked: dict[K, asyncio.Future[V]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self.batches: list[asyncio.Task[None]] = []
 
     async def get(self, key: K) -> V:
         loop = asyncio.get_running_loop()
         if not self._asked:
-            loop.call_later(self._delay, self._start)
+            self._timer = loop.call_later(self._delay, self._start)
         if key not in self._asked:
             self._asked[key] = loop.create_future()
         return await asyncio.shield(self._asked[key])  # others may be waiting for it
+
+    def close(self) -> None:
+        """Start no further batch."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _start(self) -> None:
         asked, self._asked = self._asked, {}
@@ -67,11 +74,11 @@ async def ask(batcher: Batcher[str, int], word: str, seconds: float, answers: tr
 
 async def main(folder: Path, words: list[str], seconds: float) -> None:
     async with compat.open_loop():
-        batcher = Batcher(lambda words: asyncio.to_thread(count_files, folder, words))
         send, receive = trio.open_memory_channel[str](len(words))
-        async with trio.open_nursery() as nursery:
-            for word in words:
-                nursery.start_soon(ask, batcher, word, seconds, send)
+        with closing(Batcher(lambda words: asyncio.to_thread(count_files, folder, words))) as batcher:
+            async with trio.open_nursery() as nursery:
+                for word in words:
+                    nursery.start_soon(ask, batcher, word, seconds, send)
         send.close()
         for answer in sorted([answer async for answer in receive]):
             print(answer)

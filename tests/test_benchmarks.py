@@ -13,7 +13,7 @@ from benchmarks.carriers import CARRIERS
 from benchmarks.gauges import GAUGES
 from benchmarks.report import Figure, Line, means, picture, table
 from benchmarks.workloads import WORKLOADS
-from worlds import ROOT
+from worlds import PATIENCE, ROOT
 
 # n = 3
 EXPECTED = {
@@ -47,7 +47,7 @@ EXPECTED = {
 
 
 def python(*args):
-    done = subprocess.run([sys.executable, *args], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, *args], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -73,6 +73,7 @@ def test_every_workload_is_expected():
     assert set(EXPECTED) == set(WORKLOADS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "carrier"),
     [(name, carrier) for name in EXPECTED for carrier in CARRIERS if carrier != "trio" or hasattr(by_trio, name)],
@@ -82,6 +83,7 @@ def test_same_work(name, carrier):
     assert results(carrier)[name] == EXPECTED[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "carrier"),
     [*((name, carrier) for name in GAUGES for carrier in CARRIERS), ("call_soon", "us"), ("to_thread_and_back", "us")],
@@ -89,7 +91,7 @@ def test_same_work(name, carrier):
 def test_a_worker_measures_when_it_is_asked(name, carrier):
     needs(carrier)
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "benchmarks.worker", carrier, name, "0.0001"]
-    done = subprocess.run(command, cwd=ROOT, input="\n\n\n", capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, input="\n\n\n", capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     ready, *values = done.stdout.split()
     assert ready == "ready"
@@ -203,6 +205,6 @@ def test_command(tmp_path):
 def test_command_with_a_name_that_is_none():
     pytest.importorskip("pyperf", reason="the extra `bench` is not installed")
     command = [sys.executable, "-m", "benchmarks", "lock_fre"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.endswith("no such workload: lock_fre\n")

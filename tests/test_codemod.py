@@ -12,14 +12,14 @@ import pytest
 
 import test_examples
 from compat.codemod import change
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def codemod(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "compat.codemod", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def changed(line: str, before: str = "import asyncio") -> str:
@@ -259,6 +259,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_a_program_does_the_same_afterwards(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
@@ -310,12 +311,14 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_print_the_same(name, changed_examples, request):
     test = getattr(test_examples, name)
     test(**{each: request.getfixturevalue(each) for each in inspect.signature(test).parameters})
 
 
+@pytest.mark.slow
 def test_the_streaming_examples_print_the_same(changed_examples, tmp_path):
     test_examples.test_chat(test_examples.ON_TRIO, test_examples.ON_TRIO)
     test_examples.test_tls_echo(test_examples.ON_TRIO, test_examples.ON_TRIO, [], tmp_path)

@@ -4,40 +4,19 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cpython.exclusions import MODULES
+from worlds import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-TIME_LIMIT = 150  # seconds; the run has a shorter one, and says where it hangs
 KINDS = ("passed", "excluded", "failed", "skipped", "not ours")
-
-
-class Tally:
-    """Prints the figures of all modules at the end of the run."""
-
-    def __init__(self) -> None:
-        self.figures: dict[str, Counter[str]] = {}
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.figures:
-            return
-        terminalreporter.section("CPython's tests of asyncio, on trio")
-        total: Counter[str] = sum(self.figures.values(), Counter())
-        for name, figures in [*self.figures.items(), ("total", total)]:
-            terminalreporter.line(f"{name:24}" + ", ".join(f"{figures[kind]:4} {kind}" for kind in KINDS))
-
-
-@pytest.fixture(scope="module")
-def tally(request: pytest.FixtureRequest) -> Tally:
-    tally = Tally()
-    request.config.pluginmanager.register(tally)
-    return tally
 
 
 def _cpythons_tests() -> Path:
@@ -49,7 +28,7 @@ def _cpythons_tests() -> Path:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_module(module: str, tally: Tally, tmp_path: Path) -> None:
+def test_module(module: str, figures: Callable[[str, str, Mapping[str, int]], None], tmp_path: Path) -> None:
     if not (_cpythons_tests() / f"{module}.py").exists():
         pytest.skip(f"Python {sys.version_info.major}.{sys.version_info.minor} has no {module}")
     results = tmp_path / "results.json"
@@ -60,11 +39,11 @@ def test_module(module: str, tally: Tally, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIME_LIMIT,
+        timeout=PATIENCE + 60,  # the run gives up before, and says where it hangs
     )
-    figures = json.loads(results.read_text()) if results.exists() else {}
-    if "running" in figures:
-        pytest.fail(f"{figures['running']} hangs, or has ended the interpreter\n{run.stdout}", pytrace=False)
-    tally.figures[module] = Counter(figures)
+    counts = json.loads(results.read_text()) if results.exists() else {}
+    if "running" in counts:
+        pytest.fail(f"{counts['running']} hangs, or has ended the interpreter\n{run.stdout}", pytrace=False)
+    figures("CPython's tests of asyncio, on trio", module, {kind: counts.get(kind, 0) for kind in KINDS})
     if run.returncode != 0:
         pytest.fail(run.stdout, pytrace=False)

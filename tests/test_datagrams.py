@@ -17,7 +17,7 @@ import compat
 from adapters.events import MonotonicClock
 from compat import asyncio
 from test_sockets import nothing_left, outcome, shown
-from worlds import WORLDS, on_both
+from worlds import PATIENCE, WORLDS, on_both
 
 LOCAL = ("127.0.0.1", 0)
 PROGRAMS = []
@@ -334,7 +334,7 @@ def test_same_on_both(program, tmp_path, monkeypatch):
         for path in tmp_path.iterdir():
             path.unlink()
         with nothing_left():
-            return asyncio.run(asyncio.wait_for(program(asyncio), 30))
+            return asyncio.run(asyncio.wait_for(program(asyncio), PATIENCE))
 
     theirs, ours = on_both(run)
     assert ours == theirs
@@ -350,7 +350,7 @@ def test_same_without_epoll(program, monkeypatch):
 
     def run(asyncio):
         with nothing_left():
-            return asyncio.run(asyncio.wait_for(program(asyncio), 30))
+            return asyncio.run(asyncio.wait_for(program(asyncio), PATIENCE))
 
     theirs, ours = on_both(run)
     assert ours == theirs
@@ -382,7 +382,7 @@ def test_buffer_is_counted_to_zero(tmp_path, monkeypatch):
 @pytest.mark.parametrize("world", WORLDS)
 def test_in_every_world(world):
     async def main():
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             server, serving, client, asking = await endpoints(asyncio)
             async with trio.open_nursery() as nursery:
                 for n in range(10):

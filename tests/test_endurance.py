@@ -38,6 +38,7 @@ def no_collector():
 # --- many tasks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [driven, plain], ids=lambda world: world.__name__)
 def test_many_short_tasks(world):
     async def body(n):
@@ -148,6 +149,7 @@ def test_burst_of_pumps_is_over():
 # --- cancel storm ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.leaves("report", reason="a fault of ours: a late cancel() asks again, when the Task has ended")
 @pytest.mark.parametrize("seed", range(3))
 def test_cancel_storm(world, seed):
     """A thousand tasks, cancelled at random moments, again and again; some swallow, some are in trio's waits."""

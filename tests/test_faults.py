@@ -16,7 +16,7 @@ from adapters.events import Loop
 from compat import asyncio
 from worlds import ON_TRIO, Ended
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these faults are POSIX's")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="these faults are POSIX's")]
 
 PRELUDE = """
 import asyncio, contextlib, errno, gc, logging, os, re, resource, signal, socket, sys, threading, time, warnings
@@ -103,7 +103,7 @@ def run(main):
 def run_both(program):
     """Run it on asyncio and on trio, require the same, and return how it ended on asyncio."""
     with ThreadPoolExecutor() as pool:
-        real, ours = pool.map(lambda command: Ended(PRELUDE + program, *command, timeout=30), [(), ON_TRIO])
+        real, ours = pool.map(lambda command: Ended(PRELUDE + program, *command), [(), ON_TRIO])
     assert ours.out == real.out, ours.error
     assert ours.status == real.status, ours.error
     return real

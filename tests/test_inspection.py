@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from worlds import PATIENCE, ROOT
+
 NOT_ALLOWED = re.compile("permi", re.IGNORECASE)  # "Permission denied", "Operation not permitted"
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio has no pstree before 3.14")
@@ -57,7 +58,7 @@ def tree(program: str, folder: Path, *way_in: str) -> str:
             pid = process.stdout.readline().strip()
             for _ in range(20):  # it does not stop the program, and fails if something moves under its eyes
                 look = [sys.executable, "-m", "asyncio", "pstree", pid]
-                found = subprocess.run(look, capture_output=True, text=True, timeout=60)
+                found = subprocess.run(look, capture_output=True, text=True, timeout=PATIENCE)
                 if found.returncode == 0:
                     return found.stdout
                 if NOT_ALLOWED.search(found.stderr):

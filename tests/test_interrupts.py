@@ -11,6 +11,8 @@ import pytest
 
 from worlds import ON_TRIO, Ended
 
+pytestmark = pytest.mark.slow
+
 # Sends itself a real SIGINT, from a thread: the signal arrives wherever the main thread is by then.
 PRELUDE = """
 import asyncio, os, signal, sys, threading, time, warnings
@@ -389,7 +391,6 @@ except KeyboardInterrupt as error:
     say(repr(error))
 say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """,
-        timeout=20,
     )
     assert (ended.out, ended.error) == ("background\nKeyboardInterrupt()\nTrue\n", "")
 
@@ -581,7 +582,6 @@ try:
 except BaseException as error:
     say(repr(error))
 """,
-        timeout=20,
     )
     assert ended.out == f"main\nbackground\n{error}\n"
 

@@ -954,6 +954,11 @@ def wrong_arguments(asyncio):
                 pass
             group.create_task(coro)
 
+        def stop_iteration():
+            future = loop.create_future()
+            future.set_exception(StopIteration())
+            return future
+
         for use in (
             lambda: asyncio.create_task(1),
             lambda: asyncio.create_task(task),
@@ -975,7 +980,7 @@ def wrong_arguments(asyncio):
             lambda: task.result(),
             lambda: task.exception(),
             lambda: loop.create_future().result(),
-            lambda: loop.create_future().set_exception(StopIteration()),
+            stop_iteration,
             lambda: asyncio.Runner().run(1),
             lambda: asyncio.timeout(1).reschedule(1),
             lambda: asyncio.TaskGroup().create_task(coro),
@@ -1253,7 +1258,7 @@ def test_loop_driven_inside_a_trio_thread():
 def test_virtual_time(world):
     async def main():
         loop = asyncio.get_running_loop()
-        start, real_start = loop.time(), time.monotonic()
+        start = loop.time()
         log = []
         loop.call_later(720, log.append, "timer")
         with pytest.raises(TimeoutError):
@@ -1262,21 +1267,19 @@ def test_virtual_time(world):
         await trio.sleep(361)
         assert log == ["timer"]
         assert trio.current_time() == loop.time() == start + 721
-        assert time.monotonic() - real_start < 5
 
     world(main, clock=virtual_time())
 
 
 def test_real_time():
-    """Timers do not fire early, nor much too late, and the loop's time is time.monotonic(), as asyncio's."""
+    """Timers do not fire early, and the loop's time is time.monotonic(), as asyncio's."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        assert abs(loop.time() - time.monotonic()) < 0.5
         start = time.monotonic()
+        assert start <= loop.time() <= time.monotonic()
         await asyncio.sleep(0.05)
-        passed = time.monotonic() - start
-        assert 0.049 < passed < 1
+        assert time.monotonic() - start > 0.049
 
     asyncio.run(main())
 

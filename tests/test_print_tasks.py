@@ -17,8 +17,10 @@ import trio.testing
 
 import compat
 from compat import asyncio
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -37,7 +39,7 @@ def start(code: str, folder: Path) -> subprocess.Popen[str]:
 def run(code: str, folder: Path) -> str:
     """What a program prints on standard error."""
     with start(code, folder) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
     return error
 

@@ -14,8 +14,10 @@ import trio.testing
 
 import compat
 from compat import asyncio
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 ON_ASYNCIO, ON_TRIO = (), ("-m", "compat")
 PLUGIN = ("-p", "compat.pytest_plugin")
@@ -29,7 +31,7 @@ def pytest_of(way: tuple[str, ...], folder: Path, *options: str) -> tuple[dict[s
     """How each test of the folder ends, and all that pytest prints, with the plugins that are installed."""
     command = [sys.executable, *way, "-m", "pytest", "-rA", "-s", "-p", "no:cacheprovider", "-c", os.devnull]
     command += ["--rootdir=.", "-o", "asyncio_default_fixture_loop_scope=function", *options]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
     summary = done.stdout.partition("short test summary info")[2]
     return {test: end for end, test in re.findall(r"^(\w+) (\S+::\S+)", summary, re.M)}, done.stdout + done.stderr
 
@@ -222,7 +224,7 @@ def test_unittest_without_pytest(tmp_path, program):
     ends = []
     for way in (ON_ASYNCIO, ON_TRIO):
         command = [sys.executable, *way, *program]
-        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
         ends.append((done.returncode, re.findall(r"^(\w+) .*\.\.\. (.*)$", done.stderr, re.M), done.stderr[-30:]))
         assert f"library: {'trio' if way else 'asyncio'}" in done.stdout
     assert ends[0] == ends[1]
@@ -338,7 +340,6 @@ def test_virtual_time():
         await asyncio.gather(asyncio.sleep(20), trio.sleep(30), asyncio.sleep(10))
         return [*times, loop.time()]
 
-    start = time.monotonic()
     with compat.virtual_time():
         assert asyncio.run(main()) == [0, 3600, 3660, 3690]
         assert compat.run(main) == [0, 3600, 3660, 3690]
@@ -349,11 +350,10 @@ def test_virtual_time():
         clock = trio.testing.MockClock(rate=1e6)
         compat.run(asyncio.sleep, 3600, clock=clock)
         assert clock.current_time() > 3600
-    assert time.monotonic() - start < 1
     assert loop.run_until_complete(main())[0] == 3690  # the loop keeps its clock, though the block has ended
     loop.close()
     loop = asyncio.new_event_loop()
-    assert abs(loop.time() - time.monotonic()) < 1
+    assert time.monotonic() <= loop.time() <= time.monotonic()
     loop.close()
 
     async def now() -> float:

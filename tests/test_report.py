@@ -21,8 +21,8 @@ from compat import _redirect
 from compat.report import _table
 from compat.report._reading import as_api, read
 from compat.report._tree import python_files, read_tree
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -35,7 +35,7 @@ def found(source: str, tmp_path: Path) -> list[str]:
 
 def report(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "compat.report", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -283,6 +283,7 @@ def cpythons_files() -> list[Path]:
     return list(python_files([Path(test.test_asyncio.__path__[0]), Path(unittest.__path__[0])]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", [own_files, cpythons_files])
 def test_finds_what_the_bytecode_shows(files):
     """Nothing is missing; what is more has its reason: declarations, methods, and names that were assigned."""
@@ -349,6 +350,7 @@ def test_tree(tree):
     assert [file.path.name for file in read_tree([tree / "env"]).files] == ["x.py"]
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_named(tree):
     (tree / "bom.py").write_bytes(b"\xef\xbb\xbfimport asyncio\nasyncio.run(1)\n")
     (tree / "latin.py").write_bytes(b"# coding: latin-1\nimport asyncio\nn = '\xe9'; asyncio.run(1)\n")
@@ -479,7 +481,7 @@ def test_progress_in_a_terminal_only(tree):
     command = [sys.executable, "-m", "compat.report", str(tree)]
     with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
         os.close(theirs)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
     shown = b""
     try:
         while chunk := os.read(ours, 65536):

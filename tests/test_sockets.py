@@ -27,7 +27,7 @@ import trio
 import compat
 from adapters.events import Loop, MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, Ended, Steps, on_both
+from worlds import PATIENCE, WORLDS, Ended, Steps, moments, on_both
 
 ON_TRIO = ("-m", "compat")
 PROGRAMS = []
@@ -71,7 +71,7 @@ class Pairs(ExitStack):
 
 def run_on(asyncio, program):
     with nothing_left(), Pairs() as open_pair:
-        return asyncio.run(asyncio.wait_for(program(asyncio, open_pair), 30))
+        return asyncio.run(asyncio.wait_for(program(asyncio, open_pair), PATIENCE))
 
 
 def shown(error):
@@ -124,13 +124,13 @@ async def life_of_a_reader(asyncio, open_pair):
     log = [loop.remove_reader(one), loop.remove_writer(one)]
     log.append(loop.add_reader(one, lambda *args: log.append((args, one.recv(1))), 1, 2))
     other.send(b"ab")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log.append(loop.add_reader(one.fileno(), lambda: log.append(("another", one.recv(1)))))
     other.send(b"c")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log += [loop.remove_reader(one), loop.remove_reader(one), loop.remove_reader(one.fileno())]
     other.send(b"d")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     return [*log, drain(one)]
 
 
@@ -151,16 +151,16 @@ async def reader_and_writer_of_one_socket(asyncio, open_pair):
     loop.add_writer(one, write)
     loop.add_reader(one, read)
     other.send(b"1")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     other.send(b"2")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     loop.add_writer(one, write)
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log += [loop.remove_reader(one), loop.remove_writer(one)]
     loop.add_writer(one, log.append, "only writes")
     loop.call_soon(loop.remove_writer, one)
     other.send(b"3")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     return log
 
 
@@ -184,7 +184,7 @@ async def removed_by_each_other(asyncio, open_pair):
     for _, other in pairs:
         other.send(b"ab")
     loop.call_soon(replace)
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     for sock, _ in pairs:
         loop.remove_reader(sock)
     return log
@@ -239,7 +239,7 @@ async def in_their_contexts(asyncio, open_pair):
     variable.set("changed since")
     for _ in range(2):
         other.send(b"a")
-        await asyncio.sleep(0.01)
+        await moments(asyncio)
     loop.remove_reader(one)
     return log, variable.get()
 
@@ -257,7 +257,7 @@ async def what_goes_wrong_in_a_callback(asyncio, open_pair):
 
     loop.add_reader(one, read)
     other.send(b"ab")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     loop.remove_reader(one)
     return reports, drain(one)
 
@@ -282,17 +282,17 @@ async def pipes_and_ends(asyncio, open_pair):
     read_end, write_end = os.pipe()
     loop.add_reader(read_end, lambda: log.append(os.read(read_end, 10)))
     loop.add_writer(write_end, lambda: (log.append("writable"), loop.remove_writer(write_end)))
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     os.write(write_end, b"abc")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     os.close(write_end)
     loop.add_reader(read_end, lambda: (log.append(os.read(read_end, 10)), loop.remove_reader(read_end)))
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     os.close(read_end)
     one, other = open_pair()
     loop.add_writer(one, lambda: (log.append("hung up"), loop.remove_writer(one)))
     other.close()
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     return log
 
 
@@ -309,7 +309,7 @@ async def used_by_a_transport(asyncio, open_pair):
     transport.close()
     loop.add_reader(other, log.append, "end")
     loop.call_soon(loop.remove_reader, other)
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     return [
         entry if not isinstance(entry, tuple) else (entry[0], entry[1].partition("<")[0].replace(fd, "FD"))
         for entry in log
@@ -326,9 +326,9 @@ async def threads_and_handles(asyncio, open_pair):
     thread = threading.Thread(target=other.send, args=[b"from a thread"])
     thread.start()
     await loop.run_in_executor(None, thread.join)
-    await asyncio.sleep(0.02)
+    await moments(asyncio)
     handle.cancel()
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log.append(loop._remove_reader(one))
     handle = loop._add_writer(one, log.append, "writable")
     loop._add_writer(one, log.append, "instead")
@@ -348,7 +348,7 @@ def test_stands_still_between_runs():
                 loop.call_soon(log.append, "callback")
                 loop.run_until_complete(asyncio.sleep(0))
                 log.append("stands still")
-            loop.run_until_complete(asyncio.sleep(0.01))
+            loop.run_until_complete(moments(asyncio))
             other.send(b"d")
             log += [loop.remove_reader(one), loop.remove_reader(one)]
             loop.run_until_complete(asyncio.sleep(0))
@@ -374,7 +374,7 @@ def test_two_loops_with_one_socket():
             loop.add_reader(one, lambda number=number: log.append((number, one.recv(1))))
         for loop in loops:
             other.send(b"a")
-            loop.run_until_complete(asyncio.sleep(0.01))
+            loop.run_until_complete(moments(asyncio))
         for loop in loops:
             loop.close()
     assert log == [(0, b"a"), (1, b"a")]
@@ -392,7 +392,7 @@ def test_number_of_a_closed_file_is_used_again():
                 numbers.add(one.fileno())
                 loop.add_reader(one, lambda one=one: log.append(one.recv(1)))
                 other.send(b"a")
-                await asyncio.sleep(0.01)
+                await moments(asyncio)
                 one.close()
         return log
 
@@ -412,14 +412,15 @@ def test_exit_from_a_reader_ends_the_run_and_loses_no_callback():
 
                 def read(number=number, one=one):
                     log.append((number, one.recv(1)))
+                    loop.remove_reader(one)
                     if number == 1:
                         raise SystemExit
 
                 loop.add_reader(one, read)
                 other.send(b"a")
             with pytest.raises(SystemExit):
-                loop.run_until_complete(asyncio.sleep(0.01))
-            loop.run_until_complete(asyncio.sleep(0.01))
+                loop.run_until_complete(moments(asyncio))
+            loop.run_until_complete(moments(asyncio))
             loop.close()
         return log
 
@@ -435,7 +436,7 @@ def test_an_idle_reader_costs_no_steps():
         with Pairs() as open_pair:
             one, _ = open_pair()
             loop.add_reader(one, print)
-            await asyncio.sleep(0.01)
+            await moments(asyncio)
             before = steps.count
             await asyncio.sleep(0.1)
             assert steps.count - before < 5
@@ -480,7 +481,7 @@ def test_loop_with_a_reader_that_nobody_holds_is_collected():
         one, _ = open_pair()
         loop = asyncio.new_event_loop()
         loop.add_reader(one, loop.stop)
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(moments(asyncio))
         gone = weakref.ref(loop)
         del loop
         with pytest.warns(ResourceWarning, match="unclosed event loop"):
@@ -543,7 +544,7 @@ def random_program(seed):
             sock = pairs[depth % len(pairs)][1]
             await asyncio.sleep(0)
             act()
-            log.append(("task", depth, await outcome(asyncio.wait_for(loop.sock_sendall(sock, b"ab"), 1))))
+            log.append(("task", depth, await outcome(asyncio.wait_for(loop.sock_sendall(sock, b"ab"), PATIENCE))))
             act()
 
         tasks = []
@@ -765,12 +766,12 @@ async def two_that_wait_for_one_socket(asyncio, open_pair):
     loop = asyncio.get_running_loop()
     one, other = open_pair()
     tasks = [asyncio.create_task(loop.sock_recv(one, 1)) for _ in range(2)]
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     other.send(b"ab")
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log = [task.done() for task in tasks]
     tasks.append(asyncio.create_task(loop.sock_recv(one, 1)))
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     for task in tasks:
         task.cancel()
     log += [await outcome(task) for task in tasks]
@@ -782,11 +783,11 @@ async def closed_while_waiting(asyncio, open_pair):
     loop = asyncio.get_running_loop()
     one, other = open_pair()
     task = asyncio.create_task(loop.sock_recv(one, 1))
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     fd = one.fileno()
     one.close()
     other.close()
-    await asyncio.sleep(0.01)
+    await moments(asyncio)
     log = [task.done()]
     task.cancel()
     log.append(await outcome(task))
@@ -868,7 +869,7 @@ async def sending_a_file_is_broken_off(asyncio, open_pair):
         for end in "cancel", "close":
             one, other = open_pair()
             task = asyncio.create_task(loop.sock_sendfile(one, file))
-            await asyncio.sleep(0.01)
+            await moments(asyncio)
             log.append(task.done())
             if end == "cancel":
                 task.cancel()
@@ -1038,7 +1039,7 @@ def test_trio_waits_for_the_same_socket_undisturbed():
             other.send(b"a")
         assert sorted(log) == ["reader", "trio reads", "trio writes"]
 
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             wrapped = trio.socket.from_stdlib_socket(one)
             assert await wrapped.recv(10) == b"a"
             loop.add_reader(one, log.append, "again")
@@ -1067,7 +1068,7 @@ def test_a_hosted_loop_that_ends_leaves_nothing():
                 loop.add_reader(one, lambda number=number: log.append((number, one.recv(1))))
                 waiting = asyncio.create_task(loop.sock_recv(other, 10))
                 other.send(b"a")
-                await asyncio.sleep(0.01)
+                await moments(asyncio)
             assert waiting.cancelled()
             assert not loop.remove_reader(one)
             with pytest.raises(RuntimeError, match="closed"):
@@ -1089,7 +1090,7 @@ def test_cancelled_from_a_plain_trio_program():
                 await loop.sock_recv(one, 10)
             assert scope.cancelled_caught
             other.send(b"here")
-            with trio.fail_after(1):
+            with trio.fail_after(PATIENCE):
                 assert await loop.sock_recv(one, 10) == b"here"
 
     with nothing_left(), Pairs() as open_pair:
@@ -1175,7 +1176,7 @@ def test_epoll_is_one_for_all_sockets():
                 one, _ = open_pair()
                 loop.add_reader(one, print)
                 loop.add_writer(one, loop.remove_writer, one)
-            await asyncio.sleep(0.01)
+            await moments(asyncio)
             assert len(open_files()) - before == 40 + 1
 
     if not hasattr(select, "epoll"):

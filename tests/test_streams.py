@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ import trio.testing
 import compat
 from adapters.events import BaseLoop, MonotonicClock
 from compat import asyncio
-from worlds import WORLDS, on_both
+from worlds import PATIENCE, WORLDS, on_both
 
 MIB = 2**20
 BULK = int(os.environ.get("STREAM_MIB", "256")) * MIB  # 1024 for the full size
@@ -469,6 +470,8 @@ async def cancelled_read_loses_nothing(asyncio):
 @program
 async def handler_cancelled_at_each_await(asyncio):
     log, handlers = [], []
+    # Up to 3.12 asyncio reports a handler that is cancelled.
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
 
     async def at_read(reader, writer):
         await reader.read()
@@ -825,7 +828,7 @@ async def what_goes_wrong_in_a_protocol_is_reported(asyncio):
         if method == "pause_writing":
             transport.write(b"x" * 20 * MIB)
         if method != "connection_lost":
-            error = await asyncio.wait_for(protocol.lost, 10)
+            error = await asyncio.wait_for(protocol.lost, PATIENCE)
             # The peer's reset is found by whichever comes first, a send or a receive.
             log.append((method, isinstance(error, ConnectionError) or type(error).__name__))
         await asyncio.sleep(0.05)
@@ -1053,7 +1056,7 @@ def test_aborted_while_a_file_is_sent(tmp_path):
             assert not sending.done()
             writer.transport.abort()
             with pytest.raises(OSError):
-                await asyncio.wait_for(sending, 10)
+                await asyncio.wait_for(sending, PATIENCE)
             assert 0 < file.tell() < 10_000_000
         await closed(writer, other, server)
 
@@ -1080,13 +1083,13 @@ def server_elsewhere(asyncio, handler, **options):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     address, loop, stop = started[0]
     try:
         yield address
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 async def mirror(reader, writer):
@@ -1120,17 +1123,23 @@ def test_with_real_asyncio(serving_one, client):
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_streams_under_trio_scopes_in_every_world(world):
+    timeouts = 0
+
     async def handler(reader, writer):
         with suppress(OSError):
-            while line := await reader.readline():
+            for n in count():
+                if not (line := await reader.readline()):
+                    break
+                while timeouts <= n:
+                    await trio.sleep(0.001)
                 writer.write(line)
-                await trio.sleep(0.02)
             await closed(writer)
 
     async def main():
+        nonlocal timeouts
         server, connect = await serving(asyncio, handler)
         reader, writer = await connect()
-        got, timeouts = b"", 0
+        got = b""
         writer.write(b"".join(b"%02d\n" % n for n in range(10)))
         writer.write_eof()
         while not reader.at_eof():
@@ -1138,7 +1147,6 @@ def test_streams_under_trio_scopes_in_every_world(world):
                 got += await reader.read(2)
             timeouts += scope.cancelled_caught
         assert got == b"".join(b"%02d\n" % n for n in range(10))
-        assert timeouts > 3
         await closed(writer, server)
 
     with nothing_left():
@@ -1149,7 +1157,7 @@ def in_loop(async_fn):
     """Run it in a plain trio task, with a loop open; no trio task of the loop's is left afterwards."""
 
     async def main():
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             result = await async_fn()
             while trio_tasks(asyncio.get_running_loop()):
                 await trio.sleep(0.01)

@@ -26,7 +26,7 @@ import trio
 import compat
 from adapters.events import MonotonicClock
 from compat import asyncio
-from worlds import ON_TRIO, WORLDS, Ended, nothing_left, on_both
+from worlds import ON_TRIO, PATIENCE, WORLDS, Ended, nothing_left, on_both
 
 MIB = 2**20
 BULK = int(os.environ.get("SUBPROCESS_MIB", "256")) * MIB
@@ -278,7 +278,7 @@ async def cancelled_waits(asyncio, log):
     for wait in child.wait, child.stdout.read, partial(child.stdout.readexactly, 5):
         log.append(await caught(asyncio.wait_for(wait(), 0.01)))
     child.stdin.write(b"abcdef")
-    log.append(await caught(asyncio.wait_for(child.stdout.readexactly(5), 10)))
+    log.append(await caught(asyncio.wait_for(child.stdout.readexactly(5), PATIENCE)))
     log += [await child.communicate(b"ghi"), child.returncode]
 
 
@@ -645,7 +645,7 @@ async def cancelled_while_it_starts(asyncio, log):
             await asyncio.sleep(0)
         task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, PATIENCE)
         log.append((steps, task.cancelled()))
         if not task.cancelled():
             child = task.result()
@@ -658,7 +658,7 @@ def run(program, asyncio, caplog):
     caplog.clear()
 
     async def main():
-        await asyncio.wait_for(program(asyncio, log), 60)
+        await asyncio.wait_for(program(asyncio, log), PATIENCE)
         await asyncio.sleep(0.01)
         return len(asyncio.all_tasks())
 
@@ -746,7 +746,7 @@ def test_sigchld_is_ignored(pidfd, monkeypatch, caplog):
 
     async def main():
         children = [await asyncio.create_subprocess_exec("sh", "-c", "exit 3") for _ in range(3)]
-        return [await asyncio.wait_for(child.wait(), 10) for child in children]
+        return [await asyncio.wait_for(child.wait(), PATIENCE) for child in children]
 
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
@@ -870,7 +870,7 @@ def test_nothing_is_said_where_the_loop_is_closed_after_close():
 
     with asyncio.Runner() as runner:
         popen = runner.run(main())
-    assert popen.wait(10) == -9
+    assert popen.wait(PATIENCE) == -9
     gc.collect()
     assert not has_children()
 
@@ -900,7 +900,6 @@ def test_the_loop_ends_while_a_child_is_being_started(steps):
             print("nobody left", len(os.listdir("/proc/self/fd")) < 10)
         """,
         *ON_TRIO,
-        timeout=20,
     )
     assert (started.out, started.error) == ("nobody left True\n", "")
 
@@ -922,7 +921,7 @@ def test_the_pipes_cannot_be_connected():
 
         loop.connect_read_pipe = fail_at_last
         with pytest.raises(OSError, match="Too many open files"):
-            await asyncio.wait_for(loop.subprocess_exec(noting(asyncio, told), *FOREVER), 10)
+            await asyncio.wait_for(loop.subprocess_exec(noting(asyncio, told), *FOREVER), PATIENCE)
 
     for how_many in 0, 1:
         with nobody_left():

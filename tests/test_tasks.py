@@ -20,7 +20,7 @@ import pytest
 import trio
 
 from compat import asyncio
-from worlds import WORLDS, on_both
+from worlds import PATIENCE, WORLDS, on_both
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)
@@ -417,13 +417,13 @@ def test_trio_thread_calls_asyncio_code(world):
 
     async def main():
         async def work():
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 return await asyncio.gather(asyncio.sleep(0, 1), trio.to_thread.run_sync(int, "2"))
 
         def in_thread():
             result = trio.from_thread.run(work)
             loop = trio.from_thread.run_sync(asyncio.get_running_loop)
-            result.append(asyncio.run_coroutine_threadsafe(asyncio.sleep(0, 3), loop).result(5))
+            result.append(asyncio.run_coroutine_threadsafe(asyncio.sleep(0, 3), loop).result(PATIENCE))
             return result
 
         assert await asyncio.to_thread(threading.active_count) >= 1

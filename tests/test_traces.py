@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
@@ -100,7 +100,9 @@ def compare(program: Program, api: Any, make_loop: Callable[[], Any], expected: 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_same_steps_as_on_asyncio(family: dict[str, bool], capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_steps_as_on_asyncio(
+    family: dict[str, bool], request: pytest.FixtureRequest, figures: Callable[[str, str, Mapping[str, int]], None]
+) -> None:
     counts: Counter[str] = Counter()
 
     @settings(max_examples=PROGRAMS, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -113,8 +115,7 @@ def test_same_steps_as_on_asyncio(family: dict[str, bool], capsys: pytest.Captur
             counts[compare(program, api, virtual_loop, expected)] += 1
 
     check()
-    with capsys.disabled():
-        print(f"\n  traces: {', '.join(f'{count} {what}' for what, count in counts.items())}", end=" ")
+    figures("Traces", request.node.callspec.id, counts)
     assert counts["discarded"] <= counts["programs"] // 100
 
 

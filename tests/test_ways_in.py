@@ -12,7 +12,6 @@ import textwrap
 import tomllib
 import types
 import zipfile
-from pathlib import Path
 
 import pytest
 import trio.testing
@@ -21,8 +20,8 @@ import adapters.tasks
 import adapters.timeouts
 import compat
 from compat import asyncio
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable]
 COMPAT = [sys.executable, "-m", "compat"]
 # The folder of compat is on the path in any case, so that python's path and ours are the same.
@@ -46,7 +45,7 @@ class Ended:
 
     def __init__(self, command, cwd, stdin=""):
         env = {**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=PATIENCE)
         self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
 
     def comparable(self):
@@ -101,6 +100,7 @@ def test_runs_what_python_runs(folder, arguments):
     assert Ended([*COMPAT, *arguments.split()], folder, stdin).comparable() == expected.comparable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["-P"], ["-X", "dev"], ["-W", "error"], ["-O"]], ids="".join)
 @pytest.mark.parametrize("program", [["show.py"], ["folder"], ["-c", SHOW, "a"]], ids=lambda program: program[0])
 def test_keeps_pythons_own_flags(folder, flags, program):
@@ -131,6 +131,7 @@ for ending in ("exception", "exit with a text", "interrupt", "syntax"):
     WAYS += [(ending, way) for way in ("-m", "-c", "-")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "way"), WAYS)
 def test_ends_as_python_ends(tmp_path, ending, way):
     code = ENDINGS[ending]
@@ -189,7 +190,7 @@ def test_ctrl_c(tmp_path):
         with subprocess.Popen([*command, "program.py"], cwd=tmp_path, env=ENVIRONMENT, **pipes) as process:
             first_line = process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            out, error = process.communicate(timeout=30)
+            out, error = process.communicate(timeout=PATIENCE)
         ends.append((first_line, out, error.splitlines()[-1], process.returncode))
     assert ends[0] == ends[1]
     assert ends[0][3] == -signal.SIGINT
@@ -209,6 +210,7 @@ def command(tmp_path_factory):
     return [sys.executable, str(script)]
 
 
+@pytest.mark.slow
 def test_console_script_is_the_same(folder, command):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"asyncio-on-trio": "compat.__main__:main"}
@@ -250,6 +252,7 @@ def test_program_can_import_ours(tmp_path):
     assert re.sub("0x[0-9a-f]+", "", ended.out) == re.sub("0x[0-9a-f]+", "", expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["unittest", "pytest"])
 def test_test_runners(tmp_path, runner):
     (tmp_path / "test_it.py").write_text(

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from worlds import ROOT
+from worlds import PATIENCE, ROOT
+
+pytestmark = pytest.mark.slow
 
 # Comes before the tests' own modules, as pytest's plug-in. To ask for epoll after all is an error.
 NO_EPOLL = """
@@ -55,6 +57,6 @@ def test_passes_without_epoll(name, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no_epoll", "-k", "not bulk and not every_world", module]
     command += [f"--deselect={module}::{test}" for test in ABOUT_EPOLL[name]]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     assert " passed" in done.stdout

@@ -17,6 +17,8 @@ from compat import asyncio
 
 ROOT = Path(__file__).parent.parent
 FOREVER = 1000.0
+PATIENCE = 600.0
+"""Seconds after which a test gives up what hangs. Nothing takes so long on a busy machine; pytest waits for longer."""
 
 
 def virtual_time():
@@ -103,13 +105,19 @@ async def settle():
     await asyncio.sleep(0.001)
 
 
+async def moments(asyncio):
+    """In real time: until what is ready in the system has been seen. However late a sleep ends, it has polled once."""
+    for _ in range(5):
+        await asyncio.sleep(0.002)
+
+
 class Ended:
     """How a program ended, given as text: what it wrote, and its exit status."""
 
-    def __init__(self, program, *command, timeout=60, **environment):
+    def __init__(self, program, *command, **environment):
         command = [sys.executable, *command, "-c", textwrap.dedent(program)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
         self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import adapters
 from cpython.exclusions import EXCLUDED, LEFT_OUT
 from cpython.plug import plug_in
+from worlds import PATIENCE
 
-TIME_LIMIT = 120  # seconds
 PACKAGE = "test.test_asyncio."
 OURS = str(Path(adapters.__file__).parent)
 SAY_NOTHING = frozenset({"__getattr__", "__del__", "get_debug"})
@@ -87,7 +87,7 @@ def main(module: str, results: str = os.devnull) -> int:
 
     The file `results` gets the figures as JSON; before the end, the name of the running test.
     """
-    faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     plug_in()
     gc.freeze()  # some tests collect garbage hundreds of times; what has been imported is none
     every_test = list(_tests_in(unittest.defaultTestLoader.loadTestsFromName(PACKAGE + module)))

@@ -11,16 +11,15 @@ import pytest
 import trustme
 
 import compat
+from worlds import PATIENCE
 
 from .peers import REDIRECTED
-
-TIME_LIMIT = 30  # seconds, for what takes one
 
 
 async def checked(async_fn):
     """Run it; no task of its may be left."""
     before = asyncio.all_tasks()
-    async with asyncio.timeout(TIME_LIMIT):
+    async with asyncio.timeout(PATIENCE):
         result = await async_fn()
         # A task that was cancelled, or that ends with its connection, may still have some steps to go.
         while left := [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from worlds import PATIENCE
+
 from .peers import HOST, REDIRECTED, shielded
 
 aiohttp = pytest.importorskip("aiohttp", reason="the extra `libraries` is not installed")
@@ -240,7 +242,7 @@ def test_trio_timeouts_in_the_middle_of_a_request(run_mixed, tls):
             with pytest.raises(trio.TooSlowError):
                 with trio.fail_after(0.02):
                     await session.get(f"{url}/slow")
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 while app[SLOW]:
                     await trio.sleep(0.01)
             assert not connector._acquired

@@ -7,6 +7,8 @@ import io
 import pytest
 import trio
 
+from worlds import PATIENCE
+
 from .peers import NAME, POSTGRES, require
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `libraries` is not installed")
@@ -246,7 +248,7 @@ def test_connecting_is_given_up(run_mixed):
             await asyncpg.connect(host="127.0.0.1", port=port, user="nobody", ssl=False)
         assert scope.cancelled_caught
         accepted = await listener.accept()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert await accepted.receive_some()  # the start-up message
             with pytest.raises(trio.BrokenResourceError):
                 assert not await accepted.receive_some()

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pytest_asyncio", reason="the extra `libraries` is not installed")
+from worlds import PATIENCE, ROOT
 
-ROOT = Path(__file__).parent.parent.parent
+pytest.importorskip("pytest_asyncio", reason="the extra `libraries` is not installed")
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import asyncio
 
@@ -121,7 +122,7 @@ def test_a_suite(tmp_path, on_trio, mode):
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert f"1 failed, {8 if on_trio else 7} passed, 1 xfailed" in done.stdout, done.stdout + done.stderr
     assert "KeyError: 'on purpose'" in done.stdout

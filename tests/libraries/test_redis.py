@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from worlds import PATIENCE
+
 from .peers import NAME, REDIS, require
 
 redis = pytest.importorskip("redis.asyncio", reason="the extra `libraries` is not installed")
@@ -187,7 +189,7 @@ def test_a_nursery_that_listens(run_mixed):
                     assert await receive.receive() == b"%d" % n
                 nursery.cancel_scope.cancel()
             assert [data async for data in receive] == []
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 while (await client.pubsub_numsub(NAME))[0][1]:
                     await trio.sleep(0.01)
 

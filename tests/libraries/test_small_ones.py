@@ -8,6 +8,8 @@ import time
 import pytest
 import trio
 
+from worlds import PATIENCE
+
 REASON = "the extra `libraries` is not installed"
 
 
@@ -84,7 +86,7 @@ def test_aiofiles_and_trio_timeouts(run_mixed):
                 await file.read(10)
             assert scope.cancelled_caught
             os.write(writing, b"for the thread")
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 while (rest := await file.read(10)) != b"end":
                     assert b"for the thread".endswith(rest)
                     os.write(writing, b"end")
