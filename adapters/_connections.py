@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -27,7 +28,7 @@ import trio
 from ._polling import READ, Watch
 from ._sendfile import send_file, send_natively
 from .exceptions import is_cancellation
-from .transports import SocketTransport, feed_buffered, is_abstract, remove_stale_socket
+from .transports import RECEIVE_SIZE, SocketTransport, feed_buffered, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_13 = sys.version_info >= (3, 13)
@@ -348,6 +349,11 @@ class Connections:
     run_in_executor: Callable[..., Any]
     create_future: Callable[[], Any]
     call_soon: Callable[..., Any]
+
+    @functools.cached_property
+    def _receive_buffer(self) -> memoryview:
+        """Bytes are received into it and copied out at once. One for each loop: recv_into() lets other threads run."""
+        return memoryview(bytearray(RECEIVE_SIZE))
 
     # --- names and addresses -----------------------------------------------------------------------------------------
 

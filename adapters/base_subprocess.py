@@ -9,7 +9,6 @@ for the child's pidfd, or in a thread where there is none. Nothing else is waite
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import subprocess
 import warnings
@@ -32,8 +31,6 @@ WAIT_ENDS_WITH_PROCESS = "_exit_waiters" in _process_exited.__code__.co_names
 _when_exited: Any = unix_events.SelectorEventLoop._child_watcher_callback  # type: ignore[attr-defined]
 TOLD_AT_ONCE = "call_soon_threadsafe" not in _when_exited.__code__.co_names
 
-_threads = trio.CapacityLimiter(math.inf)  # one for each child, where there are no pidfds
-
 
 def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
     """Wait for the child in the background, and then call callback(returncode) in the loop."""
@@ -45,7 +42,9 @@ def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable
 
     async def wait(me: Activity) -> None:
         if pidfd is None:
-            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=_threads)
+            # A limiter of its own: a child must not have to wait until another one has ended.
+            limiter = trio.CapacityLimiter(1)
+            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=limiter)
         else:
             try:
                 await trio.lowlevel.wait_readable(pidfd)

@@ -398,9 +398,6 @@ def wake(waiter: Any) -> None:
         waiter.set_result(None)
 
 
-_view = memoryview(bytearray(RECEIVE_SIZE))
-
-
 class SocketTransport(StreamTransport):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
@@ -458,7 +455,8 @@ class SocketTransport(StreamTransport):
             if self._receives_much:
                 data = self._sock.recv(RECEIVE_SIZE)
             else:
-                data = bytes(_view[: self._sock.recv_into(_view)])
+                buffer = self._loop._receive_buffer
+                data = bytes(buffer[: self._sock.recv_into(buffer)])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
