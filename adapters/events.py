@@ -781,7 +781,6 @@ class Loop(BaseLoop):
         if self._debug:
             logger.debug("Close %r", self)
         self._take_nothing_more()
-        self._wait_for_thread_calls()
         self._run.files = None
         self._ready.clear()
         if self._run.ended:

@@ -27,7 +27,7 @@ import trio
 import adapters
 from adapters import _trio_internals as internals
 from adapters._carriers import AdoptedTask, Carrier
-from adapters._executors import ThreadCall
+from adapters._executors import called_in_thread
 from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
 
 __all__ = ["print_tasks", "print_tasks_on"]
@@ -106,6 +106,7 @@ class _Run:
         self.loop = loop
         self.thread = thread
         self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
+        self.stacks = stacks
         self.now = internals.clock_of(runner).current_time()
         self.internal = 0
 
@@ -131,10 +132,13 @@ class _Run:
             if task not in self.loop._carriers and not isinstance(task, AdoptedTask):
                 yield task
 
-    def thread_calls(self) -> list[ThreadCall]:
-        """What run_in_executor() has called in threads of trio's, and is not back yet."""
+    def thread_calls(self) -> Iterator[str]:
+        """The functions that run_in_executor() runs in threads now."""
         assert self.loop is not None
-        return list(self.loop._thread_calls)
+        token = internals.token_of(self.loop._runner)
+        for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
+            if name := called_in_thread(frame, token):
+                yield name
 
     def node_of(self, task: Any) -> _Node:
         frames, running = self.frames_of(task.get_coro())
@@ -158,7 +162,7 @@ class _Run:
             if of_loop:
                 bare = self.tasks_without_trio()
                 found += [((True, *_by_number(each.get_name())), [self.node_of(each)]) for each in bare]
-                found += [((True, -1, call.name), [_Node([f"a thread: {call.name}"])]) for call in self.thread_calls()]
+                found += [((True, -1, name), [_Node([f"a thread: {name}"])]) for name in self.thread_calls()]
             children = [node for _, nodes in sorted(found, key=lambda each: each[0]) for node in nodes]
             if of_loop:
                 nodes += [_Node(["the loop's tasks"], children)] if children else []
