@@ -288,7 +288,7 @@ async def connect_transport(
         transport.close()
         raise
     finally:
-        waiter = None  # its exception holds this frame
+        del waiter  # its exception refers to this frame
     return transport, protocol
 
 
@@ -549,7 +549,7 @@ class Connections:
                 step.cancel()
             raise
         finally:
-            waiter = None  # its exception holds this frame
+            del waiter  # its exception refers to this frame
         return layer._app_transport
 
     async def sendfile(
@@ -671,12 +671,11 @@ class Connections:
         try:
             sock.bind(info[4])
         except OSError as error:
-            failure = _bind_error(error, info[4])
             if error.errno != errno.EADDRNOTAVAIL or not SINCE_3_13:
-                raise failure from None
+                raise _bind_error(error, info[4]) from None
             sock.close()
             if self._debug:
-                logger.warning(failure.args[1])
+                logger.warning(_bind_error(error, info[4]).args[1])
 
     async def create_unix_server(
         self,
@@ -804,7 +803,7 @@ async def _connect_to_any(
             raise errors[0]
         raise OSError(f"Multiple exceptions: {', '.join(str(error) for error in errors)}")
     finally:
-        errors = []  # they hold this frame
+        errors.clear()  # they refer to the frames that refer to the list
 
 
 async def _race(

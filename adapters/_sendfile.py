@@ -101,8 +101,9 @@ class _StandIn(asyncio.Protocol):
         self._transport.set_protocol(self._protocol)
         if self._was_reading:
             self._transport.resume_reading()
-        if self._room is not None:
-            self._room.cancel()
+        room, self._room = self._room, None  # its exception refers to frames that refer to this object
+        if room is not None:
+            room.cancel()
         if not self._lost and self._transport._protocol_paused != self._was_paused:
             if self._was_paused:
                 self._protocol.resume_writing()

@@ -57,6 +57,8 @@ def _attempt(future: Any, function: Callable[[], object]) -> None:
         future.set_exception(error)
     else:
         future.set_result(result)
+    finally:
+        del future  # its exception refers to this frame
 
 
 class Sockets:
@@ -144,7 +146,8 @@ class Sockets:
         try:
             return function()
         except WOULD_BLOCK:
-            return await self._try_when_ready(sock, event, function)
+            pass  # not here: what is raised later must not have this as its context
+        return await self._try_when_ready(sock, event, function)
 
     async def _try_when_ready(self, sock: Any, event: int, function: Callable[[], T]) -> T:
         fd = sock.fileno()
@@ -156,6 +159,7 @@ class Sockets:
             return result
         finally:
             self._unwatch(fd, event, only=handle)
+            del future  # its exception refers to this frame
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive at most so many bytes; none at the end. Raises OSError."""
@@ -211,8 +215,10 @@ class Sockets:
 
         try:
             sock.connect(address)
+            return
         except WOULD_BLOCK:
-            await self._try_when_ready(sock, WRITE, finish)
+            pass
+        await self._try_when_ready(sock, WRITE, finish)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""

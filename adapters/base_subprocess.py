@@ -149,19 +149,22 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
     async def _connect(self, waiter: Any) -> None:
         """Connect the pipes, in this order, then tell the protocol, and what it has missed."""
         loop, process = self._loop, self._proc
-        for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
-            if pipe is not None:
-                connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
-                kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
-                _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
-                if self._closed:
-                    self._pipes[fd].pipe.close()
-        loop.call_soon(self._protocol.connection_made, self)
-        calls, self._pending_calls = self._pending_calls, None
-        for call in calls or ():
-            loop.call_soon(*call)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        try:
+            for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
+                if pipe is not None:
+                    connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
+                    kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
+                    _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
+                    if self._closed:
+                        self._pipes[fd].pipe.close()
+            loop.call_soon(self._protocol.connection_made, self)
+            calls, self._pending_calls = self._pending_calls, None
+            for call in calls or ():
+                loop.call_soon(*call)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        finally:
+            del waiter  # its exception refers to this frame
 
     def _give_up(self, connecting: Any, waiter: Any) -> None:
         """The pipes could not be connected: nobody will close the transport, so that is done here."""
@@ -432,6 +435,8 @@ class Subprocesses:
             with trio.CancelScope(shield=True) if isinstance(error, trio.Cancelled) else nullcontext():
                 await transport._wait()
             raise
+        finally:
+            del waiter  # its exception refers to this frame
         if loop.get_debug():
             logger.info("%s: %r", what, transport)
         return transport, protocol
