@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -30,17 +31,13 @@ LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 b
 
 
 def _descriptor(file: Any) -> int:
-    """The descriptor of a file, or of what has a fileno(). Raises ValueError."""
+    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
     if isinstance(file, int):
-        fd = file
-    else:
-        try:
-            fd = int(file.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {file!r}") from None
-    if fd < 0:
-        raise ValueError(f"Invalid file descriptor: {fd}")
-    return fd
+        return file
+    try:
+        return int(file.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
 
 
 def _attempt(future: Any, function: Callable[[], object]) -> None:
@@ -83,14 +80,32 @@ class Sockets:
 
     def _watch(self, file: Any, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> asyncio.Handle:
         self._check_closed()
-        handle: asyncio.Handle = Watch(self, _descriptor(file), event, callback, *args).handle
+        fd = self._descriptor_when_watched(file)
+        handle: asyncio.Handle = Watch(self, fd, event, callback, *args).handle
+        if file is not fd:
+            self._watched[handle] = fd, file
         return handle
 
     def _unwatch(self, file: Any, event: int, only: asyncio.Handle | None = None) -> bool:
         if self._poller is None or self.is_closed():
             return False
-        removed: bool = self._poller.remove(_descriptor(file), event, only)
+        removed: bool = self._poller.remove(self._descriptor_when_watched(file), event, only)
         return removed
+
+    @functools.cached_property
+    def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, Any]]:
+        """By the handle that is called for it: a file, which must not be collected, and its descriptor."""
+        return weakref.WeakKeyDictionary()
+
+    def _descriptor_when_watched(self, file: Any) -> int:
+        """The descriptor of a file; if it was closed, the one that it had when it began to be watched."""
+        fd = _descriptor(file)
+        if fd >= 0:
+            return fd
+        for handle, (former_fd, watched) in self._watched.items():
+            if watched is file and not handle.cancelled():
+                return former_fd
+        raise ValueError(f"Invalid file descriptor: {fd}")
 
     # These four look at no transport; asyncio's own loop has them, and libraries use them.
 
