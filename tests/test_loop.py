@@ -889,6 +889,31 @@ def loop_repr(asyncio):
 
 
 @program
+def sleep_for_no_number_of_seconds(asyncio):
+    """Up to 3.12 it comes behind the timers that are there; from 3.13 on it is refused."""
+    log = []
+
+    async def sleep(result):
+        log.append(await asyncio.sleep(float("nan"), result))
+
+    async def outcome(awaitable):
+        try:
+            await awaitable
+        except (ValueError, TimeoutError) as error:
+            log.append(type(error).__name__)
+
+    async def main():
+        await outcome(sleep("alone"))
+        await outcome(asyncio.wait_for(sleep("in wait_for"), 0.01))
+        asyncio.get_running_loop().call_later(0.01, log.append, "timer")
+        await outcome(sleep("behind a timer"))
+        await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+    return log
+
+
+@program
 def asyncio_run_inside_a_running_loop(asyncio):
     log = []
 
