@@ -2,6 +2,7 @@
 
 import asyncio as std
 import importlib
+import inspect
 import os
 import py_compile
 import re
@@ -609,12 +610,46 @@ def test_run_ends_as_its_function_ends(error):
 
 
 def test_run_refuses_inside_a_run():
-    async def main():
-        compat.run(main)
+    async def inner():
+        pass
 
-    for outer in (compat.run, trio.run, lambda main: asyncio.run(main())):
-        with pytest.raises(RuntimeError, match=r"[Aa]ttempted to call run\(\) from inside a run"):
+    async def main():
+        compat.run(inner)
+
+    for outer, told in (
+        (trio.run, r"inside a trio run: .* `async with compat\.open_loop\(\): await inner\(\.\.\.\)`"),
+        (compat.run, r"inside an asyncio loop on trio, <HostedLoop .*: .* `await inner\(\.\.\.\)`"),
+        (lambda main: asyncio.run(main()), r"inside an asyncio loop on trio, <Loop .*: .* `await inner\("),
+        (
+            lambda main: std.run(main()),
+            r"inside a loop of asyncio\.unix_events, .* `await asyncio\.to_thread\(compat",
+        ),
+    ):
+        with pytest.raises(RuntimeError, match=told):
             outer(main)
+
+
+def test_the_remedies_that_run_names_work():
+    async def inner(argument):
+        await trio.sleep(0)
+        return await asyncio.sleep(0, argument)
+
+    async def in_trio():
+        async with compat.open_loop():
+            return await inner(1)
+
+    assert trio.run(in_trio) == 1
+    assert std.run(std.to_thread(compat.run, inner, 1)) == 1
+
+
+def test_run_refuses_a_coroutine():
+    async def main(argument):
+        pass
+
+    coro = main(5)
+    with pytest.raises(TypeError, match=r"write compat\.run\(main\) or compat\.run\(main, \.\.\.\), and not"):
+        compat.run(coro)
+    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
 
 
 def test_open_loop():
