@@ -2,8 +2,8 @@
 
 The same is installed as the command `asyncio-on-trio`, which also works in a folder that has a `compat` of its own.
 
-A child that multiprocessing starts afresh (spawn, forkserver) begins as plain python, with the real asyncio. A program
-whose children are to run on trio as well calls `compat.install()` itself, before its imports.
+The python interpreters that the program starts itself, and the children of multiprocessing (spawn, forkserver), run on
+trio as well: see `_children`.
 """
 
 import builtins
@@ -21,6 +21,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 import compat
+from compat import _children
 
 USAGE = """\
 usage: python -m compat PROGRAM [ARG...]
@@ -116,6 +117,7 @@ def run_program(option: str, program: str, arguments: list[str]) -> None:
     compat.install()
     for name in compat.__all__:
         getattr(compat, name)
+    _children.start_on_trio()
     sys.meta_path.insert(0, OwnPackages("compat", "adapters"))
 
     module = sys.modules["__main__"] = ModuleType("__main__")
@@ -186,7 +188,7 @@ def hide_launcher(error: BaseException) -> None:
     if isinstance(error, SystemExit):
         return  # it prints none, and what its frames hold has to go in time to report itself
     traceback = error.__traceback__
-    launcher = (main.__code__.co_filename, runpy.run_module.__code__.co_filename)
+    launcher = (main.__code__.co_filename, _children.START, runpy.run_module.__code__.co_filename)
     while traceback is not None and traceback.tb_frame.f_code.co_filename in launcher:
         traceback = traceback.tb_next
     hook = sys.excepthook

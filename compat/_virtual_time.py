@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import trio.testing
-
 from adapters import events
 
 __all__ = ["virtual_time"]
@@ -35,10 +33,12 @@ def virtual_time() -> Iterator[None]:
             "what starts it, `with compat.virtual_time(): asyncio.run(main())`, or give it a clock, "
             "`compat.run(main, clock=trio.testing.MockClock(autojump_threshold=0))`"
         )
+    from trio.testing import MockClock  # here, since it imports pytest where that is installed
+
     global _open_blocks
     with _lock:
         _open_blocks += 1
-        events.make_clock = partial(trio.testing.MockClock, autojump_threshold=0)
+        events.make_clock = partial(MockClock, autojump_threshold=0)
     try:
         yield
     finally:
