@@ -339,6 +339,17 @@ def _check_unix_socket(sock: Any) -> None:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
 
+def _check_source(what: str, is_given: bool, sock: Any, check: Callable[[Any], None], if_neither: str) -> None:
+    """Raise ValueError unless there is either an address, or a socket that passes the check."""
+    if is_given:
+        if sock is not None:
+            raise ValueError(f"{what} and sock can not be specified at the same time")
+    elif sock is None:
+        raise ValueError(if_neither)
+    else:
+        check(sock)
+
+
 class Connections:
     """The loop's methods for connections and servers.
 
@@ -408,9 +419,10 @@ class Connections:
                 raise ValueError("You must set server_hostname when using ssl without a host")
             server_hostname = host
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if host is not None or port is not None:
-            if sock is not None:
-                raise ValueError("host/port and sock can not be specified at the same time")
+        by_address = host is not None or port is not None
+        missing = "host and port was not specified and no sock specified"
+        _check_source("host/port", by_address, sock, _check_stream_socket, missing)
+        if by_address:
             infos = await self._ensure_resolved((host, port), family=family, proto=proto, flags=flags, loop=self)
             local_infos = None
             if local_addr is not None:
@@ -424,10 +436,6 @@ class Connections:
             if interleave:
                 infos = _std._interleave_addrinfos(infos, interleave)
             sock = await _connect_to_any(self, infos, local_infos, happy_eyeballs_delay, all_errors)
-        elif sock is None:
-            raise ValueError("host and port was not specified and no sock specified")
-        else:
-            _check_stream_socket(sock)
 
         transport, protocol = await connect_transport(
             self,
@@ -463,14 +471,9 @@ class Connections:
         if not ssl and server_hostname is not None:
             raise ValueError("server_hostname is only meaningful with ssl")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        _check_source("path", path is not None, sock, _check_unix_socket, "no path and sock were specified")
         if path is not None:
-            if sock is not None:
-                raise ValueError("path and sock can not be specified at the same time")
             sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None, [])
-        elif sock is None:
-            raise ValueError("no path and sock were specified")
-        else:
-            _check_unix_socket(sock)
         return await connect_transport(
             self,
             sock,
@@ -608,9 +611,10 @@ class Connections:
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if host is not None or port is not None:
-            if sock is not None:
-                raise ValueError("host/port and sock can not be specified at the same time")
+        by_address = host is not None or port is not None
+        missing = "Neither host/port nor sock were specified"
+        _check_source("host/port", by_address, sock, _check_stream_socket, missing)
+        if by_address:
             hosts = [*host] if isinstance(host, Iterable) and not isinstance(host, str) else [host or None]
             infos = [await self._ensure_resolved((name, port), family=family, flags=flags, loop=self) for name in hosts]
             for name, found in zip(hosts, infos, strict=True):
@@ -624,10 +628,7 @@ class Connections:
                 socket.SO_KEEPALIVE: keep_alive,
             }
             sockets = self._bind_all(dict.fromkeys(itertools.chain.from_iterable(infos)), options)
-        elif sock is None:
-            raise ValueError("Neither host/port nor sock were specified")
         else:
-            _check_stream_socket(sock)
             sockets = [sock]
         for sock in sockets:
             sock.setblocking(False)
@@ -697,14 +698,10 @@ class Connections:
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        missing = "path was not specified, and no sock specified"
+        _check_source("path", path is not None, sock, _check_unix_socket, missing)
         if path is not None:
-            if sock is not None:
-                raise ValueError("path and sock can not be specified at the same time")
             sock = _bind_unix(os.fspath(path))
-        elif sock is None:
-            raise ValueError("path was not specified, and no sock specified")
-        else:
-            _check_unix_socket(sock)
         sock.setblocking(False)
         server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
         bound = sock.getsockname()

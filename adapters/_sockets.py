@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._polling import READ, WRITE, Watch
-from ._sendfile import SEEKS_ALWAYS
+from ._sendfile import SEEKS_ALWAYS, send_in_blocks
 
 _std: Any = std
 T = TypeVar("T")
@@ -267,7 +267,8 @@ class Sockets:
         except asyncio.SendfileNotAvailableError:
             if not fallback:
                 raise
-        return await self._sock_sendfile_fallback(sock, file, offset, count)
+        size = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
+        return await send_in_blocks(self, file, offset, count, size, functools.partial(self.sock_sendall, sock))
 
     async def _sock_sendfile_native(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
         if not hasattr(os, "sendfile"):
@@ -302,21 +303,3 @@ class Sockets:
             if sent or SEEKS_ALWAYS:
                 os.lseek(fd, offset + sent, os.SEEK_SET)
         return sent
-
-    async def _sock_sendfile_fallback(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
-        if offset or (SEEKS_ALWAYS and hasattr(file, "seek")):
-            file.seek(offset)
-        buffer = memoryview(bytearray(min(count or sys.maxsize, constants.SENDFILE_FALLBACK_READBUFFER_SIZE)))
-        sent = 0
-        try:
-            while not count or sent < count:
-                block = buffer[: count - sent] if count else buffer
-                size = await self.run_in_executor(None, file.readinto, block)
-                if not size:
-                    break
-                await self.sock_sendall(sock, block[:size])
-                sent += size
-            return sent
-        finally:
-            if sent and hasattr(file, "seek"):
-                file.seek(offset + sent)
