@@ -95,6 +95,20 @@ async def echo_and_what_is_known_of_tls(asyncio):
 
 
 @program
+async def certificate_of_another_host(asyncio):
+    """Where no name is given, it must be that of the host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CA.issue_cert("another.example").configure_cert(context)
+    server, connect = await serving(asyncio, echo, ssl=context)
+    log = [await outcome(connect(ssl=client_context()))]
+    reader, writer = await connect(ssl=client_context(), server_hostname="another.example")
+    writer.write(b"x")
+    log.append(await reader.readexactly(1))
+    await closed(writer, server)
+    return log
+
+
+@program
 async def much_both_ways(asyncio):
     size = 3_000_000
 
