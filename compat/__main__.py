@@ -49,7 +49,7 @@ CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) els
 def known_as(module: ModuleType, name: str) -> None:
     """Put a module of ours into sys.modules, and let its relative imports start from that name."""
     sys.modules[name] = module
-    # `compat.asyncio.tasks` is adapters.tasks under a second name.
+    # `compat.asyncio.tasks` is compat.adapters.tasks under a second name.
     if module.__spec__ is not None and module.__spec__.name.endswith(name.removeprefix(ALIAS)):
         spec = module.__spec__ = copy.copy(module.__spec__)
         spec.name = name
@@ -57,7 +57,7 @@ def known_as(module: ModuleType, name: str) -> None:
 
 
 class OwnPackages(MetaPathFinder, Loader):
-    """Lets the program have a `compat` or an `adapters` of its own, and gives it ours if it has none.
+    """Lets the program have a `compat` of its own, and gives it ours if it has none.
 
     All of ours is loaded when the program starts. It leaves sys.modules and comes back when it is asked for; meanwhile
     its modules find each other (`from .tasks import Task` in a function) under names that no program can have.
@@ -118,7 +118,7 @@ def run_program(option: str, program: str, arguments: list[str]) -> None:
     for name in compat.__all__:
         getattr(compat, name)
     _children.start_on_trio()
-    sys.meta_path.insert(0, OwnPackages("compat", "adapters"))
+    sys.meta_path.insert(0, OwnPackages("compat"))
 
     module = sys.modules["__main__"] = ModuleType("__main__")
     vars(module).update(__builtins__=builtins, __loader__=importlib.machinery.BuiltinImporter)

@@ -24,11 +24,9 @@ import outcome
 import sniffio
 import trio
 
-import adapters
-from adapters import _trio_internals as internals
-from adapters._carriers import AdoptedTask, Carrier
-from adapters._executors import called_in_thread
-from adapters.events import BaseLoop, Handle, HostedLoop, Pump, open_loops
+from compat import adapters
+from compat.adapters import _carriers, _executors, events
+from compat.adapters import _trio_internals as internals
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -90,10 +88,10 @@ def _describe_all(frame: types.FrameType | None) -> str:
     return "\n".join([*(trees or ["no trio run and no asyncio loop"]), ""])
 
 
-def _loops() -> list[BaseLoop]:
+def _loops() -> list[events.BaseLoop]:
     while True:
         try:
-            return list(open_loops)
+            return list(events.open_loops)
         except RuntimeError:  # another thread has just opened one
             continue
 
@@ -101,7 +99,7 @@ def _loops() -> list[BaseLoop]:
 class _Run:
     """One trio run, with the loop in it if there is one."""
 
-    def __init__(self, runner: Any, loop: BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
+    def __init__(self, runner: Any, loop: events.BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
         self.root = internals.root_task(runner)
         self.loop = loop
         self.thread = thread
@@ -121,7 +119,7 @@ class _Run:
     def callback(self) -> Iterator[_Node]:
         """What call_soon() runs right now, if it does."""
         for depth, frame in enumerate(self.stack):
-            if frame.f_code is Handle._run.__code__:
+            if frame.f_code is events.Handle._run.__code__:
                 inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
                 yield _Node(["a callback, running", *map(_place, reversed(inside))])
 
@@ -129,7 +127,7 @@ class _Run:
         """The asyncio tasks in which nothing of trio's has been called yet: trio does not know them."""
         assert self.loop is not None
         for task in _tasks_of(self.loop):
-            if task not in self.loop._carriers and not isinstance(task, AdoptedTask):
+            if task not in self.loop._carriers and not isinstance(task, _carriers.AdoptedTask):
                 yield task
 
     def thread_calls(self) -> Iterator[str]:
@@ -137,7 +135,7 @@ class _Run:
         assert self.loop is not None
         token = internals.token_of(self.loop._runner)
         for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
-            if name := called_in_thread(frame, token):
+            if name := _executors.called_in_thread(frame, token):
                 yield name
 
     def node_of(self, task: Any) -> _Node:
@@ -190,10 +188,10 @@ class _Run:
     def nodes_of(self, task: Any, in_ours: bool) -> list[_Node]:
         """The entry of a task; if it is not the program's own, the entries of what it holds."""
         carrier = task.coro
-        if type(carrier) is Pump:
+        if type(carrier) is events.Pump:
             self.internal += 1
             return []
-        asyncio_task = carrier.task if isinstance(carrier, Carrier) else None
+        asyncio_task = carrier.task if isinstance(carrier, _carriers.Carrier) else None
         frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
             self.internal += 1
@@ -202,7 +200,7 @@ class _Run:
         return [_Node(lines, self.children_of(task, in_ours=False))]
 
     def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
-        if asyncio_task is not None and not isinstance(asyncio_task, AdoptedTask):
+        if asyncio_task is not None and not isinstance(asyncio_task, _carriers.AdoptedTask):
             coro = asyncio_task.get_coro()
             title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
         else:
@@ -214,12 +212,12 @@ class _Run:
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
         awaited = getattr(asyncio_task, "_fut_waiter", None)
-        if isinstance(awaited, Carrier):
+        if isinstance(awaited, _carriers.Carrier):
             awaited = None  # a wait of trio's
         return [title, *places, *_what_is_awaited(frames, awaited)]
 
 
-def _tasks_of(loop: BaseLoop) -> list[Any]:
+def _tasks_of(loop: events.BaseLoop) -> list[Any]:
     while True:
         try:
             return list(asyncio.all_tasks(loop))
@@ -230,7 +228,7 @@ def _tasks_of(loop: BaseLoop) -> list[Any]:
 def _holds_loop(task: Any) -> bool:
     """Tell whether it is the task that open_loop() starts to hold the loop's nursery."""
     frame = getattr(task.coro, "cr_frame", None)
-    return frame is not None and frame.f_code is HostedLoop._hold_nursery.__code__
+    return frame is not None and frame.f_code is events.HostedLoop._hold_nursery.__code__
 
 
 def _place_of(task: Any) -> tuple[bool, int, str]:
@@ -269,9 +267,8 @@ def _frames(coro: Any) -> Iterator[types.FrameType]:
             yield frame
 
 
-def _folder(module: types.ModuleType) -> str:
-    assert module.__file__ is not None
-    return os.path.dirname(module.__file__) + os.sep
+def _folder(package: types.ModuleType) -> str:
+    return package.__path__[0] + os.sep
 
 
 _OURS = os.path.dirname(__file__) + os.sep

@@ -8,13 +8,14 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from adapters import events
-from adapters.runners import open_loop
+from compat.adapters import events, runners
 
 __all__ = ["open_loop", "run"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+open_loop = runners.open_loop
 
 
 def run(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from adapters import events
+from compat.adapters import events
 
 __all__ = ["virtual_time"]
 

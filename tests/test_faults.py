@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from trio.testing import MockClock
 
-from adapters.events import Loop
 from compat import asyncio
+from compat.adapters.events import Loop
 from worlds import ON_TRIO, Ended
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these faults are POSIX's")

@@ -11,9 +11,9 @@ import trio
 import trio.testing
 
 import compat
-from adapters import _trio_internals as internals
-from adapters.events import Loop
 from compat import asyncio
+from compat.adapters import _trio_internals as internals
+from compat.adapters.events import Loop
 from worlds import WORLDS, Ended, virtual_time
 
 
@@ -24,7 +24,7 @@ def world(request):
 
 # --- a trio that we do not know --------------------------------------------------------------------------------------
 
-WAYS_IN = ["from compat import asyncio", "import compat; compat.run", "import adapters.events"]
+WAYS_IN = ["from compat import asyncio", "import compat; compat.run", "import compat.adapters.events"]
 PRIVATE_NAMES = [
     "trio._core._run.setup_runner",
     "trio._core._run.GLOBAL_RUN_CONTEXT",

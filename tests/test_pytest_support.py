@@ -248,7 +248,8 @@ def test_anyios_plugin(tmp_path):
 
         async def test_where():
             await asyncio.sleep(0)
-            print("library:", "trio" if type(asyncio.get_running_loop()).__module__ == "adapters.events" else "asyncio")
+            module = type(asyncio.get_running_loop()).__module__
+            print("library:", "trio" if module == "compat.adapters.events" else "asyncio")
 
         async def test_plain_asyncio():
             assert await asyncio.gather(asyncio.sleep(0, 1), asyncio.to_thread(int, 2)) == [1, 2]

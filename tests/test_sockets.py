@@ -25,8 +25,8 @@ import pytest
 import trio
 
 import compat
-from adapters.events import Loop, MonotonicClock
 from compat import asyncio
+from compat.adapters.events import Loop, MonotonicClock
 from worlds import WORLDS, Ended, Steps, on_both
 
 ON_TRIO = ("-m", "compat")
@@ -985,7 +985,7 @@ WITHOUT_EPOLL += [two_that_wait_for_one_socket, threads_and_handles, files_are_s
 
 @pytest.mark.parametrize("program", WITHOUT_EPOLL, ids=lambda program: program.__name__)
 def test_same_without_epoll(program, monkeypatch):
-    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+    monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
     theirs, ours = on_both(lambda asyncio: run_on(asyncio, program))
     assert ours == theirs
 
