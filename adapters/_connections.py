@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -27,7 +28,7 @@ import trio
 from ._polling import READ, Watch
 from ._sendfile import send_file, send_natively
 from .exceptions import is_cancellation
-from .transports import SocketTransport, feed_buffered, is_abstract, remove_stale_socket
+from .transports import RECEIVE_SIZE, SocketTransport, feed_buffered, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_13 = sys.version_info >= (3, 13)
@@ -287,7 +288,7 @@ async def connect_transport(
         transport.close()
         raise
     finally:
-        waiter = None  # its exception holds this frame
+        del waiter  # its exception refers to this frame
     return transport, protocol
 
 
@@ -338,6 +339,17 @@ def _check_unix_socket(sock: Any) -> None:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
 
+def _check_source(what: str, is_given: bool, sock: Any, check: Callable[[Any], None], if_neither: str) -> None:
+    """Raise ValueError unless there is either an address, or a socket that passes the check."""
+    if is_given:
+        if sock is not None:
+            raise ValueError(f"{what} and sock can not be specified at the same time")
+    elif sock is None:
+        raise ValueError(if_neither)
+    else:
+        check(sock)
+
+
 class Connections:
     """The loop's methods for connections and servers.
 
@@ -348,6 +360,11 @@ class Connections:
     run_in_executor: Callable[..., Any]
     create_future: Callable[[], Any]
     call_soon: Callable[..., Any]
+
+    @functools.cached_property
+    def _receive_buffer(self) -> memoryview:
+        """Bytes are received into it and copied out at once. One for each loop: recv_into() lets other threads run."""
+        return memoryview(bytearray(RECEIVE_SIZE))
 
     # --- names and addresses -----------------------------------------------------------------------------------------
 
@@ -402,9 +419,10 @@ class Connections:
                 raise ValueError("You must set server_hostname when using ssl without a host")
             server_hostname = host
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if host is not None or port is not None:
-            if sock is not None:
-                raise ValueError("host/port and sock can not be specified at the same time")
+        by_address = host is not None or port is not None
+        missing = "host and port was not specified and no sock specified"
+        _check_source("host/port", by_address, sock, _check_stream_socket, missing)
+        if by_address:
             infos = await self._ensure_resolved((host, port), family=family, proto=proto, flags=flags, loop=self)
             local_infos = None
             if local_addr is not None:
@@ -418,10 +436,6 @@ class Connections:
             if interleave:
                 infos = _std._interleave_addrinfos(infos, interleave)
             sock = await _connect_to_any(self, infos, local_infos, happy_eyeballs_delay, all_errors)
-        elif sock is None:
-            raise ValueError("host and port was not specified and no sock specified")
-        else:
-            _check_stream_socket(sock)
 
         transport, protocol = await connect_transport(
             self,
@@ -457,14 +471,9 @@ class Connections:
         if not ssl and server_hostname is not None:
             raise ValueError("server_hostname is only meaningful with ssl")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        _check_source("path", path is not None, sock, _check_unix_socket, "no path and sock were specified")
         if path is not None:
-            if sock is not None:
-                raise ValueError("path and sock can not be specified at the same time")
             sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None, [])
-        elif sock is None:
-            raise ValueError("no path and sock were specified")
-        else:
-            _check_unix_socket(sock)
         return await connect_transport(
             self,
             sock,
@@ -543,7 +552,7 @@ class Connections:
                 step.cancel()
             raise
         finally:
-            waiter = None  # its exception holds this frame
+            del waiter  # its exception refers to this frame
         return layer._app_transport
 
     async def sendfile(
@@ -602,9 +611,10 @@ class Connections:
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if host is not None or port is not None:
-            if sock is not None:
-                raise ValueError("host/port and sock can not be specified at the same time")
+        by_address = host is not None or port is not None
+        missing = "Neither host/port nor sock were specified"
+        _check_source("host/port", by_address, sock, _check_stream_socket, missing)
+        if by_address:
             hosts = [*host] if isinstance(host, Iterable) and not isinstance(host, str) else [host or None]
             infos = [await self._ensure_resolved((name, port), family=family, flags=flags, loop=self) for name in hosts]
             for name, found in zip(hosts, infos, strict=True):
@@ -618,10 +628,7 @@ class Connections:
                 socket.SO_KEEPALIVE: keep_alive,
             }
             sockets = self._bind_all(dict.fromkeys(itertools.chain.from_iterable(infos)), options)
-        elif sock is None:
-            raise ValueError("Neither host/port nor sock were specified")
         else:
-            _check_stream_socket(sock)
             sockets = [sock]
         for sock in sockets:
             sock.setblocking(False)
@@ -665,12 +672,11 @@ class Connections:
         try:
             sock.bind(info[4])
         except OSError as error:
-            failure = _bind_error(error, info[4])
             if error.errno != errno.EADDRNOTAVAIL or not SINCE_3_13:
-                raise failure from None
+                raise _bind_error(error, info[4]) from None
             sock.close()
             if self._debug:
-                logger.warning(failure.args[1])
+                logger.warning(_bind_error(error, info[4]).args[1])
 
     async def create_unix_server(
         self,
@@ -692,14 +698,10 @@ class Connections:
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        missing = "path was not specified, and no sock specified"
+        _check_source("path", path is not None, sock, _check_unix_socket, missing)
         if path is not None:
-            if sock is not None:
-                raise ValueError("path and sock can not be specified at the same time")
             sock = _bind_unix(os.fspath(path))
-        elif sock is None:
-            raise ValueError("path was not specified, and no sock specified")
-        else:
-            _check_unix_socket(sock)
         sock.setblocking(False)
         server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
         bound = sock.getsockname()
@@ -798,7 +800,7 @@ async def _connect_to_any(
             raise errors[0]
         raise OSError(f"Multiple exceptions: {', '.join(str(error) for error in errors)}")
     finally:
-        errors = []  # they hold this frame
+        errors.clear()  # they refer to the frames that refer to the list
 
 
 async def _race(

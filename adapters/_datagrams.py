@@ -169,7 +169,7 @@ class Datagrams:
                 try:
                     raise failures[0]
                 finally:
-                    failures = []  # they hold this frame
+                    del failures  # they refer to this frame
 
         protocol = protocol_factory()
         transport = DatagramTransport(self, sock, protocol, connected_to)

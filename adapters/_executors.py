@@ -1,161 +1,81 @@
-"""The loop's executors, for loop.run_in_executor(), carried by trio's threads: trio.lowlevel.start_thread_soon.
+"""The loop's executors, for loop.run_in_executor(): the interpreter's own thread pool, made known to trio.
 
-asyncio has a pool instead, of as many threads as may run at a time. trio.to_thread would make a trio task, wait for a
-limiter and report to that task for each call, which takes 1.6 (CPython 3.11) to 2.2 times (3.13) asyncio's time.
+trio.from_thread works in its threads and calls into the loop's run, as in those of trio.to_thread. What differs from
+these is as in asyncio: how many there are, what they are called, that loop.close() leaves them at work, and that the
+interpreter waits for them when it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import functools
-import os
-import warnings
-from _thread import allocate_lock
-from asyncio import Future, Handle
-from collections import deque
+from asyncio import base_events as std
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
+from types import FrameType
 from typing import Any
 
 import trio
-from outcome import Error, Outcome
 
 from ._trio import threads
 
-std: Any = asyncio
+_std: Any = std.BaseEventLoop
 
 
-class ThreadCall:
-    """A call in one of trio's threads, for a Future of the loop."""
+class LoopThreads(ThreadPoolExecutor):
+    """The default executor of a loop, whose run has this token."""
 
-    __slots__ = ("args", "ended", "func", "future", "loop", "token")
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+        self._token = token
 
-    def __init__(self, loop: Any, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.loop = loop
-        self.func = func
-        self.args = args
-        self.future: Future[Any] = loop.create_future()
-        self.token = threads.token_of(loop._runner)
-        self.ended = allocate_lock()
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call fn(*args, **kwargs) in a thread."""
+        return super().submit(_call_in_thread, self._token, fn, *args, **kwargs)
 
-    def start(self) -> None:
-        self.ended.acquire()
-        trio.lowlevel.start_thread_soon(self.run, self.deliver)
 
-    def run(self) -> Any:
-        """In the thread. trio.from_thread works in there."""
-        if self.future.cancelled():  # before its turn
-            return None
-        with threads.as_thread_of(self.token):
-            return self.func(*self.args)
-
-    def deliver(self, outcome: Outcome[Any]) -> None:
-        """In the thread, which may be used again already."""
-        # In a new context: an executor's threads have none of the program's either.
-        handle = Handle(self.loop._end_thread_call, (self, outcome), self.loop, Context())
-        with suppress(RuntimeError):  # the loop was closed meanwhile
-            self.loop._append_from_anywhere(handle)
-        self.ended.release()
-
-    def settle(self, outcome: Outcome[Any]) -> None:
-        """In the loop: give the Future its result."""
-        if self.future.done():
-            return
-        if isinstance(outcome, Error):
-            self.future.set_exception(std.futures._convert_future_exc(outcome.error))
-        else:
-            self.future.set_result(outcome.value)  # type: ignore[attr-defined]
-
-    @property
-    def name(self) -> str:
-        """What is called, for who looks at the running program."""
-        return _name_of_function(self.func)
+def _call_in_thread(token: trio.lowlevel.TrioToken, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with threads.as_thread_of(token):
+        return fn(*args, **kwargs)
 
 
 class Executors:
     """The part of the loop that calls functions in threads and other executors."""
 
+    _runner: Any
+    _check_closed: Callable[[], None]
+
     def __init__(self) -> None:
         super().__init__()
-        self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
+        self._default_executor: ThreadPoolExecutor | None = None
         self._executor_shutdown_called = False
-        cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
-        self._most_threads = min(32, cpus + 4)  # as asyncio's default executor has
-        self._thread_calls: set[ThreadCall] = set()
-        self._waiting_calls: deque[ThreadCall] = deque()
-        self._threads_ended: Future[None] | None = None
 
-    def run_in_executor(
-        self: Any, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
-    ) -> Future[Any]:
-        """Call func(*args) in a thread of trio's, or in the executor given; a Future of its result.
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Call func(*args) in a thread, or in the executor given; a Future of its result.
 
-        Cancelling the future leaves a call that has begun to finish.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_in_executor
+
+        Cancelling the future leaves a call that has begun to finish. Raises RuntimeError after
+        shutdown_default_executor(), if no executor is given.
         """
         self._check_closed()
-        if self._debug:
-            self._check_callback(func, "run_in_executor")
-        if executor is None:
-            if self._executor_shutdown_called:
-                raise RuntimeError("Executor shutdown has been called")
-            executor = self._default_executor
-        if executor is not None:
-            return asyncio.wrap_future(executor.submit(func, *args), loop=self)
-        call = ThreadCall(self, func, args)
-        self._waiting_calls.append(call)
-        self._start_thread_calls()
-        return call.future
+        if executor is None and self._default_executor is None and not self._executor_shutdown_called:
+            self._default_executor = LoopThreads(threads.token_of(self._runner))
+        future: asyncio.Future[Any] = _std.run_in_executor(self, executor, func, *args)
+        return future
 
-    def _start_thread_calls(self) -> None:
-        calls, waiting = self._thread_calls, self._waiting_calls
-        while waiting and len(calls) < self._most_threads:
-            call = waiting.popleft()
-            if not call.future.cancelled():
-                call.start()
-                calls.add(call)
+    set_default_executor = _std.set_default_executor
+    shutdown_default_executor = _std.shutdown_default_executor
+    _do_shutdown = _std._do_shutdown
+    _check_default_executor = _std._check_default_executor
 
-    def _end_thread_call(self, call: ThreadCall, outcome: Outcome[Any]) -> None:
-        self._thread_calls.discard(call)
-        self._start_thread_calls()
-        call.settle(outcome)
-        if not self._thread_calls and self._threads_ended is not None and not self._threads_ended.done():
-            self._threads_ended.set_result(None)
 
-    def _wait_for_thread_calls(self) -> None:
-        """For close(): what has begun comes to its end, what has not is dropped."""
-        self._waiting_calls.clear()
-        for call in self._thread_calls:
-            call.ended.acquire()
-
-    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
-        """Call in this executor instead of trio's threads."""
-        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
-            raise TypeError("executor must be ThreadPoolExecutor instance")
-        self._default_executor = executor
-
-    async def shutdown_default_executor(self: Any, timeout: float | None = None) -> None:
-        """Refuse further calls in the default executor and wait, for timeout seconds, until the last has ended."""
-        from .timeouts import timeout as timeout_after
-
-        self._executor_shutdown_called = True
-        executor = self._default_executor
-        try:
-            async with timeout_after(timeout):
-                if executor is not None:
-                    await trio.to_thread.run_sync(executor.shutdown, abandon_on_cancel=True)
-                elif self._thread_calls:
-                    self._threads_ended = self.create_future()
-                    await self._threads_ended
-        except TimeoutError:
-            warnings.warn(
-                f"The executor did not finishing joining its threads within {timeout} seconds.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            if executor is not None:
-                executor.shutdown(wait=False)
+def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
+    """The function that the default executor of the loop with this token calls in this frame; "" if it calls none."""
+    if frame.f_code is not _call_in_thread.__code__ or frame.f_locals["token"] is not token:
+        return ""
+    return _name_of_function(frame.f_locals["fn"])
 
 
 def _name_of_function(func: Any) -> str:

@@ -19,18 +19,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ._polling import READ, WRITE, Watch
-from .transports import RECEIVE_SIZE, wake
+from .transports import RECEIVE_SIZE, ReceivingTransport, TransportParts, wake
 
 _FlowControl: Any = std_transports._FlowControlMixin
-_BaseTransport: Any = asyncio.BaseTransport
 
 
-class _PipeTransport(_BaseTransport):  # type: ignore[misc]
+class _PipeTransport(TransportParts):
     """What the two ends of a pipe have in common: one descriptor, which is closed with the transport."""
 
-    _loop: Any
     _wrong_kind: str
-    _failure: str
     _pipe: Any = None  # also when __init__ did not get far
 
     def _open(self, pipe: Any, protocol: Any) -> int:
@@ -42,16 +39,13 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
         os.set_blocking(self._fileno, False)
         self._pipe = self._extra["pipe"] = pipe
         self._protocol = protocol
-        self._closing = self._lost = False
-        self._reading: Watch | None = None
-        self._writing: Watch | None = None
         return kind
 
     def _start(self, waiter: Any, read: bool) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
         self._loop.call_soon(self._protocol.connection_made, self)
         if read:
-            self._loop.call_soon(self._start_reading)
+            self._loop.call_soon(self._start_receiving)
         if waiter is not None:
             self._loop.call_soon(wake, waiter)
 
@@ -74,64 +68,18 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if self._pipe is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._stop_reading()
-            self._stop_writing()
+            self._stop_receiving()
+            self._stop_sending()
             self._pipe.close()
 
-    def set_protocol(self, protocol: Any) -> None:
-        """Let another protocol have what comes from now on."""
-        self._protocol = protocol
-
-    def get_protocol(self) -> Any:
-        """The protocol; None once the connection is lost."""
-        return self._protocol
-
-    def is_closing(self) -> bool:
-        """Tell whether it is closed or about to be."""
-        return bool(self._closing)
-
-    def _start_reading(self) -> None:
-        if not self._closing and self._reading is None:
-            self._reading = Watch(self._loop, self._fileno, READ, self._read_ready)
-
-    def _stop_reading(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-
-    def _stop_writing(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.cancel()
+    def _start_receiving(self) -> None:
+        if not self._closing and self._receiving is None:
+            self._receiving = Watch(self._loop, self._fileno, READ, self._read_ready)
 
     def _read_ready(self) -> None:
         raise NotImplementedError
 
-    def _report(self, error: BaseException) -> None:
-        context = {"message": self._failure, "exception": error, "transport": self, "protocol": self._protocol}
-        self._loop.call_exception_handler(context)
-
-    def _fail(self, error: BaseException, expected: bool) -> None:
-        """Something went wrong: an expected error goes to the protocol, any other is reported, too."""
-        if not expected:
-            self._report(error)
-        elif self._loop.get_debug():
-            logger.debug("%r: %s", self, self._failure, exc_info=error)
-        self._close_at_once(error)
-
-    def _close_at_once(self, error: BaseException | None) -> None:
-        self._closing = True
-        self._stop_reading()
-        self._stop_writing()
-        self._lose_soon(error)
-
-    def _lose_soon(self, error: BaseException | None) -> None:
-        if not self._lost:
-            self._lost = True
-            self._loop.call_soon(self._lose, error)
-
     def _lose(self, error: BaseException | None) -> None:
-        """Tell the protocol that the connection is gone, and let go of everything."""
         try:
             self._protocol.connection_lost(error)
         finally:
@@ -139,47 +87,25 @@ class _PipeTransport(_BaseTransport):  # type: ignore[misc]
             self._pipe = self._protocol = self._loop = None
 
 
-class ReadPipeTransport(_PipeTransport, asyncio.ReadTransport):
+class ReadPipeTransport(_PipeTransport, ReceivingTransport):
     """Receives from a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.ReadTransport"""
 
     _wrong_kind = "Pipe transport is for pipes/sockets only."
-    _failure = "Fatal read error on pipe transport"
 
     def __init__(
         self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
     ) -> None:
         super().__init__(extra)
         self._loop = loop
-        self._paused = False
         self._open(pipe, protocol)
         self._start(waiter, read=True)
 
     def _state(self) -> str:
-        return "idle" if self._reading is None else "polling"
+        return "idle" if self._receiving is None else "polling"
 
-    def is_reading(self) -> bool:
-        """Tell whether it receives: neither paused nor closing."""
-        return not self._paused and not self._closing
-
-    def pause_reading(self) -> None:
-        """Receive no more until resume_reading(). What is written into the pipe waits in the system."""
-        if self.is_reading():
-            self._paused = True
-            self._stop_reading()
-            if self._loop.get_debug():
-                logger.debug("%r pauses reading", self)
-
-    def resume_reading(self) -> None:
-        """Receive again."""
-        if self._paused and not self._closing:
-            self._paused = False
-            self._start_reading()
-            if self._loop.get_debug():
-                logger.debug("%r resumes reading", self)
-
-    def _start_reading(self) -> None:
+    def _start_receiving(self) -> None:
         if not self._paused:
-            super()._start_reading()
+            super()._start_receiving()
 
     def _read_ready(self) -> None:
         try:
@@ -188,7 +114,7 @@ class ReadPipeTransport(_PipeTransport, asyncio.ReadTransport):
             return
         except OSError as error:
             # EIO is how a terminal says that the other side has gone.
-            self._fail(error, expected=error.errno == errno.EIO)
+            self._fail(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
             return
         if data:
             self._protocol.data_received(data)
@@ -196,21 +122,20 @@ class ReadPipeTransport(_PipeTransport, asyncio.ReadTransport):
         if self._loop.get_debug():
             logger.info("%r was closed by peer", self)
         self._closing = True
-        self._stop_reading()
+        self._stop_receiving()
         self._loop.call_soon(self._protocol.eof_received)
         self._lose_soon(None)
 
     def close(self) -> None:
         """Receive no more, close the pipe, and tell the protocol."""
         if not self._closing:
-            self._close_at_once(None)
+            self._force_close(None)
 
 
 class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport):  # type: ignore[misc]
     """Sends into a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport"""
 
     _wrong_kind = "Pipe transport is only for pipes, sockets and character devices"
-    _failure = "Fatal write error on pipe transport"
 
     def __init__(
         self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
@@ -223,7 +148,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         self._start(waiter, read=kind != stat.S_IFCHR)
 
     def _state(self) -> str:
-        return f"{'idle' if self._writing is None else 'polling'} bufsize={len(self._buffer)}"
+        return f"{'idle' if self._sending is None else 'polling'} bufsize={len(self._buffer)}"
 
     def get_write_buffer_size(self) -> int:
         """How many bytes write() was given that are not in the pipe."""
@@ -232,7 +157,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
     def _read_ready(self) -> None:
         if self._loop.get_debug():
             logger.info("%r was closed by peer", self)
-        self._close_at_once(BrokenPipeError() if self._buffer else None)
+        self._force_close(BrokenPipeError() if self._buffer else None)
 
     def write(self, data: Any) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
@@ -250,7 +175,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
                 if sent is None or sent == len(rest):
                     return
                 self._buffer += rest[sent:]
-            self._writing = Watch(self._loop, self._fileno, WRITE, self._write_ready)
+            self._sending = Watch(self._loop, self._fileno, WRITE, self._write_ready)
         else:
             self._buffer += data
         self._maybe_pause_protocol()
@@ -265,7 +190,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             raise
         except BaseException as error:
             self._failed_writes += 1
-            self._fail(error, expected=isinstance(error, OSError))
+            self._fail(error, "Fatal write error on pipe transport")
             return None
 
     def _write_ready(self) -> None:
@@ -274,11 +199,11 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             return
         del self._buffer[:sent]
         if not self._buffer:
-            self._stop_writing()
+            self._stop_sending()
             self._maybe_resume_protocol()  # which may write
             if self._closing and not self._lost:
-                self._lost = True
-                self._stop_reading()
+                self._lost = 1
+                self._stop_receiving()
                 self._lose(None)
 
     def can_write_eof(self) -> bool:
@@ -290,7 +215,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         if not self._closing:
             self._closing = True
             if not self._buffer:
-                self._stop_reading()
+                self._stop_receiving()
                 self._lose_soon(None)
 
     def close(self) -> None:
@@ -300,11 +225,11 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
     def abort(self) -> None:
         """Close at once, and lose what is in the buffer."""
         if self._pipe is not None:
-            self._close_at_once(None)
+            self._force_close(None)
 
-    def _close_at_once(self, error: BaseException | None) -> None:
+    def _force_close(self, error: BaseException | None) -> None:
         self._buffer.clear()
-        super()._close_at_once(error)
+        super()._force_close(error)
 
 
 class Pipes:

@@ -1,7 +1,7 @@
 """loop.sendfile(): a file through a transport.
 
 On a socket it is os.sendfile(), when the transport's buffer is empty; elsewhere, as over TLS, blocks that are read in
-trio's threads and written while the transport's flow control allows it. trio has no function for either.
+threads and written while the transport's flow control allows it. trio has no function for either.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import constants
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 Mode: Any = constants._SendfileMode
@@ -33,7 +34,7 @@ async def send_file(loop: Any, transport: Any, file: Any, offset: int, count: in
                 raise
     if not fallback:
         raise RuntimeError(f"fallback is disabled and native sendfile is not supported for transport {transport!r}")
-    return await _send_in_blocks(loop, transport, file, offset, count)
+    return await _send_by_writing(loop, transport, file, offset, count)
 
 
 async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
@@ -52,11 +53,26 @@ async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count
             transport.resume_reading()
 
 
-async def _send_in_blocks(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
+async def _send_by_writing(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
+    stand_in = _StandIn(loop, transport)
+    try:
+        return await send_in_blocks(loop, file, offset, count, BLOCK_SIZE, stand_in.send)
+    finally:
+        stand_in.leave()
+
+
+async def send_in_blocks(
+    loop: Any,
+    file: Any,
+    offset: int,
+    count: int | None,
+    block_size: int,
+    send: Callable[[memoryview], Awaitable[object]],
+) -> int:
+    """Read a file in threads, from the offset on, and send() it block by block; how many bytes have been sent."""
     if offset or (SEEKS_ALWAYS and hasattr(file, "seek")):
         file.seek(offset)
-    buffer = memoryview(bytearray(min(count or BLOCK_SIZE, BLOCK_SIZE)))
-    stand_in = _StandIn(loop, transport)
+    buffer = memoryview(bytearray(min(count or block_size, block_size)))
     sent = 0
     try:
         while not count or sent < count:
@@ -64,14 +80,12 @@ async def _send_in_blocks(loop: Any, transport: Any, file: Any, offset: int, cou
             size = await loop.run_in_executor(None, file.readinto, block)
             if not size:
                 break
-            await stand_in.wait_for_room()
-            transport.write(bytes(block[:size]))
+            await send(block[:size])
             sent += size
         return sent
     finally:
         if sent and hasattr(file, "seek"):
             file.seek(offset + sent)
-        stand_in.leave()
 
 
 class _StandIn(asyncio.Protocol):
@@ -90,19 +104,22 @@ class _StandIn(asyncio.Protocol):
         transport.pause_reading()
         transport.set_protocol(self)
 
-    async def wait_for_room(self) -> None:
+    async def send(self, block: memoryview) -> None:
+        """Write the block as soon as there is room."""
         if self._transport.is_closing():
             raise ConnectionError("Connection closed by peer")
         if self._room is not None:
             await self._room
+        self._transport.write(bytes(block))
 
     def leave(self) -> None:
         """Give the place back, and tell the protocol if the buffer has become full or is no longer."""
         self._transport.set_protocol(self._protocol)
         if self._was_reading:
             self._transport.resume_reading()
-        if self._room is not None:
-            self._room.cancel()
+        room, self._room = self._room, None  # its exception refers to frames that refer to this object
+        if room is not None:
+            room.cancel()
         if not self._lost and self._transport._protocol_paused != self._was_paused:
             if self._was_paused:
                 self._protocol.resume_writing()

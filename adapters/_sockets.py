@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._polling import READ, WRITE, Watch
-from ._sendfile import SEEKS_ALWAYS
+from ._sendfile import SEEKS_ALWAYS, send_in_blocks
 
 _std: Any = std
 T = TypeVar("T")
@@ -30,17 +31,13 @@ LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 b
 
 
 def _descriptor(file: Any) -> int:
-    """The descriptor of a file, or of what has a fileno(). Raises ValueError."""
+    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
     if isinstance(file, int):
-        fd = file
-    else:
-        try:
-            fd = int(file.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {file!r}") from None
-    if fd < 0:
-        raise ValueError(f"Invalid file descriptor: {fd}")
-    return fd
+        return file
+    try:
+        return int(file.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
 
 
 def _attempt(future: Any, function: Callable[[], object]) -> None:
@@ -57,6 +54,8 @@ def _attempt(future: Any, function: Callable[[], object]) -> None:
         future.set_exception(error)
     else:
         future.set_result(result)
+    finally:
+        del future  # its exception refers to this frame
 
 
 class Sockets:
@@ -81,14 +80,32 @@ class Sockets:
 
     def _watch(self, file: Any, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> asyncio.Handle:
         self._check_closed()
-        handle: asyncio.Handle = Watch(self, _descriptor(file), event, callback, *args).handle
+        fd = self._descriptor_when_watched(file)
+        handle: asyncio.Handle = Watch(self, fd, event, callback, *args).handle
+        if file is not fd:
+            self._watched[handle] = fd, file
         return handle
 
     def _unwatch(self, file: Any, event: int, only: asyncio.Handle | None = None) -> bool:
         if self._poller is None or self.is_closed():
             return False
-        removed: bool = self._poller.remove(_descriptor(file), event, only)
+        removed: bool = self._poller.remove(self._descriptor_when_watched(file), event, only)
         return removed
+
+    @functools.cached_property
+    def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, Any]]:
+        """By the handle that is called for it: a file, which must not be collected, and its descriptor."""
+        return weakref.WeakKeyDictionary()
+
+    def _descriptor_when_watched(self, file: Any) -> int:
+        """The descriptor of a file; if it was closed, the one that it had when it began to be watched."""
+        fd = _descriptor(file)
+        if fd >= 0:
+            return fd
+        for handle, (former_fd, watched) in self._watched.items():
+            if watched is file and not handle.cancelled():
+                return former_fd
+        raise ValueError(f"Invalid file descriptor: {fd}")
 
     # These four look at no transport; asyncio's own loop has them, and libraries use them.
 
@@ -144,7 +161,8 @@ class Sockets:
         try:
             return function()
         except WOULD_BLOCK:
-            return await self._try_when_ready(sock, event, function)
+            pass  # not here: what is raised later must not have this as its context
+        return await self._try_when_ready(sock, event, function)
 
     async def _try_when_ready(self, sock: Any, event: int, function: Callable[[], T]) -> T:
         fd = sock.fileno()
@@ -156,6 +174,7 @@ class Sockets:
             return result
         finally:
             self._unwatch(fd, event, only=handle)
+            del future  # its exception refers to this frame
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive at most so many bytes; none at the end. Raises OSError."""
@@ -211,8 +230,10 @@ class Sockets:
 
         try:
             sock.connect(address)
+            return
         except WOULD_BLOCK:
-            await self._try_when_ready(sock, WRITE, finish)
+            pass
+        await self._try_when_ready(sock, WRITE, finish)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""
@@ -246,7 +267,8 @@ class Sockets:
         except asyncio.SendfileNotAvailableError:
             if not fallback:
                 raise
-        return await self._sock_sendfile_fallback(sock, file, offset, count)
+        size = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
+        return await send_in_blocks(self, file, offset, count, size, functools.partial(self.sock_sendall, sock))
 
     async def _sock_sendfile_native(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
         if not hasattr(os, "sendfile"):
@@ -281,21 +303,3 @@ class Sockets:
             if sent or SEEKS_ALWAYS:
                 os.lseek(fd, offset + sent, os.SEEK_SET)
         return sent
-
-    async def _sock_sendfile_fallback(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
-        if offset or (SEEKS_ALWAYS and hasattr(file, "seek")):
-            file.seek(offset)
-        buffer = memoryview(bytearray(min(count or sys.maxsize, constants.SENDFILE_FALLBACK_READBUFFER_SIZE)))
-        sent = 0
-        try:
-            while not count or sent < count:
-                block = buffer[: count - sent] if count else buffer
-                size = await self.run_in_executor(None, file.readinto, block)
-                if not size:
-                    break
-                await self.sock_sendall(sock, block[:size])
-                sent += size
-            return sent
-        finally:
-            if sent and hasattr(file, "seek"):
-                file.seek(offset + sent)

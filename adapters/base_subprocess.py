@@ -9,7 +9,6 @@ for the child's pidfd, or in a thread where there is none. Nothing else is waite
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import subprocess
 import warnings
@@ -32,8 +31,6 @@ WAIT_ENDS_WITH_PROCESS = "_exit_waiters" in _process_exited.__code__.co_names
 _when_exited: Any = unix_events.SelectorEventLoop._child_watcher_callback  # type: ignore[attr-defined]
 TOLD_AT_ONCE = "call_soon_threadsafe" not in _when_exited.__code__.co_names
 
-_threads = trio.CapacityLimiter(math.inf)  # one for each child, where there are no pidfds
-
 
 def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
     """Wait for the child in the background, and then call callback(returncode) in the loop."""
@@ -45,7 +42,9 @@ def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable
 
     async def wait(me: Activity) -> None:
         if pidfd is None:
-            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=_threads)
+            # A limiter of its own: a child must not have to wait until another one has ended.
+            limiter = trio.CapacityLimiter(1)
+            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=limiter)
         else:
             try:
                 await trio.lowlevel.wait_readable(pidfd)
@@ -150,19 +149,22 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
     async def _connect(self, waiter: Any) -> None:
         """Connect the pipes, in this order, then tell the protocol, and what it has missed."""
         loop, process = self._loop, self._proc
-        for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
-            if pipe is not None:
-                connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
-                kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
-                _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
-                if self._closed:
-                    self._pipes[fd].pipe.close()
-        loop.call_soon(self._protocol.connection_made, self)
-        calls, self._pending_calls = self._pending_calls, None
-        for call in calls or ():
-            loop.call_soon(*call)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        try:
+            for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
+                if pipe is not None:
+                    connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
+                    kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
+                    _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
+                    if self._closed:
+                        self._pipes[fd].pipe.close()
+            loop.call_soon(self._protocol.connection_made, self)
+            calls, self._pending_calls = self._pending_calls, None
+            for call in calls or ():
+                loop.call_soon(*call)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        finally:
+            del waiter  # its exception refers to this frame
 
     def _give_up(self, connecting: Any, waiter: Any) -> None:
         """The pipes could not be connected: nobody will close the transport, so that is done here."""
@@ -433,6 +435,8 @@ class Subprocesses:
             with trio.CancelScope(shield=True) if isinstance(error, trio.Cancelled) else nullcontext():
                 await transport._wait()
             raise
+        finally:
+            del waiter  # its exception refers to this frame
         if loop.get_debug():
             logger.info("%s: %r", what, transport)
         return transport, protocol

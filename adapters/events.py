@@ -576,7 +576,6 @@ class Loop(BaseLoop):
             logger.debug("Close %r", self)
         self._end_tasks_with_nurseries()
         self._take_nothing_more()
-        self._wait_for_thread_calls()
         if not self._run.ended:
             with self._run.current():
                 self._run.finish()

@@ -197,9 +197,12 @@ async def sleep(delay: float, result: Any = None) -> Any:
             get_running_loop()  # says what to do
         await _yield_once()
         return result
-    if SLEEP_REFUSES_NAN and math.isnan(delay):
-        raise ValueError("Invalid delay: NaN (not a number)")
     loop: Any = get_running_loop()
+    if math.isnan(delay):
+        if SLEEP_REFUSES_NAN:
+            raise ValueError("Invalid delay: NaN (not a number)")
+        # asyncio's heap of timers keeps it behind all that are there now.
+        delay = max((timer.when() for timer in loop._scheduled), default=0) - loop.time()
     future = loop.create_future()
     timer = loop.call_later(delay, _set_unless_done, future, result)
     try:

@@ -1,7 +1,7 @@
-"""asyncio.to_thread, carried by trio's threads.
+"""asyncio.to_thread, on the loop's default executor (see `_executors`).
 
-Like trio.to_thread it runs the function with the caller's context variables. But where that ignores a cancellation
-until the function has returned, asyncio raises it at once and leaves the thread to finish.
+Like trio.to_thread.run_sync it runs the function with the caller's context variables, and trio.from_thread works in the
+thread. It differs in cancellation: trio waits until the function has returned, asyncio leaves the thread at work.
 """
 
 from __future__ import annotations

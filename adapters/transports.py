@@ -38,6 +38,7 @@ from ._polling import READ, WRITE, Activity, Watch
 if TYPE_CHECKING:
     from ._connections import Server
 
+_BaseTransport: Any = asyncio.BaseTransport
 _FlowControl: Any = std_transports._FlowControlMixin
 feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
 
@@ -76,7 +77,96 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
     return cause if isinstance(cause, OSError) else when_broken(*error.args)
 
 
-class StreamTransport(_FlowControl):  # type: ignore[misc]
+class TransportParts(_BaseTransport):  # type: ignore[misc]
+    """What every transport here has: a protocol, what watches its file in each direction, and an end."""
+
+    _loop: Any
+    _protocol: Any
+    _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
+    _receiving: Watch | Activity | None = None
+    _sending: Watch | Activity | None = None
+    _closing = False
+    _lost = 0  # set when connection_lost() is due; counts writes after that
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Let another protocol have what comes from now on."""
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        """The protocol; None once the connection is lost."""
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed or about to be."""
+        return self._closing
+
+    def _stop_receiving(self) -> None:
+        receiving, self._receiving = self._receiving, None
+        if receiving is not None:
+            receiving.cancel()
+
+    def _stop_sending(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()
+
+    def _fail(self, error: BaseException, message: str, expected: bool | None = None) -> None:
+        """Something went wrong: an expected error (by default one of the system) goes to the protocol only."""
+        if not (isinstance(error, OSError) if expected is None else expected):
+            context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+            self._loop.call_exception_handler(context)
+        elif self._loop.get_debug():
+            logger.debug("%r: %s", self, message, exc_info=error)
+        self._force_close(error)
+
+    def _force_close(self, error: BaseException | None) -> None:
+        """Close at once, because of the error. The name is the one by which asyncio.sslproto calls it."""
+        self._closing = True
+        self._stop_receiving()
+        self._stop_sending()
+        self._lose_soon(error)
+
+    def _lose_soon(self, error: BaseException | None) -> None:
+        if not self._lost:
+            self._lost = 1
+            self._loop.call_soon(self._lose, error, context=self._context)
+
+    def _lose(self, error: BaseException | None) -> None:
+        """Tell the protocol that the connection is gone, and let go of everything."""
+        raise NotImplementedError
+
+
+class ReceivingTransport(TransportParts, asyncio.ReadTransport):
+    """A transport that receives, and can be told to pause."""
+
+    _paused = False
+
+    def is_reading(self) -> bool:
+        """Tell whether it receives: neither paused nor closing."""
+        return not self._closing and not self._paused
+
+    def pause_reading(self) -> None:
+        """Receive no more until resume_reading(). What the other side sends waits in the system, and then there."""
+        if self.is_reading():
+            self._paused = True
+            self._stop_receiving()
+            if self._loop.get_debug():
+                logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        """Receive again."""
+        if self._paused and not self._closing:
+            self._paused = False
+            self._start_receiving()
+            if self._loop.get_debug():
+                logger.debug("%r resumes reading", self)
+
+    def _start_receiving(self) -> None:
+        """Receive, unless it is done already, or must not be."""
+        raise NotImplementedError
+
+
+class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
     """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
     # What asyncio.sslproto and loop.sendfile() ask for by these names.
@@ -84,21 +174,17 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
     _sendfile_compatible = constants._SendfileMode.FALLBACK
 
     _closed = False  # the stream is; also when __init__ did not get far
-    _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
 
     def __init__(
         self, loop: Any, stream: Any, protocol: Any, extra: dict[str, Any] | None = None, server: Server | None = None
     ) -> None:
-        super().__init__(extra, loop)
+        super().__init__(extra, loop)  # type: ignore[call-arg]
         self._stream = stream
         self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
-        self._receiving: Watch | Activity | None = None
-        self._sending: Watch | Activity | None = None
         self._held: bytes | None = None  # received while reading was being paused
-        self._paused = self._closing = self._eof_sent = False
-        self._lost = 0  # set when connection_lost() is due; counts writes after that
+        self._eof_sent = False
         self._empty: Any = None  # while a file is sent: a Future that is done when the buffer is empty
         self._turn_to_receive: Any = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
@@ -130,12 +216,8 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     def set_protocol(self, protocol: Any) -> None:
         """Let another protocol have what arrives from now on."""
-        self._protocol = protocol
+        super().set_protocol(protocol)
         self._wants_buffer = isinstance(protocol, asyncio.BufferedProtocol)
-
-    def get_protocol(self) -> Any:
-        """The protocol."""
-        return self._protocol
 
     @trio.lowlevel.disable_ki_protection
     def _feed(self, data: bytes) -> bool:
@@ -173,34 +255,9 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    def is_reading(self) -> bool:
-        """Tell whether it receives: neither paused nor closing."""
-        return not self._closing and not self._paused
-
-    def pause_reading(self) -> None:
-        """Receive no more until resume_reading(). What the other side sends waits in the system, and then there."""
-        if self.is_reading():
-            self._paused = True
-            self._stop_receiving()
-            if self._loop.get_debug():
-                logger.debug("%r pauses reading", self)
-
-    def resume_reading(self) -> None:
-        """Receive again."""
-        if self._paused and not self._closing:
-            self._paused = False
-            self._start_receiving()
-            if self._loop.get_debug():
-                logger.debug("%r resumes reading", self)
-
     def _start_receiving(self) -> None:
         if self.is_reading() and self._receiving is None:
             self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
-
-    def _stop_receiving(self) -> None:
-        receiving, self._receiving = self._receiving, None
-        if receiving is not None:
-            receiving.cancel()
 
     async def _receive(self, me: Activity) -> None:
         if self._turn_to_receive is None:
@@ -305,10 +362,6 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         finally:
             self._sending = None
 
-    def _stop_sending(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-
     async def _send_buffer(self) -> None:
         while self._buffer:
             pieces, size = [], 0
@@ -324,10 +377,6 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def is_closing(self) -> bool:
-        """Tell whether it is closed or about to be."""
-        return bool(self._closing)
-
     def close(self) -> None:
         """Receive no more, send what is in the buffer, close, and then tell the protocol."""
         if not self._closing:
@@ -339,32 +388,13 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
         """Close at once, and lose what is in the buffer."""
         self._force_close(None)
 
-    def _fail(self, error: BaseException, message: str) -> None:
-        """Something went wrong: an error of the system goes to the protocol, one of the program is reported, too."""
-        if not isinstance(error, OSError):
-            context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
-            self._loop.call_exception_handler(context)
-        elif self._loop.get_debug():
-            logger.debug("%r: %s", self, message, exc_info=error)
-        self._force_close(error)
-
     def _force_close(self, error: BaseException | None) -> None:
-        """Close at once, because of the error. The name is the one by which asyncio.sslproto calls it."""
         if not self._lost:
-            self._closing = True
             self._buffer.clear()
             self._buffer_size = 0
-            self._stop_receiving()
-            self._stop_sending()
-            self._lose_soon(error)
-
-    def _lose_soon(self, error: BaseException | None) -> None:
-        if not self._lost:
-            self._lost = 1
-            self._loop.call_soon(self._lose, error, context=self._context)
+            super()._force_close(error)
 
     def _lose(self, error: BaseException | None) -> None:
-        """Tell the protocol that the connection is gone, and let go of everything."""
         try:
             if self._protocol is not None:
                 self._protocol.connection_lost(error)
@@ -396,9 +426,6 @@ class StreamTransport(_FlowControl):  # type: ignore[misc]
 def wake(waiter: Any) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-_view = memoryview(bytearray(RECEIVE_SIZE))
 
 
 class SocketTransport(StreamTransport):
@@ -458,7 +485,8 @@ class SocketTransport(StreamTransport):
             if self._receives_much:
                 data = self._sock.recv(RECEIVE_SIZE)
             else:
-                data = bytes(_view[: self._sock.recv_into(_view)])
+                buffer = self._loop._receive_buffer
+                data = bytes(buffer[: self._sock.recv_into(buffer)])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -519,11 +547,6 @@ class SocketTransport(StreamTransport):
     def _start_sending(self) -> None:
         if self._sending is None:
             self._sending = Watch(self._loop, self._sock_fd, WRITE, self._send_now, context=self._context)
-
-    def _stop_sending(self) -> None:
-        sending, self._sending = self._sending, None
-        if sending is not None:
-            sending.cancel()
 
     def _send_now(self) -> None:
         try:

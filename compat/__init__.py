@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio as asyncio
 
-    from adapters.runners import open_loop
     from compat._channels import QueueShutDown, as_channels, as_queue
     from compat._print_tasks import print_tasks, print_tasks_on
     from compat._redirect import install, uninstall
-    from compat._run import run
+    from compat._run import open_loop, run
     from compat._streams import as_streams, as_trio_stream
     from compat._virtual_time import virtual_time
 

@@ -2,8 +2,8 @@
 
 The same is installed as the command `asyncio-on-trio`, which also works in a folder that has a `compat` of its own.
 
-A child that multiprocessing starts afresh (spawn, forkserver) begins as plain python, with the real asyncio. A program
-whose children are to run on trio as well calls `compat.install()` itself, before its imports.
+The python interpreters that the program starts itself, and the children of multiprocessing (spawn, forkserver), run on
+trio as well: see `_children`.
 """
 
 import builtins
@@ -21,6 +21,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 import compat
+from compat import _children
 
 USAGE = """\
 usage: python -m compat PROGRAM [ARG...]
@@ -48,7 +49,7 @@ CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) els
 def known_as(module: ModuleType, name: str) -> None:
     """Put a module of ours into sys.modules, and let its relative imports start from that name."""
     sys.modules[name] = module
-    # `compat.asyncio.tasks` is adapters.tasks under a second name.
+    # `compat.asyncio.tasks` is compat.adapters.tasks under a second name.
     if module.__spec__ is not None and module.__spec__.name.endswith(name.removeprefix(ALIAS)):
         spec = module.__spec__ = copy.copy(module.__spec__)
         spec.name = name
@@ -56,7 +57,7 @@ def known_as(module: ModuleType, name: str) -> None:
 
 
 class OwnPackages(MetaPathFinder, Loader):
-    """Lets the program have a `compat` or an `adapters` of its own, and gives it ours if it has none.
+    """Lets the program have a `compat` of its own, and gives it ours if it has none.
 
     All of ours is loaded when the program starts. It leaves sys.modules and comes back when it is asked for; meanwhile
     its modules find each other (`from .tasks import Task` in a function) under names that no program can have.
@@ -116,7 +117,8 @@ def run_program(option: str, program: str, arguments: list[str]) -> None:
     compat.install()
     for name in compat.__all__:
         getattr(compat, name)
-    sys.meta_path.insert(0, OwnPackages("compat", "adapters"))
+    _children.start_on_trio()
+    sys.meta_path.insert(0, OwnPackages("compat"))
 
     module = sys.modules["__main__"] = ModuleType("__main__")
     vars(module).update(__builtins__=builtins, __loader__=importlib.machinery.BuiltinImporter)
@@ -186,7 +188,7 @@ def hide_launcher(error: BaseException) -> None:
     if isinstance(error, SystemExit):
         return  # it prints none, and what its frames hold has to go in time to report itself
     traceback = error.__traceback__
-    launcher = (main.__code__.co_filename, runpy.run_module.__code__.co_filename)
+    launcher = (main.__code__.co_filename, _children.START, runpy.run_module.__code__.co_filename)
     while traceback is not None and traceback.tb_frame.f_code.co_filename in launcher:
         traceback = traceback.tb_next
     hook = sys.excepthook

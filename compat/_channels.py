@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from trio.abc import ReceiveChannel, SendChannel
 
-from adapters.queues import Queue, QueueEmpty, QueueFull
+from compat.adapters import queues
 
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
 else:
-    from adapters.queues import _QueueShutDown as QueueShutDown
+    QueueShutDown = queues._QueueShutDown
 if TYPE_CHECKING:
     import asyncio  # whose Queue this one is to a type checker
 
@@ -44,13 +44,13 @@ def as_channels(queue: asyncio.Queue[T]) -> tuple[SendChannel[T], ReceiveChannel
 
     Raises TypeError for a Queue of the real asyncio: make it by compat.asyncio.
     """
-    if not isinstance(queue, Queue):
+    if not isinstance(queue, queues.Queue):
         raise TypeError(f"as_channels() takes a Queue of compat.asyncio, not {queue!r}")
     return _QueueSendChannel(queue), _QueueReceiveChannel(queue)
 
 
 class _QueueEnd:
-    def __init__(self, queue: Queue[Any]) -> None:
+    def __init__(self, queue: queues.Queue[Any]) -> None:
         self._queue = queue
         self._closed = False
 
@@ -113,7 +113,7 @@ def as_queue(
     return queue  # type: ignore[no-any-return]
 
 
-class _ChannelQueue(Queue[T]):
+class _ChannelQueue(queues.Queue[T]):
     """A Queue whose items are in a memory channel. The lines of waiters are the channel's own."""
 
     def __init__(self, send_channel: trio.MemorySendChannel[T], receive_channel: trio.MemoryReceiveChannel[T]) -> None:
@@ -160,12 +160,12 @@ class _ChannelQueue(Queue[T]):
             with _closed_is_shut_down():
                 self._send_channel.send_nowait(item)
         except trio.WouldBlock:
-            raise QueueFull from None
+            raise queues.QueueFull from None
         self._count_put()
 
     async def put(self, item: T) -> None:
         """As Queue.put()."""
-        with suppress(QueueFull):
+        with suppress(queues.QueueFull):
             return self.put_nowait(item)
         with _closed_is_shut_down():
             await self._send_channel.send(item)
@@ -177,14 +177,14 @@ class _ChannelQueue(Queue[T]):
             with _closed_is_shut_down():
                 item = self._receive_channel.receive_nowait()
         except trio.WouldBlock:
-            raise QueueEmpty from None
+            raise queues.QueueEmpty from None
         self._count_got()
         return item
 
     async def get(self) -> T:
         """As Queue.get()."""
         if not self._getters_inside:  # one may have been handed an item, and shall not be overtaken
-            with suppress(QueueEmpty):
+            with suppress(queues.QueueEmpty):
                 return self.get_nowait()
         self._getters_inside += 1
         try:

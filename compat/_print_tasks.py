@@ -24,12 +24,11 @@ import outcome
 import sniffio
 import trio
 
-import adapters
-from adapters._trio import runs
-from adapters._trio.scheduler import Scheduler
-from adapters._trio.stand_ins import AsyncioStandIn, TrioStandIn
-from adapters._executors import ThreadCall
-from adapters.events import BaseLoop, Handle, HostedLoop, open_loops
+from compat import adapters
+from compat.adapters import _executors, events
+from compat.adapters._trio import runs, threads
+from compat.adapters._trio.scheduler import Scheduler
+from compat.adapters._trio.stand_ins import AsyncioStandIn, TrioStandIn
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -91,10 +90,10 @@ def _describe_all(frame: types.FrameType | None) -> str:
     return "\n".join([*(trees or ["no trio run and no asyncio loop"]), ""])
 
 
-def _loops() -> list[BaseLoop]:
+def _loops() -> list[events.BaseLoop]:
     while True:
         try:
-            return list(open_loops)
+            return list(events.open_loops)
         except RuntimeError:  # another thread has just opened one
             continue
 
@@ -102,11 +101,12 @@ def _loops() -> list[BaseLoop]:
 class _Run:
     """One trio run, with the loop in it if there is one."""
 
-    def __init__(self, runner: Any, loop: BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
+    def __init__(self, runner: Any, loop: events.BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
         self.root = runs.root_task(runner)
         self.loop = loop
         self.thread = thread
         self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
+        self.stacks = stacks
         self.now = runs.clock_of(runner).current_time()
         self.internal = 0
 
@@ -121,7 +121,7 @@ class _Run:
     def callback(self) -> Iterator[_Node]:
         """What call_soon() runs right now, if it does."""
         for depth, frame in enumerate(self.stack):
-            if frame.f_code is Handle._run.__code__:
+            if frame.f_code is events.Handle._run.__code__:
                 inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
                 yield _Node(["a callback, running", *map(_place, reversed(inside))])
 
@@ -132,10 +132,13 @@ class _Run:
             if task not in self.loop._scheduler.stand_ins and not isinstance(task, AsyncioStandIn):
                 yield task
 
-    def thread_calls(self) -> list[ThreadCall]:
-        """What run_in_executor() has called in threads of trio's, and is not back yet."""
+    def thread_calls(self) -> Iterator[str]:
+        """The functions that run_in_executor() runs in threads now."""
         assert self.loop is not None
-        return list(self.loop._thread_calls)
+        token = threads.token_of(self.loop._runner)
+        for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
+            if name := _executors.called_in_thread(frame, token):
+                yield name
 
     def node_of(self, task: Any) -> _Node:
         frames, running = self.frames_of(task.get_coro())
@@ -159,7 +162,7 @@ class _Run:
             if of_loop:
                 bare = self.tasks_without_trio()
                 found += [((True, *_by_number(each.get_name())), [self.node_of(each)]) for each in bare]
-                found += [((True, -1, call.name), [_Node([f"a thread: {call.name}"])]) for call in self.thread_calls()]
+                found += [((True, -1, name), [_Node([f"a thread: {name}"])]) for name in self.thread_calls()]
             children = [node for _, nodes in sorted(found, key=lambda each: each[0]) for node in nodes]
             if of_loop:
                 nodes += [_Node(["the loop's tasks"], children)] if children else []
@@ -215,7 +218,7 @@ class _Run:
         return [title, *places, *_what_is_awaited(frames, awaited)]
 
 
-def _tasks_of(loop: BaseLoop) -> list[Any]:
+def _tasks_of(loop: events.BaseLoop) -> list[Any]:
     while True:
         try:
             return list(asyncio.all_tasks(loop))
@@ -226,7 +229,7 @@ def _tasks_of(loop: BaseLoop) -> list[Any]:
 def _holds_loop(task: Any) -> bool:
     """Tell whether it is the task that open_loop() starts to hold the loop's nursery."""
     frame = getattr(task.coro, "cr_frame", None)
-    return frame is not None and frame.f_code is HostedLoop._hold_nursery.__code__
+    return frame is not None and frame.f_code is events.HostedLoop._hold_nursery.__code__
 
 
 def _place_of(task: Any) -> tuple[bool, int, str]:
@@ -265,9 +268,8 @@ def _frames(coro: Any) -> Iterator[types.FrameType]:
             yield frame
 
 
-def _folder(module: types.ModuleType) -> str:
-    assert module.__file__ is not None
-    return os.path.dirname(module.__file__) + os.sep
+def _folder(package: types.ModuleType) -> str:
+    return package.__path__[0] + os.sep
 
 
 _OURS = os.path.dirname(__file__) + os.sep

@@ -21,8 +21,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-import adapters
-from adapters import events
+from compat import adapters
+from compat.adapters import events
 
 __all__ = ["fill", "install", "uninstall"]
 
@@ -101,7 +101,7 @@ def _complete(module: ModuleType, original: ModuleType) -> None:
 def fill(drop_in: ModuleType) -> None:
     """Make an empty module the drop-in for asyncio: give it all names and submodules that asyncio has."""
     ours = {
-        info.name: importlib.import_module(f"adapters.{info.name}")
+        info.name: importlib.import_module(f"{adapters.__name__}.{info.name}")
         for info in pkgutil.iter_modules(adapters.__path__)
         if not info.name.startswith("_")
     }

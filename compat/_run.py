@@ -1,18 +1,21 @@
 """compat.run: a trio run with an asyncio loop in it."""
 
+import asyncio
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from adapters import events
-from adapters.runners import open_loop
+from compat.adapters import events, runners
 
 __all__ = ["open_loop", "run"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+open_loop = runners.open_loop
 
 
 def run(
@@ -27,9 +30,12 @@ def run(
     instruments are trio's; a trio.testing.MockClock makes asyncio's time virtual as well. What async_fn raises comes
     out as it is. When async_fn has returned, the tasks that asyncio code has left running are cancelled and awaited.
 
-    Raises RuntimeError when a trio run or an asyncio loop already runs in this thread. See trio.run():
+    Raises RuntimeError when a trio run or an asyncio loop already runs in this thread, and TypeError for a coroutine
+    in place of a function. See trio.run():
     https://trio.readthedocs.io/en/stable/reference-core.html#trio.run
     """
+    _refuse_coroutine(async_fn)
+    _refuse_inside_a_run(async_fn)
 
     @functools.wraps(async_fn)  # its name is the main task's
     async def with_loop() -> T:
@@ -39,3 +45,30 @@ def run(
     if clock is None and events.make_clock is not events.MonotonicClock:
         clock = events.make_clock()
     return trio.run(with_loop, clock=clock, instruments=instruments)
+
+
+def _refuse_coroutine(async_fn: Any) -> None:
+    if inspect.iscoroutine(async_fn):
+        name = async_fn.__name__
+        async_fn.close()  # without a warning that it was never awaited
+        raise TypeError(
+            f"compat.run() takes an async function and its arguments, as trio.run() does: "
+            f"write compat.run({name}) or compat.run({name}, ...), and not compat.run({name}(...))"
+        )
+
+
+def _refuse_inside_a_run(async_fn: Any) -> None:
+    if not events.is_thread_taken():
+        return
+    name = getattr(async_fn, "__name__", "main")
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        where = "a trio run"
+        remedy = f"there use `async with compat.open_loop(): await {name}(...)`"
+    elif isinstance(loop, events.BaseLoop):
+        where = f"an asyncio loop on trio, {loop!r}"
+        remedy = f"there use `await {name}(...)`"
+    else:
+        where = f"a loop of {type(loop).__module__}, {loop!r}, which does not run on trio (a notebook has such a one)"
+        remedy = f"there use a thread, `await asyncio.to_thread(compat.run, {name}, ...)`"
+    raise RuntimeError(f"compat.run() cannot be called inside {where}: {remedy}")

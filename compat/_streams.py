@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from adapters.events import BaseLoop, get_running_loop
-from adapters.streams import DEFAULT_LIMIT, StreamReader, StreamReaderProtocol, StreamWriter
-from adapters.transports import StreamTransport
+from compat.adapters import events, streams, transports
 
 __all__ = ["as_streams", "as_trio_stream"]
 
@@ -21,7 +19,7 @@ RECEIVE_SIZE = 64 * 1024  # bytes, where the caller leaves it open
 
 
 def as_streams(
-    stream: trio.abc.Stream, *, limit: int = DEFAULT_LIMIT
+    stream: trio.abc.Stream, *, limit: int = streams.DEFAULT_LIMIT
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A trio stream as an asyncio StreamReader and StreamWriter, which own it from now on.
 
@@ -32,15 +30,15 @@ def as_streams(
     Raises RuntimeError where no loop of asyncio-on-trio runs: see compat.run() and compat.open_loop().
     https://docs.python.org/3/library/asyncio-stream.html
     """
-    loop = get_running_loop()
-    if not isinstance(loop, BaseLoop):
+    loop = events.get_running_loop()
+    if not isinstance(loop, events.BaseLoop):
         raise RuntimeError(f"{loop!r} does not run on trio")
-    reader = StreamReader(limit=limit, loop=loop)
-    protocol = StreamReaderProtocol(reader, loop=loop)
-    transport = StreamTransport(loop, stream, protocol, extra=_describe(stream))
+    reader = streams.StreamReader(limit=limit, loop=loop)
+    protocol = streams.StreamReaderProtocol(reader, loop=loop)
+    transport = transports.StreamTransport(loop, stream, protocol, extra=_describe(stream))
     protocol.connection_made(transport)
     transport._start_receiving()
-    writer = StreamWriter(transport, protocol, reader, loop)
+    writer = streams.StreamWriter(transport, protocol, reader, loop)
     return reader, writer  # type: ignore[return-value]  # to a type checker asyncio's are other classes
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import trio.testing
-
-from adapters import events
+from compat.adapters import events
 
 __all__ = ["virtual_time"]
+
+_lock = threading.Lock()
+_open_blocks = 0  # in all threads: the last one that is left gives real time back
 
 
 @contextmanager
@@ -22,11 +24,25 @@ def virtual_time() -> Iterator[None]:
     a timeout around such a wait comes first. time.time() and time.sleep() are as ever, and so are loops that exist
     already, and a run of trio's that is started with a clock. https://trio.readthedocs.io/en/stable/reference-testing.html
 
-    It holds for all threads, and blocks may be nested.
+    It holds for all threads, and blocks may be nested. Raises RuntimeError inside a running loop or trio run, which
+    keeps its clock.
     """
-    outer = events.make_clock
-    events.make_clock = partial(trio.testing.MockClock, autojump_threshold=0)
+    if events.is_thread_taken():
+        raise RuntimeError(
+            "compat.virtual_time() has no effect on a loop or a trio run that is running already: put the block around "
+            "what starts it, `with compat.virtual_time(): asyncio.run(main())`, or give it a clock, "
+            "`compat.run(main, clock=trio.testing.MockClock(autojump_threshold=0))`"
+        )
+    from trio.testing import MockClock  # here, since it imports pytest where that is installed
+
+    global _open_blocks
+    with _lock:
+        _open_blocks += 1
+        events.make_clock = partial(MockClock, autojump_threshold=0)
     try:
         yield
     finally:
-        events.make_clock = outer
+        with _lock:
+            _open_blocks -= 1
+            if not _open_blocks:
+                events.make_clock = events.MonotonicClock

@@ -1,8 +1,11 @@
 """python -m compat.codemod PATH...: puts trio's functions where asyncio's are used, as long as that changes nothing.
 
-For a program that runs on trio already, by one of compat's ways in: there both worlds work side by side, and each step
-can be small. What is replaced are a few calls that mean the same in any such program; everything else is left alone,
-and named. The differences are printed; `--write` also writes them.
+For files whose asyncio is compat's: there both worlds work side by side, and each step can be small. A file shows it by
+`from compat import asyncio`, by a call of compat.install(), or by compat.run() or compat.open_loop() where nothing of
+asyncio's starts a loop. In any other, trio's functions might be called in a loop of the real asyncio, and are not used.
+
+What is replaced are a few calls that mean the same in any such file; everything else is left alone, and named. The
+differences are printed; `--write` also writes them.
 
     await asyncio.sleep(1)                await trio.sleep(1)                  a number, or a module's constant, >= 0
     await asyncio.sleep(0)                await trio.lowlevel.checkpoint()
@@ -67,7 +70,9 @@ def change(text: str) -> Change:
     after = last_import(tree)
     for needed in ("trio", "subprocess"):
         obstacle = None
-        if not is_free(module, needed):
+        if needed == "trio" and not is_on_trio(module, uses):
+            obstacle = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
+        elif not is_free(module, needed):
             obstacle = f"{needed} is the name of something else in this file"
         elif after is None:
             obstacle = f"there is no import at the top of the file, to put `import {needed}` after"
@@ -239,6 +244,17 @@ class Finder(ast.NodeVisitor):
         self.reasons.append((place(node), reason))
 
 
+def is_on_trio(module: Module, uses: list[Use]) -> bool:
+    """Tell whether the asyncio of a file is surely compat's, so that trio's functions work where asyncio's do."""
+    if not any(name.partition(".")[0] == "asyncio" for _, _, name in module.imports):
+        return True
+    values = (value for node, scope, _ in module.references for value in module.values(node, scope))
+    known = {value.name for value in values if isinstance(value, Known)}
+    starts_loops = any(use.api in LOOP_STARTERS for use in uses)
+    return "compat.install" in known or (not starts_loops and not known.isdisjoint(("compat.run", "compat.open_loop")))
+
+
+LOOP_STARTERS = ("asyncio.run", "asyncio.Runner", "loop.run_until_complete", "loop.run_forever")
 CURRENT_LOOP = ("asyncio.get_running_loop", "asyncio.get_event_loop")
 PIPES = {f"asyncio.subprocess.{name}": f"subprocess.{name}" for name in ("PIPE", "STDOUT", "DEVNULL")}
 

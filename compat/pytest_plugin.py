@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 import compat
 
@@ -44,7 +46,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture
-async def asyncio_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
+async def asyncio_loop(request: pytest.FixtureRequest) -> AsyncIterator[asyncio.AbstractEventLoop]:
     """An asyncio loop around a test of pytest-trio's. Its tasks are cancelled and awaited when the test has ended."""
+    if request.node.get_closest_marker("virtual_time") and not isinstance(trio.lowlevel.current_clock(), MockClock):
+        pytest.fail(
+            "the marker virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well"
+        )
     async with compat.open_loop() as loop:
         yield loop

@@ -32,8 +32,8 @@ import trio
 import trustme
 
 import compat
-from adapters.events import BaseLoop
 from compat import asyncio
+from compat.adapters.events import BaseLoop
 
 BULK = 200_000
 MOST_GROWTH = 0.03  # of memory: caches that fill up, and what the moment of the measurement finds

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def codemod(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def changed(line: str, before: str = "import asyncio") -> str:
+def changed(line: str, before: str = "from compat import asyncio") -> str:
     """What becomes of a line of an async function."""
     text = f"{before}\nasync def f():\n    {line}\n"
     after = change(text).text
@@ -82,43 +83,53 @@ def test_left_alone(line):
 
 def test_names_that_are_taken():
     sleep = "await asyncio.sleep(1)"
-    assert changed(sleep, "import asyncio\ntrio = 3") == ""
-    assert changed(sleep, "import asyncio\ndef g(trio): pass") == ""
-    assert changed(sleep, "import asyncio, trio") == "await trio.sleep(1)"
-    assert changed(sleep, "import asyncio\ndef g():\n    import trio") == "import trio\nawait trio.sleep(1)"
-    assert changed("asyncio.subprocess.PIPE", "import asyncio\nfrom asyncio import subprocess") == ""
-    assert changed("raise asyncio.TimeoutError", "import asyncio\nfrom x import TimeoutError") == ""
-    assert changed(sleep, "try:\n    import asyncio\nexcept ImportError: pass") == ""
-    assert changed(sleep, "try:\n    import asyncio\nexcept ImportError:\n    import other as asyncio") == ""
+    assert changed(sleep, "from compat import asyncio\ntrio = 3") == ""
+    assert changed(sleep, "from compat import asyncio\ndef g(trio): pass") == ""
+    assert changed(sleep, "from compat import asyncio\nimport trio") == "await trio.sleep(1)"
+    assert changed(sleep, "from compat import asyncio\ndef g():\n    import trio") == "import trio\nawait trio.sleep(1)"
+    assert changed("asyncio.subprocess.PIPE", "from compat import asyncio\nfrom compat.asyncio import subprocess") == ""
+    assert changed("raise asyncio.TimeoutError", "from compat import asyncio\nfrom x import TimeoutError") == ""
+    assert changed(sleep, "try:\n    from compat import asyncio\nexcept ImportError: pass") == ""
+    assert (
+        changed(sleep, "try:\n    from compat import asyncio\nexcept ImportError:\n    import other as asyncio") == ""
+    )
     assert changed(sleep, "import os\nasyncio = os") == ""
 
 
 def test_other_names_for_asyncio():
-    assert changed("await nap(1)", "from asyncio import sleep as nap") == "import trio\nawait trio.sleep(1)"
+    assert changed("await nap(1)", "from compat.asyncio import sleep as nap") == "import trio\nawait trio.sleep(1)"
     assert changed("await aio.sleep(1)", "from compat import asyncio as aio") == "import trio\nawait trio.sleep(1)"
-    assert changed("raise TimeoutError", "from asyncio import TimeoutError") == ""
+    assert changed("raise TimeoutError", "from compat.asyncio import TimeoutError") == ""
 
 
 def test_constants_of_the_module():
-    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1") == "import trio\nawait trio.sleep(NAP)"
-    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1\nNAP = -1") == ""
-    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = -0.1") == ""
-    assert changed("await asyncio.sleep(NAP)", "import asyncio\nNAP = 0.1\ndef g():\n    global NAP\n    NAP = x") == ""
-    assert changed("await asyncio.sleep(NAP); NAP = 3", "import asyncio\nNAP = 0.1") == ""
+    assert (
+        changed("await asyncio.sleep(NAP)", "from compat import asyncio\nNAP = 0.1")
+        == "import trio\nawait trio.sleep(NAP)"
+    )
+    assert changed("await asyncio.sleep(NAP)", "from compat import asyncio\nNAP = 0.1\nNAP = -1") == ""
+    assert changed("await asyncio.sleep(NAP)", "from compat import asyncio\nNAP = -0.1") == ""
+    assert (
+        changed(
+            "await asyncio.sleep(NAP)", "from compat import asyncio\nNAP = 0.1\ndef g():\n    global NAP\n    NAP = x"
+        )
+        == ""
+    )
+    assert changed("await asyncio.sleep(NAP); NAP = 3", "from compat import asyncio\nNAP = 0.1") == ""
 
 
 def test_where_the_import_goes():
-    head = '"""Doc."""\nfrom __future__ import annotations\nimport asyncio; x = """\n"""\n'
+    head = '"""Doc."""\nfrom __future__ import annotations\nfrom compat import asyncio; x = """\n"""\n'
     text = head + "async def f(): await asyncio.sleep(1)\n"
     assert change(text).text.splitlines()[:5] == [*text.splitlines()[:4], "import trio"]
-    assert change("import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
-        "import asyncio\r\nimport trio\r\nasync def f(): await trio.sleep(1)"
+    assert change("from compat import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
+        "from compat import asyncio\r\nimport trio\r\nasync def f(): await trio.sleep(1)"
     )
 
 
 def test_comments_and_lines_stay():
     text = textwrap.dedent("""
-        import asyncio  # why
+        from compat import asyncio  # why
 
         async def f():
             await asyncio.sleep(  # some time
@@ -132,7 +143,7 @@ def test_comments_and_lines_stay():
             print(f"{await asyncio.sleep(1)}")
     """)
     lines = change(text).text.splitlines()
-    assert lines[1:4] == ["import asyncio  # why", "import trio", ""]
+    assert lines[1:4] == ["from compat import asyncio  # why", "import trio", ""]
     assert lines[5:7] == ["    await trio.sleep(  # some time", "        1,"]
     assert lines[8:13] == text.splitlines()[7:12]  # in several lines
     # In an f-string no place is known before 3.12.
@@ -141,7 +152,8 @@ def test_comments_and_lines_stay():
 
 def test_it_says_what_it_left():
     after = change(
-        "import asyncio\nasync def f(q: asyncio.Queue, t):\n    await asyncio.sleep(t)\n    await asyncio.wait(q)\n"
+        "from compat import asyncio\nasync def f(q: asyncio.Queue, t):\n"
+        "    await asyncio.sleep(t)\n    await asyncio.wait(q)\n"
     )
     assert [(use.line, use.api, reason) for use, reason in after.left] == [
         (2, "asyncio.Queue", "a declaration, which changes with what it declares"),
@@ -150,18 +162,67 @@ def test_it_says_what_it_left():
     ]
 
 
+THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import asyncio",
+        "import asyncio, trio",
+        "import asyncio, compat",
+        "from asyncio import sleep\nimport asyncio",
+        "import asyncio, compat\ncompat.print_tasks()\nasyncio.run(f())",
+        "import asyncio, compat\ndef g():\n    compat.run(f)\n    asyncio.run(f())",
+        "import asyncio, compat\ndef g(loop):\n    compat.run(f)\n    loop.run_until_complete(f())",
+        "import asyncio, my.compat as compat\ncompat.install()",
+    ],
+)
+def test_where_asyncio_may_be_the_real_one_trio_is_not_used(before):
+    text = f"{before}\nasync def f():\n    await asyncio.sleep(1)\n    raise asyncio.TimeoutError\n"
+    after = change(text)
+    assert after.text == text.replace("asyncio.TimeoutError", "TimeoutError")  # which it is in both
+    assert ("asyncio.sleep", THE_REAL_ONE) in [(use.api, reason) for use, reason in after.left]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "from compat import asyncio\nimport asyncio.tasks",
+        "try:\n    from compat import asyncio\nexcept ImportError:\n    import asyncio",
+    ],
+)
+def test_where_asyncio_is_one_of_two_nothing_is_replaced(before):
+    assert changed("await asyncio.sleep(1)", before) == ""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import compat.asyncio as asyncio",
+        "import compat\ncompat.install()\nimport asyncio",
+        "from compat import install\ninstall()\nimport asyncio",
+        "import asyncio, compat\ndef g(): compat.run(f)",
+        "import asyncio\nfrom compat import run\ndef g(): run(f)",
+        "import asyncio, compat\nasync def g():\n    async with compat.open_loop(): await f()",
+    ],
+)
+def test_where_asyncio_is_compats_trio_is_used(before):
+    assert "await trio.sleep(1)" in changed("await asyncio.sleep(1)", before)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_difference_first(tmp_path):
-    before = "import asyncio\n\nasync def f():\n    await asyncio.sleep(1)"
+    before = "from compat import asyncio\n\nasync def f():\n    await asyncio.sleep(1)"
     (tmp_path / "a.py").write_text(before)
     (tmp_path / "b.py").write_text("import asyncio\nasyncio.run(1)\n")
     (tmp_path / "c.py").write_text("x = (\n")
     done = codemod(".", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stdout == (
-        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n import asyncio\n+import trio\n \n async def f():\n"
+        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n from compat import asyncio\n+import trio\n \n async def f():\n"
         "-    await asyncio.sleep(1)\n\\ No newline at end of file\n"
         "+    await trio.sleep(1)\n\\ No newline at end of file\n"
     )
@@ -173,14 +234,16 @@ def test_the_difference_first(tmp_path):
     assert (tmp_path / "a.py").read_text() == before
     written = codemod("--write", ".", cwd=tmp_path)
     assert written.stdout == done.stdout
-    assert (tmp_path / "a.py").read_text() == "import asyncio\nimport trio\n\nasync def f():\n    await trio.sleep(1)"
+    assert (tmp_path / "a.py").read_text() == before.replace("asyncio.sleep", "trio.sleep").replace(
+        "\n", "\nimport trio\n", 1
+    )
     assert codemod("--write", "a.py", cwd=tmp_path).stdout == ""
 
 
 def test_encodings(tmp_path):
     for name, encoding, head in ("bom", "utf-8-sig", ""), ("latin", "latin-1", "# coding: latin-1\n"):
         path = tmp_path / f"{name}.py"
-        text = f"{head}import asyncio, trio\nasync def f(): 'é'; await asyncio.sleep(1)\n"
+        text = f"{head}import trio\nfrom compat import asyncio\nasync def f(): 'é'; await asyncio.sleep(1)\n"
         path.write_bytes(text.encode(encoding))
         assert codemod(path, "--write").returncode == 0
         assert path.read_bytes() == text.replace("asyncio.sleep", "trio.sleep").encode(encoding)
@@ -259,13 +322,32 @@ asyncio.run(main())
 """
 
 
+def with_compat(text: str) -> str:
+    """A program that imports compat's asyncio, as in the first step of docs/porting.md."""
+    text = re.sub("^import asyncio$", "from compat import asyncio", text, flags=re.M)
+    return re.sub(r"^from asyncio\b", "from compat.asyncio", text, flags=re.M)
+
+
+def test_a_program_on_asyncio_does_the_same_afterwards(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    expected = test_examples.run(str(program))
+    assert expected[0] == 0
+    done = codemod(program, "--write")
+    assert done.returncode == 0
+    assert done.stderr.count(f"asyncio.sleep left alone: {THE_REAL_ONE}") == 8
+    assert program.read_text().count("subprocess.PIPE") == 1
+    assert test_examples.run(str(program)) == expected
+
+
 @pytest.mark.slow
 def test_a_program_does_the_same_afterwards(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     expected = test_examples.run(str(program))
     assert expected[0] == 0
-    assert test_examples.run("-m", "compat", str(program)) == expected
+    program.write_text(with_compat(PROGRAM))
+    assert test_examples.run(str(program)) == expected
     assert codemod(program, "--write").returncode == 0
     text = program.read_text()
     assert text.count("trio.sleep_forever()") == 3
@@ -281,6 +363,8 @@ def changed_examples(tmp_path_factory, monkeypatch):
     """The examples after the codemod, in the place where the tests of the examples look."""
     copy = tmp_path_factory.mktemp("changed") / "examples"
     shutil.copytree(ROOT / "examples", copy)
+    for example in copy.glob("*.py"):
+        example.write_text(with_compat(example.read_text()))
     done = codemod(copy, "--write")
     assert done.returncode == 0
     assert "await trio.sleep(2)" in (copy / "codecount.py").read_text()
@@ -294,9 +378,9 @@ real_run = test_examples.run
 
 
 def run_original(copy: Path, command: tuple[str, ...], options: dict) -> tuple[int, str, str]:
-    on_asyncio = command[0] != "-m" and "compat" not in Path(command[0]).read_text()
-    if on_asyncio:
-        command = (command[0].replace(str(copy), str(ROOT / "examples")), *command[1:])
+    original = command[0].replace(str(copy), str(ROOT / "examples"))
+    if command[0] != "-m" and "compat" not in Path(original).read_text():
+        command = original, *command[1:]
     return real_run(*command, **options)
 
 

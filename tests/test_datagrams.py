@@ -14,8 +14,8 @@ import pytest
 import trio
 
 import compat
-from adapters.events import MonotonicClock
 from compat import asyncio
+from compat.adapters.events import MonotonicClock
 from test_sockets import nothing_left, outcome, shown
 from worlds import PATIENCE, WORLDS, on_both
 
@@ -346,7 +346,7 @@ def test_same_on_both(program, tmp_path, monkeypatch):
     ids=lambda program: program.__name__,
 )
 def test_same_without_epoll(program, monkeypatch):
-    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+    monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
 
     def run(asyncio):
         with nothing_left():

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-import adapters
 import compat
 import compat.asyncio
+from compat import adapters
 
-PACKAGES = {"compat": compat, "adapters": adapters}
+PACKAGES = {"compat": compat, "compat.adapters": adapters}
 
 
 def modules() -> Iterator[str]:

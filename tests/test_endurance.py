@@ -357,7 +357,7 @@ def signals():
 
 
 def count_of_ours():
-    return sum(type(thing).__module__.startswith("adapters") for thing in gc.get_objects())
+    return sum(type(thing).__module__.startswith("compat.adapters") for thing in gc.get_objects())
 
 
 # --- reference counting ----------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from trio.testing import MockClock
 
-from adapters.events import Loop
 from compat import asyncio
+from compat.adapters.events import Loop
 from worlds import ON_TRIO, Ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="these faults are POSIX's")]
@@ -683,7 +683,7 @@ async def main():
     loop.call_later(1000, print)
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     await asyncio.open_connection(*server.sockets[0].getsockname())
-    loop.run_in_executor(None, time.sleep, 0.1)
+    loop.run_in_executor(None, lambda: (time.sleep(0.1), say("a thread ends its work")))
     loop.add_signal_handler(signal.SIGUSR1, print)
     await asyncio.sleep(0)
     return tasks, server

@@ -11,12 +11,11 @@ import pytest
 import trio
 import trio.testing
 
-import adapters
 import compat
-from adapters._trio import names, runs
-from adapters._trio.cancellation import Cancelled
-from adapters.events import Loop
-from compat import asyncio
+from compat import adapters, asyncio
+from compat.adapters._trio import names, runs
+from compat.adapters._trio.cancellation import Cancelled
+from compat.adapters.events import Loop
 from worlds import WORLDS, Ended, virtual_time
 
 
@@ -27,7 +26,7 @@ def world(request):
 
 # --- a trio that we do not know --------------------------------------------------------------------------------------
 
-WAYS_IN = ["from compat import asyncio", "import compat; compat.run", "import adapters.events"]
+WAYS_IN = ["from compat import asyncio", "import compat; compat.run", "import compat.adapters.events"]
 PRIVATE_NAMES = [
     "trio._core._run.setup_runner",
     "trio._core._run.GLOBAL_RUN_CONTEXT",
@@ -72,7 +71,7 @@ def test_unknown_trio_says_what_to_do(way_in, name):
 
 def trees():
     """Each module of the project's, parsed, by its path below adapters."""
-    folder = Path(adapters.__file__).parent
+    folder = Path(adapters.__path__[0])
     return {path.relative_to(folder): ast.parse(path.read_text()) for path in folder.rglob("*.py")}
 
 

@@ -555,6 +555,47 @@ def default_executor_has_as_many_threads(asyncio):
     return most, at_work
 
 
+@program
+def close_leaves_calls_in_threads_at_work(asyncio):
+    """Those that have begun, and those that wait for their turn."""
+    gate, ended = threading.Event(), threading.Semaphore(0)
+    loop, names, calls = asyncio.new_event_loop(), set(), 40
+
+    def work():
+        gate.wait()
+        names.add(threading.current_thread().name)
+        ended.release()
+
+    async def main():
+        for _ in range(calls):
+            loop.run_in_executor(None, work)
+
+    loop.run_until_complete(main())
+    loop.close()
+    gate.set()
+    for _ in range(calls):
+        ended.acquire()
+    return names <= {f"asyncio_{n}" for n in range(calls)}
+
+
+@program
+def calls_in_threads_that_are_cancelled_before_their_turn(asyncio):
+    gate, called = threading.Event(), []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
+        blocking = loop.run_in_executor(None, gate.wait)
+        waiting = [loop.run_in_executor(None, called.append, n) for n in range(3)]
+        waiting[1].cancel()
+        await asyncio.sleep(0)  # the executor is told by a callback
+        gate.set()
+        await asyncio.wait([blocking, *waiting])
+        return [each.cancelled() for each in waiting]
+
+    return asyncio.run(main()), called
+
+
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 
@@ -845,6 +886,31 @@ def loop_repr(asyncio):
 
 
 # --- wrong uses ------------------------------------------------------------------------------------------------------
+
+
+@program
+def sleep_for_no_number_of_seconds(asyncio):
+    """Up to 3.12 it comes behind the timers that are there; from 3.13 on it is refused."""
+    log = []
+
+    async def sleep(result):
+        log.append(await asyncio.sleep(float("nan"), result))
+
+    async def outcome(awaitable):
+        try:
+            await awaitable
+        except (ValueError, TimeoutError) as error:
+            log.append(type(error).__name__)
+
+    async def main():
+        await outcome(sleep("alone"))
+        await outcome(asyncio.wait_for(sleep("in wait_for"), 0.01))
+        asyncio.get_running_loop().call_later(0.01, log.append, "timer")
+        await outcome(sleep("behind a timer"))
+        await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+    return log
 
 
 @program

@@ -18,8 +18,8 @@ import trio
 import trio.testing
 
 import compat
-from adapters.events import Loop
 from compat import asyncio
+from compat.adapters.events import Loop
 from worlds import FOREVER, WORLDS, Steps, asyncio_tasks, plain, settle, trio_tasks, virtual_time
 
 

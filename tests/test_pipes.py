@@ -14,8 +14,8 @@ import tty
 import pytest
 import trio
 
-from adapters.events import MonotonicClock
 from compat import asyncio
+from compat.adapters.events import MonotonicClock
 from worlds import PATIENCE, WORLDS, moments, nothing_left, on_both
 
 MIB = 2**20
@@ -577,7 +577,7 @@ def test_same_without_epoll(program, tmp_path, monkeypatch, caplog):
     if program is reading_what_cannot_be_waited_for:
         pytest.skip("it is about epoll")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+    monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
     theirs, ours = on_both(lambda asyncio: run(program, asyncio, caplog))
 
     def without_cause(seen):
@@ -653,7 +653,7 @@ def test_a_loop_that_is_closed_with_pipes_open():
 @pytest.mark.parametrize("world", WORLDS)
 def test_under_trio_scopes_in_every_world(world, epoll, monkeypatch):
     if not epoll:
-        monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+        monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -692,7 +692,7 @@ def test_under_trio_scopes_in_every_world(world, epoll, monkeypatch):
 def test_bulk_between_threads(epoll, monkeypatch):
     """What a thread writes into one pipe and reads from another comes through, in bounded memory."""
     if not epoll:
-        monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+        monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
     there, back = files(), files()
 
     def mirror():

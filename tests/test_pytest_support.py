@@ -1,10 +1,12 @@
 """pytest: asyncio's test suites on trio, a loop in the tests of pytest-trio, and virtual time for both."""
 
+import asyncio as std
 import os
 import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -248,7 +250,8 @@ def test_anyios_plugin(tmp_path):
 
         async def test_where():
             await asyncio.sleep(0)
-            print("library:", "trio" if type(asyncio.get_running_loop()).__module__ == "adapters.events" else "asyncio")
+            module = type(asyncio.get_running_loop()).__module__
+            print("library:", "trio" if module == "compat.adapters.events" else "asyncio")
 
         async def test_plain_asyncio():
             assert await asyncio.gather(asyncio.sleep(0, 1), asyncio.to_thread(int, 2)) == [1, 2]
@@ -314,12 +317,21 @@ def test_loop_for_trio_tests(tmp_path):
                 async with asyncio.timeout(60):
                     await trio.sleep(61)
             assert trio.current_time() == 3660
+
+        @pytest.mark.virtual_time
+        async def test_marked(asyncio_loop, autojump_clock):
+            await asyncio.sleep(3600)
+
+        @pytest.mark.virtual_time
+        async def test_marked_without_clock(asyncio_loop):
+            await asyncio.sleep(3600)
         """)
     )
     ends, out = pytest_of((), tmp_path, *PLUGIN, "-p", "no:asyncio", "-p", "no:anyio")
     ends = {test.removeprefix("test_suite.py::test_"): end for test, end in ends.items()}
-    passed = dict.fromkeys(["both", "leaves_a_task", "without", "fixture_on_it", "an_hour"], "PASSED")
-    assert ends == {**passed, "fails": "FAILED"}, out
+    passed = dict.fromkeys(["both", "leaves_a_task", "without", "fixture_on_it", "an_hour", "marked"], "PASSED")
+    assert ends == {**passed, "fails": "FAILED", "marked_without_clock": "FAILED"}, out
+    assert "virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well" in out
     assert "task done: True" in out
     assert "cleaned up" in out
     assert "ValueError: on purpose" in out
@@ -368,6 +380,38 @@ def test_virtual_time_ends_with_an_error():
     loop = asyncio.new_event_loop()
     assert loop.time() > 0
     loop.close()
+
+
+def test_virtual_time_inside_a_run_is_refused():
+    async def main() -> None:
+        with compat.virtual_time():
+            await asyncio.sleep(3600)
+
+    told = r"`with compat\.virtual_time\(\): asyncio\.run\(main\(\)\)`, or give it a clock"
+    for run in (lambda: asyncio.run(main()), lambda: compat.run(main), lambda: trio.run(main), lambda: std.run(main())):
+        with pytest.raises(RuntimeError, match=told):
+            run()
+
+
+def test_virtual_time_in_two_threads_whose_blocks_overlap():
+    async def now() -> float:
+        return trio.current_time()
+
+    first_entered, second_entered = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with compat.virtual_time():
+            first_entered.set()
+            second_entered.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_entered.wait()
+    with compat.virtual_time():
+        second_entered.set()
+        thread.join()
+        assert compat.run(now) == 0
+    assert compat.run(now) > 0
 
 
 def test_the_marker(tmp_path):

@@ -16,8 +16,8 @@ import pytest
 import trio.testing
 
 import bytecode
-from adapters import events
 from compat import _redirect
+from compat.adapters import events
 from compat.report import _table
 from compat.report._reading import as_api, read
 from compat.report._tree import python_files, read_tree

@@ -25,8 +25,8 @@ import pytest
 import trio
 
 import compat
-from adapters.events import Loop, MonotonicClock
 from compat import asyncio
+from compat.adapters.events import Loop, MonotonicClock
 from worlds import PATIENCE, WORLDS, Ended, Steps, moments, on_both
 
 ON_TRIO = ("-m", "compat")
@@ -132,6 +132,67 @@ async def life_of_a_reader(asyncio, open_pair):
     other.send(b"d")
     await moments(asyncio)
     return [*log, drain(one)]
+
+
+@program
+async def removed_when_the_file_is_closed_already(asyncio, open_pair):
+    """A socket is known by itself then, as long as it is watched; a file object is not."""
+    loop = asyncio.get_running_loop()
+    log = []
+
+    def results(one, *removals):
+        return [str(result_of(remove, one)).replace(repr(one), "the file") for remove in removals]
+
+    for debug in False, True:
+        loop.set_debug(debug)
+        for add, remove, remove_other in (
+            (loop.add_reader, loop.remove_reader, loop.remove_writer),
+            (loop.add_writer, loop.remove_writer, loop.remove_reader),
+        ):
+            one, _ = open_pair()
+            add(one, log.append, "called")
+            number = one.fileno()
+            one.close()
+            log += [*results(one, remove_other, remove, remove), remove(number)]
+
+            one, _ = open_pair()
+            add(one, log.append, "called")
+            add(one, log.append, "called instead")
+            one.close()
+            log += results(one, remove, remove)
+
+            one, _ = open_pair()
+            number = one.fileno()
+            add(number, log.append, "called")
+            one.close()
+            log += [*results(one, remove), remove(number)]
+
+            one, _ = open_pair()
+            one.close()
+            log += results(one, remove)
+
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb", 0) as file:
+        loop.add_reader(file, log.append, "called")
+        number = file.fileno()
+        loop.remove_reader(number)
+    os.close(write_end)
+    return [*log, *results(file, loop.remove_reader), loop.remove_reader(number)]
+
+
+@program
+async def nobody_else_holds_the_socket(asyncio, open_pair):
+    loop = asyncio.get_running_loop()
+    one, other = socket.socketpair()
+    log, reference = [], weakref.ref(one)
+    loop.add_reader(one, lambda: log.append(reference().recv(100)))
+    del one
+    gc.collect()
+    other.send(b"for nobody's socket")
+    await asyncio.sleep(0.01)
+    with other, reference() as one:
+        log.append(loop.remove_reader(one))
+    return log
 
 
 @program
@@ -914,6 +975,7 @@ def test_same_on_both(program):
 # The order in which several that are ready are called is the system's there.
 WITHOUT_EPOLL = [
     life_of_a_reader,
+    removed_when_the_file_is_closed_already,
     pipes_and_ends,
     each_of_the_methods,
     datagrams,
@@ -924,7 +986,7 @@ WITHOUT_EPOLL += [two_that_wait_for_one_socket, threads_and_handles, files_are_s
 
 @pytest.mark.parametrize("program", WITHOUT_EPOLL, ids=lambda program: program.__name__)
 def test_same_without_epoll(program, monkeypatch):
-    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+    monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
     theirs, ours = on_both(lambda asyncio: run_on(asyncio, program))
     assert ours == theirs
 

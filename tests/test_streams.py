@@ -22,8 +22,8 @@ import trio
 import trio.testing
 
 import compat
-from adapters.events import BaseLoop, MonotonicClock
 from compat import asyncio
+from compat.adapters.events import BaseLoop, MonotonicClock
 from worlds import PATIENCE, WORLDS, on_both
 
 MIB = 2**20
@@ -964,7 +964,7 @@ def test_same_on_both(program, tmp_path, monkeypatch):
     ids=lambda program: program.__name__,
 )
 def test_same_without_epoll(program, monkeypatch):
-    monkeypatch.setattr("adapters._polling.HAS_EPOLL", False)
+    monkeypatch.setattr("compat.adapters._polling.HAS_EPOLL", False)
     with nothing_left():
         theirs, ours = on_both(lambda asyncio: asyncio.run(program(asyncio)))
     assert ours == theirs

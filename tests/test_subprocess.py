@@ -24,8 +24,8 @@ import pytest
 import trio
 
 import compat
-from adapters.events import MonotonicClock
 from compat import asyncio
+from compat.adapters.events import MonotonicClock
 from worlds import ON_TRIO, PATIENCE, WORLDS, Ended, nothing_left, on_both
 
 MIB = 2**20

@@ -95,6 +95,20 @@ async def echo_and_what_is_known_of_tls(asyncio):
 
 
 @program
+async def certificate_of_another_host(asyncio):
+    """Where no name is given, it must be that of the host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CA.issue_cert("another.example").configure_cert(context)
+    server, connect = await serving(asyncio, echo, ssl=context)
+    log = [await outcome(connect(ssl=client_context()))]
+    reader, writer = await connect(ssl=client_context(), server_hostname="another.example")
+    writer.write(b"x")
+    log.append(await reader.readexactly(1))
+    await closed(writer, server)
+    return log
+
+
+@program
 async def much_both_ways(asyncio):
     size = 3_000_000
 
@@ -473,6 +487,36 @@ def test_same_on_both(program, tmp_path, monkeypatch):
 
     theirs, ours = on_both(run)
     assert ours == theirs
+
+
+def test_a_reader_that_is_full_stays_paused_when_tls_begins():
+    size = 20_000_000  # bytes: more than the system takes
+
+    async def main():
+        all_sent = asyncio.Event()
+
+        async def handle(reader, writer):
+            writer.write(b"open" * 1000)
+            await writer.start_tls(server_context())
+            for _ in range(size // 100_000):
+                writer.write(bytes(100_000))
+                await writer.drain()
+            all_sent.set()
+            await closed(writer)
+
+        server, connect = await serving(asyncio, handle)
+        reader, writer = await connect(limit=1000)
+        while "paused" not in repr(reader):
+            await asyncio.sleep(0)
+        await writer.start_tls(client_context(), server_hostname="localhost")
+        await asyncio.sleep(0.2)
+        assert not all_sent.is_set()
+        assert await reader.readexactly(4000) == b"open" * 1000
+        assert await reader.readexactly(size) == bytes(size)
+        assert await reader.read() == b""
+        await closed(writer, server)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["Task.cancel()", "trio scope"])

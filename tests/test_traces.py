@@ -24,8 +24,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from trio.testing import MockClock
 
-from adapters.events import Loop
 from compat import asyncio as ours
+from compat.adapters.events import Loop
 from traces import AsyncioLoop, Program, ShuffledAsyncioLoop, draw_program, names, programs, run
 
 PROGRAMS = int(os.environ.get("TRACE_PROGRAMS", "300"))

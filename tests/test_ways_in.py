@@ -2,9 +2,11 @@
 
 import asyncio as std
 import importlib
+import inspect
 import os
 import py_compile
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +18,10 @@ import zipfile
 import pytest
 import trio.testing
 
-import adapters.tasks
-import adapters.timeouts
 import compat
-from compat import asyncio
+import compat.adapters.tasks
+import compat.adapters.timeouts
+from compat import adapters, asyncio
 from worlds import PATIENCE, ROOT
 
 PYTHON = [sys.executable]
@@ -240,15 +242,48 @@ def test_program_has_a_compat_and_adapters_of_its_own(tmp_path, command, kind, p
     assert ended.comparable() == ("Loop\n", "", 0)
 
 
+@pytest.mark.parametrize("where", ["clone", "wheel"])
+def test_what_is_imported_claims_no_name_but_compat(tmp_path, where):
+    """Not `adapters`: a package of that name on PyPI is another one."""
+    shutil.copytree(ROOT / "compat", tmp_path / "compat")
+    if where == "wheel":
+        (tmp_path / "compat" / "adapters.py").unlink()
+    inside = tmp_path / {"clone": "adapters", "wheel": "compat/adapters"}[where]
+    shutil.copytree(ROOT / "adapters", inside)
+    (tmp_path / "site" / "adapters").mkdir(parents=True)
+    (tmp_path / "site" / "adapters" / "__init__.py").write_text("WHOSE = 'theirs'")
+    code = """
+        import asyncio, sys, adapters
+        from compat.adapters import tasks
+        modules = {name.partition(".")[0] for name, module in sys.modules.items() if module is tasks}
+        print(adapters.WHOSE, asyncio.tasks is tasks, tasks.__file__, *sorted(modules), asyncio.run(asyncio.sleep(0, 5)))
+        """
+    path = os.pathsep.join([str(tmp_path / "site"), str(tmp_path)])
+    done = subprocess.run(
+        [*COMPAT, "-c", textwrap.dedent(code)],
+        cwd=tmp_path / "site",
+        env={**ENVIRONMENT, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    expected = f"theirs True {inside / 'tasks.py'} asyncio asyncio-on-trio:compat compat 5\n"
+    assert done.stdout == expected, done.stderr
+
+
+def test_nobody_gets_ours_by_the_name_adapters(tmp_path):
+    code = "import compat.adapters\ntry: import adapters\nexcept ModuleNotFoundError as error: print(error.name)"
+    assert run_code(code, tmp_path) == "adapters\n"
+
+
 def test_program_can_import_ours(tmp_path):
     (tmp_path / "program.py").write_text(
-        "import sys, asyncio, compat, adapters.tasks, compat.asyncio\n"
-        "from compat import _redirect\n"
+        "import sys, asyncio, compat.adapters.tasks, compat.asyncio\n"
+        "from compat import _redirect, adapters\n"
         "print(asyncio is compat.asyncio, asyncio.tasks is adapters.tasks, _redirect._modules['asyncio'] is asyncio)\n"
         "print(compat.__spec__, adapters.tasks.__spec__, adapters.tasks.__package__)\n"
     )
     ended = Ended([*COMPAT, "program.py"], tmp_path)
-    expected = f"True True True\n{compat.__spec__} {adapters.tasks.__spec__} adapters\n"
+    expected = f"True True True\n{compat.__spec__} {adapters.tasks.__spec__} compat.adapters\n"
     assert re.sub("0x[0-9a-f]+", "", ended.out) == re.sub("0x[0-9a-f]+", "", expected)
 
 
@@ -256,11 +291,11 @@ def test_program_can_import_ours(tmp_path):
 @pytest.mark.parametrize("runner", ["unittest", "pytest"])
 def test_test_runners(tmp_path, runner):
     (tmp_path / "test_it.py").write_text(
-        "import asyncio, sniffio, unittest, adapters.runners, unittest.async_case\n"
+        "import asyncio, sniffio, unittest, compat.adapters.runners, unittest.async_case\n"
         "class Test(unittest.IsolatedAsyncioTestCase):\n"
         "    async def test(self):\n"
-        "        self.assertEqual(type(asyncio.get_running_loop()).__module__, 'adapters.events')\n"
-        "        self.assertIs(unittest.async_case.asyncio.Runner, adapters.runners.Runner)\n"
+        "        self.assertEqual(type(asyncio.get_running_loop()).__module__, 'compat.adapters.events')\n"
+        "        self.assertIs(unittest.async_case.asyncio.Runner, compat.adapters.runners.Runner)\n"
         "        await asyncio.sleep(0)\n"
         "    async def test_fails(self):\n"
         "        self.assertEqual(await asyncio.gather(asyncio.sleep(0, 1)), [2])\n"
@@ -354,18 +389,19 @@ def test_what_is_not_adapted_says_so(tmp_path):
 def test_a_new_adapter_is_found(tmp_path):
     (tmp_path / "staggered.py").write_text("__all__ = ['staggered_race']\ndef staggered_race(): pass\n")
     code = """
-        import sys, adapters
+        import sys
+        from compat import adapters
         adapters.__path__.append(sys.path[0] or ".")
         from compat import asyncio
         print(asyncio.staggered.__name__, asyncio.staggered.staggered_race.__module__)
         """
-    assert run_code(code, tmp_path) == "adapters.staggered asyncio.staggered\n"
+    assert run_code(code, tmp_path) == "compat.adapters.staggered asyncio.staggered\n"
 
 
 def test_importing_compat_imports_nothing(tmp_path):
     code = """
         import sys, compat
-        print([name for name in ("asyncio", "trio", "adapters") if name in sys.modules])
+        print([name for name in ("asyncio", "trio", "compat.adapters") if name in sys.modules])
         print([name for name in compat.__all__ if name not in dir(compat)])
         try: compat.nope
         except AttributeError as error: print(error)
@@ -495,7 +531,7 @@ def test_install_and_uninstall(tmp_path, first):
             import asyncio.tasks, asyncio.queues, asyncio.extra
             from asyncio import tasks, Queue, extra
             import asyncio.timeouts as timeouts
-            assert tasks is compat.asyncio.tasks is extra.tasks is sys.modules["adapters.tasks"]
+            assert tasks is compat.asyncio.tasks is extra.tasks is sys.modules["compat.adapters.tasks"]
             assert timeouts is compat.asyncio.timeouts
             assert Queue is compat.asyncio.Queue is extra.Queue
             assert importlib.import_module("asyncio.queues") is asyncio.queues is compat.asyncio.queues
@@ -547,7 +583,7 @@ def test_nothing_but_ours_holds_the_real_asyncio(tmp_path):
         import sys, asyncio, compat._redirect
         real = compat._redirect.std
         theirs = [module for name, module in sys.modules.items()
-                  if name.partition(".")[0] not in ("__main__", "asyncio", "adapters", "compat") and ":" not in name]
+                  if name.partition(".")[0] not in ("__main__", "asyncio", "compat") and ":" not in name]
         print([module.__name__ for module in theirs if any(value is real for value in vars(module).values())])
         """
     assert Ended([*COMPAT, "-c", textwrap.dedent(code)], tmp_path).comparable() == ("[]\n", "", 0)
@@ -612,12 +648,46 @@ def test_run_ends_as_its_function_ends(error):
 
 
 def test_run_refuses_inside_a_run():
-    async def main():
-        compat.run(main)
+    async def inner():
+        pass
 
-    for outer in (compat.run, trio.run, lambda main: asyncio.run(main())):
-        with pytest.raises(RuntimeError, match=r"[Aa]ttempted to call run\(\) from inside a run"):
+    async def main():
+        compat.run(inner)
+
+    for outer, told in (
+        (trio.run, r"inside a trio run: .* `async with compat\.open_loop\(\): await inner\(\.\.\.\)`"),
+        (compat.run, r"inside an asyncio loop on trio, <HostedLoop .*: .* `await inner\(\.\.\.\)`"),
+        (lambda main: asyncio.run(main()), r"inside an asyncio loop on trio, <Loop .*: .* `await inner\("),
+        (
+            lambda main: std.run(main()),
+            r"inside a loop of asyncio\.unix_events, .* `await asyncio\.to_thread\(compat",
+        ),
+    ):
+        with pytest.raises(RuntimeError, match=told):
             outer(main)
+
+
+def test_the_remedies_that_run_names_work():
+    async def inner(argument):
+        await trio.sleep(0)
+        return await asyncio.sleep(0, argument)
+
+    async def in_trio():
+        async with compat.open_loop():
+            return await inner(1)
+
+    assert trio.run(in_trio) == 1
+    assert std.run(std.to_thread(compat.run, inner, 1)) == 1
+
+
+def test_run_refuses_a_coroutine():
+    async def main(argument):
+        pass
+
+    coro = main(5)
+    with pytest.raises(TypeError, match=r"write compat\.run\(main\) or compat\.run\(main, \.\.\.\), and not"):
+        compat.run(coro)
+    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
 
 
 def test_open_loop():

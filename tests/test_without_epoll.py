@@ -12,13 +12,13 @@ pytestmark = pytest.mark.slow
 
 # Comes before the tests' own modules, as pytest's plug-in. To ask for epoll after all is an error.
 NO_EPOLL = """
-import adapters._polling
+import compat.adapters._polling
 
 def refuse(loop):
     raise AssertionError("this test runs without epoll")
 
-adapters._polling.HAS_EPOLL = False
-adapters._polling.Poller = refuse
+compat.adapters._polling.HAS_EPOLL = False
+compat.adapters._polling.Poller = refuse
 """
 
 # A file is waited for by a trio task of its own, which takes its place among the others: callbacks of different files

@@ -12,8 +12,8 @@ import trio
 from trio.testing import MockClock
 
 import compat
-from adapters.events import Loop
 from compat import asyncio
+from compat.adapters.events import Loop
 
 ROOT = Path(__file__).parent.parent
 FOREVER = 1000.0

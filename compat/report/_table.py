@@ -453,9 +453,9 @@ def state_of(api: str) -> str:
 
     Asked of the code that would run: of the drop-in module and of the loop.
     """
-    from adapters import events
     from compat import _redirect
     from compat import asyncio as drop_in
+    from compat.adapters import events
 
     owner, *names = api.split(".")
     value: Any = events.Loop if owner == "loop" else drop_in

@@ -16,8 +16,8 @@ from test.test_asyncio import utils  # type: ignore[import-not-found]
 from trio.abc import Instrument
 from trio.testing import MockClock
 
-from adapters import _connections, _datagrams, events, transports
-from adapters.events import Loop
+from compat.adapters import _connections, _datagrams, events, transports
+from compat.adapters.events import Loop
 
 TimeGenerator = Generator[float, float, None]
 
@@ -85,7 +85,7 @@ class VirtualTimeLoop(LoopWithoutSendfile, Instrument):
 
 def plug_in() -> None:
     """Do it, in this process. It is to be called under the redirect, with no test module imported yet."""
-    assert tasks.__name__ == "adapters.tasks", "run it by `python -m compat`"
+    assert tasks.__name__ == "compat.adapters.tasks", "run it by `python -m compat`"
     for module, name, ours in [
         (asyncio, "BaseEventLoop", Loop),
         (base_events, "BaseEventLoop", LoopWithoutSendfile),

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import adapters
+from compat import adapters
 from cpython.exclusions import EXCLUDED, LEFT_OUT
 from cpython.plug import plug_in
 from worlds import PATIENCE
 
 PACKAGE = "test.test_asyncio."
-OURS = str(Path(adapters.__file__).parent)
+OURS = adapters.__path__[0]
 SAY_NOTHING = frozenset({"__getattr__", "__del__", "get_debug"})
 
 

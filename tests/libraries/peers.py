@@ -17,7 +17,7 @@ MYSQL = os.environ.get("MYSQL_URL", "mysql://root@127.0.0.1:3306/")
 MQTT = os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883")
 NATS = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 
-REDIRECTED = asyncio.tasks.__name__ == "adapters.tasks"
+REDIRECTED = asyncio.tasks.__name__ == "compat.adapters.tasks"
 """Whether this process is run by `python -m compat`."""
 
 HOST = "127.0.0.1"
@@ -36,7 +36,7 @@ def require(url: str) -> None:
 
 def on_trio() -> bool:
     """Tell whether the running loop is ours."""
-    return asyncio.get_running_loop().__class__.__module__.startswith("adapters")
+    return asyncio.get_running_loop().__class__.__module__.startswith("compat.adapters")
 
 
 def shielded() -> object:

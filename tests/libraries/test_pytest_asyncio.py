@@ -21,7 +21,7 @@ ON_TRIO = {on_trio}
 
 
 def loop_is_right():
-    return (asyncio.get_running_loop().__class__.__module__ == "adapters.events") is ON_TRIO
+    return (asyncio.get_running_loop().__class__.__module__ == "compat.adapters.events") is ON_TRIO
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,18 @@
+"""The package `adapters` of a clone, under the name that it has when it is installed: a wheel has it in this place.
+
+Type checkers, which do not see `__path__`, find its modules as attributes: `from compat.adapters import events`.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapters import _executors as _executors
+    from adapters import _trio as _trio
+    from adapters import events as events
+    from adapters import queues as queues
+    from adapters import runners as runners
+    from adapters import streams as streams
+    from adapters import transports as transports
+
+__path__ = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "adapters")]

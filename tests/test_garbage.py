@@ -1,0 +1,271 @@
+"""What an error leaves behind when it has been handled: nothing, and without the garbage collector."""
+
+import asyncio as std
+import gc
+import io
+import socket
+import struct
+import sys
+import tempfile
+import weakref
+
+import pytest
+
+import compat
+from compat import asyncio
+
+HOST = "127.0.0.1"
+NOBODY = HOST, 1  # where nobody listens
+UNKNOWN = "nope.invalid", 1
+
+FAILING = []
+
+
+def failing(function):
+    """Collect an async function(asyncio, loop) that raises an error."""
+    FAILING.append(function)
+    return function
+
+
+def fail():
+    raise ValueError("failed")
+
+
+# --- threads and names -----------------------------------------------------------------------------------------------
+
+
+@failing
+async def to_thread(asyncio, loop):
+    await asyncio.to_thread(fail)
+
+
+@failing
+async def run_in_executor(asyncio, loop):
+    await loop.run_in_executor(None, fail)
+
+
+@failing
+async def getaddrinfo(asyncio, loop):
+    await loop.getaddrinfo(*UNKNOWN, flags=socket.AI_NUMERICHOST)
+
+
+@failing
+async def getnameinfo(asyncio, loop):
+    await loop.getnameinfo(("nope",))
+
+
+# --- connections and servers -----------------------------------------------------------------------------------------
+
+
+@failing
+async def connection(asyncio, loop):
+    await asyncio.open_connection(*NOBODY)
+
+
+@failing
+async def connection_to_any_of_several(asyncio, loop):
+    await asyncio.open_connection("localhost", 1)
+
+
+if sys.version_info >= (3, 12):
+
+    @failing
+    async def connection_with_all_errors(asyncio, loop):
+        await loop.create_connection(asyncio.Protocol, "localhost", 1, all_errors=True)
+
+
+@failing
+async def connection_to_an_unknown_host(asyncio, loop):
+    await loop.create_connection(asyncio.Protocol, *UNKNOWN, flags=socket.AI_NUMERICHOST)
+
+
+@failing
+async def connection_from_an_address_of_others(asyncio, loop):
+    await asyncio.open_connection(*NOBODY, local_addr=("192.0.2.1", 0))
+
+
+@failing
+async def connection_to_a_path(asyncio, loop):
+    await asyncio.open_unix_connection("/nope/nope")
+
+
+@failing
+async def server_on_a_port_that_is_taken(asyncio, loop):
+    with socket.create_server((HOST, 0)) as other:
+        await asyncio.start_server(print, *other.getsockname())
+
+
+@failing
+async def server_on_a_path(asyncio, loop):
+    await asyncio.start_unix_server(print, "/nope/nope")
+
+
+@failing
+async def server_on_an_unknown_host(asyncio, loop):
+    await loop.create_server(asyncio.Protocol, *UNKNOWN, flags=socket.AI_NUMERICHOST)
+
+
+@failing
+async def datagrams(asyncio, loop):
+    await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("192.0.2.1", 0))
+
+
+@failing
+async def datagrams_to_an_unknown_host(asyncio, loop):
+    await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=UNKNOWN, flags=socket.AI_NUMERICHOST)
+
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
+
+
+def pair():
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    return left, right
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@failing
+async def sock_connect(asyncio, loop):
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, NOBODY)
+
+
+@failing
+async def sock_sendall_at_once(asyncio, loop):
+    left, right = pair()
+    with left:
+        right.close()
+        await loop.sock_sendall(left, b"x")
+
+
+@failing
+async def sock_sendall_later(asyncio, loop):
+    left, right = pair()
+    with left:
+        loop.call_later(0.01, right.close)
+        await loop.sock_sendall(left, bytes(10_000_000))
+
+
+@failing
+async def sock_recv_later(asyncio, loop):
+    with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        sock.setblocking(False)
+        loop.call_later(0.01, reset, server.accept()[0])
+        await loop.sock_recv(sock, 10)
+
+
+@failing
+async def sock_accept(asyncio, loop):
+    left, right = pair()
+    with left, right:
+        await loop.sock_accept(left)
+
+
+@failing
+async def sock_sendfile(asyncio, loop):
+    left, right = pair()
+    with left, tempfile.TemporaryFile() as file:
+        right.close()
+        file.truncate(100)
+        await loop.sock_sendfile(left, file)
+
+
+@failing
+async def sock_sendfile_by_reading(asyncio, loop):
+    left, right = pair()
+    with left:
+        right.close()
+        await loop.sock_sendfile(left, io.BytesIO(bytes(100)))
+
+
+@failing
+async def sendfile(asyncio, loop):
+    server = await asyncio.start_server(lambda reader, writer: writer.transport.abort(), HOST, 0)
+    _reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    server.close()
+    with tempfile.TemporaryFile() as file:
+        file.truncate(100_000_000)
+        try:
+            await loop.sendfile(writer.transport, file)
+        finally:
+            writer.close()
+
+
+# --- pipes and children ----------------------------------------------------------------------------------------------
+
+
+@failing
+async def read_end_that_is_no_pipe(asyncio, loop):
+    with tempfile.TemporaryFile() as file:
+        await loop.connect_read_pipe(asyncio.Protocol, file)
+
+
+@failing
+async def write_end_that_is_no_pipe(asyncio, loop):
+    with tempfile.TemporaryFile() as file:
+        await loop.connect_write_pipe(asyncio.Protocol, file)
+
+
+@failing
+async def subprocess_of_no_program(asyncio, loop):
+    await asyncio.create_subprocess_exec("/nope/nope")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Big:
+    """What nobody wants to keep."""
+
+
+async def outcome(asyncio, function):
+    """The types of the error and its context, and whether what was in a frame on its way is still there."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+
+    async def call():
+        data = Big()
+        try:
+            await function(asyncio, loop)
+        except Exception as error:
+            return weakref.ref(data), (type(error), type(error.__context__))
+
+    gc.collect()
+    gc.disable()
+    try:
+        big, error = await call()
+        await asyncio.sleep(0.01)  # a thread that has delivered an error forgets it a moment later
+        return error, big() is not None
+    finally:
+        gc.enable()
+
+
+def by_compat_run(coro):
+    return compat.run(lambda: asyncio.create_task(coro))
+
+
+RUNS = pytest.mark.parametrize("run", [asyncio.run, by_compat_run], ids=["asyncio.run", "compat.run"])
+
+
+@RUNS
+@pytest.mark.parametrize("function", FAILING, ids=lambda function: function.__name__)
+def test_errors_keep_no_locals(function, run):
+    expected, _ = std.run(outcome(std, function))
+    assert run(outcome(asyncio, function)) == (expected, False)
+
+
+@RUNS
+def test_pipe_of_a_subprocess_that_fails_keeps_no_locals(run):
+    """On asyncio that one waits for ever."""
+
+    async def subprocess_whose_pipe_fails(asyncio, loop):
+        loop.connect_read_pipe = lambda factory, pipe: fail()
+        await asyncio.create_subprocess_exec("true", stdout=asyncio.subprocess.PIPE)
+
+    assert run(outcome(asyncio, subprocess_whose_pipe_fails)) == ((ValueError, type(None)), False)
