@@ -221,6 +221,7 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
 
     trio wants a checkpoint there, which would make asyncio's program one batch late.
     """
+    manager._nursery.scheduler.settle()  # an eager Task may have ended in this step
     if _leave_idle_nursery(manager):
         return
     leaving, outcome = manager.__aexit__(None, None, None), None

@@ -250,8 +250,13 @@ class Run:
                 runner.ki_manager.close()
 
 
+# Of runs that were broken off where the process ends: kept, so that nothing of them is finalized and complains.
+_abandoned: list[Any] = []
+
+
 def _abandon(steps: Any) -> None:
     """Let go of a run as it is; silently, while trio would warn of a guest run."""
+    _abandoned.append(steps.gi_frame.f_locals["runner"].init_task)
     with warnings.catch_warnings(), _outside_any_run():
         warnings.simplefilter("ignore")
         steps.close()

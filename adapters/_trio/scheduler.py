@@ -391,7 +391,7 @@ class Scheduler(Derivable, Task):
                     stand_in.end()
             entry = stand_in = None  # a traceback may lead to this frame
             if pending:
-                self._settle()
+                self.settle()
             if "task" in state:
                 del state["task"]
             if self.error is not None or self.ended:
@@ -677,7 +677,8 @@ class Scheduler(Derivable, Task):
         task = RUN.task
         return self.told.explains(task, status, self.cancels(task))
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""
         for stand_in in list(self.pending):
             if stand_in.settle():
                 self.pending.discard(stand_in)

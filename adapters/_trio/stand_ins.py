@@ -232,7 +232,7 @@ class TrioStandIn(Derivable, Task):
         """Called by trio: a scope around the Task is cancelled."""
         if self._abort_func is not None:
             super()._attempt_delivery_of_any_pending_cancel()
-        elif self.scheduler.told.is_due(self) and not self.settle():
+        elif not self.aio_task.done() and self.scheduler.told.is_due(self) and not self.settle():
             self.scheduler.pending.add(self)
 
     def settle(self) -> bool:
