@@ -147,7 +147,7 @@ class TrioStandIn(Derivable, Task):
             error = abandon_nurseries(self)
             if error is not None:
                 _asyncio.replace_result(task, error)
-        elif scheduler.told.knows(self) and task.cancelled():
+        elif self._cancel_status.effectively_cancelled and task.cancelled():
             task._make_cancelled_error()  # takes away the scope's exception, which is not for who awaits the Task
         self.let_go()
 
