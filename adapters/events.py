@@ -36,7 +36,6 @@ import trio
 from trio.abc import Clock, Instrument
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from . import _asyncio
 from ._asyncio import PYTHON_STEPS, STEP_TYPE, WAKEUP_NAME, WAKEUP_TYPE, set_running_loop
 from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
@@ -122,8 +121,6 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     _set_coroutine_origin_tracking = _std.BaseEventLoop._set_coroutine_origin_tracking
     __repr__ = _std.BaseEventLoop.__repr__
 
-    _run: runs.Run | runs.HostedRun
-
     def __init__(self) -> None:
         super().__init__()
         self._closed = True  # until it has a run
@@ -148,7 +145,6 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._outer_hooks: tuple[Any, ...] = (None, None)
 
     def _enter_run(self, run: runs.Run | runs.HostedRun) -> None:
-        self._run = run
         self._runner = run.runner
         self._scheduler = scheduler = run.scheduler
         self._nursery = scheduler.nursery
@@ -462,7 +458,9 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
     # --- async generators --------------------------------------------------------------------------------------------
 
-    def _make_asyncgen_hooks(self, trios_first_iteration: Any, trios_finalizer: Any) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+    def _make_asyncgen_hooks(
+        self, trios_first_iteration: Any, trios_finalizer: Any
+    ) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
         """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
 
         def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
@@ -519,7 +517,8 @@ class Loop(BaseLoop):
 
     def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
         super().__init__()
-        self._enter_run(runs.Run(clock or make_clock(), instruments))
+        self._run = runs.Run(clock or make_clock(), instruments)
+        self._enter_run(self._run)
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -616,7 +615,8 @@ class HostedLoop(BaseLoop):
     async def _hold_nursery(self) -> None:
         with trio.CancelScope(shield=True):
             async with open_loop_nursery() as nursery:
-                self._enter_run(runs.HostedRun(nursery))
+                self._run = runs.HostedRun(nursery)
+                self._enter_run(self._run)
                 self._scheduler.stops_with = self._stops_with
                 self._has_nursery.set()
                 await trio.sleep_forever()
@@ -693,7 +693,7 @@ def is_thread_taken() -> bool:
 
 def get_running_loop() -> AbstractEventLoop:
     """The running loop of this thread. Raises RuntimeError if there is none."""
-    loop = _get_running_loop()
+    loop: AbstractEventLoop | None = _get_running_loop()
     if loop is None:
         if runs.current_runner() is not None:
             raise RuntimeError(

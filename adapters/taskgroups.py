@@ -1,6 +1,6 @@
-"""asyncio.TaskGroup, the interpreter's own, with a trio nursery around it where a trio cancel scope is around.
+"""asyncio.TaskGroup: the interpreter's own, with a trio nursery around it where a trio cancel scope is around.
 
-The group's Tasks are in that nursery, so that the scope reaches them and heeds shields in them. What differs from a bare
+The group's Tasks are in that nursery: the scope reaches them, and heeds shields in them. What differs from a bare
 nursery: a Task that fails cancels the others by Task.cancel(), once, and errors come out as asyncio groups them. In a
 scope that is cancelled already the group is asyncio's alone: it may be part of a clean-up.
 """
@@ -48,7 +48,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
         finally:
             manager, self._manager, self.__class__ = self._manager, None, TaskGroup
-            self._scheduler = self._nursery = None
+            del self._scheduler, self._nursery
             await nurseries.leave_nursery(manager)
             del exc, tb
 

@@ -25,10 +25,7 @@ import sniffio
 import trio
 
 from compat import adapters
-from compat.adapters import _executors, events
-from compat.adapters._trio import runs, threads
-from compat.adapters._trio.scheduler import Scheduler
-from compat.adapters._trio.stand_ins import AsyncioStandIn, TrioStandIn
+from compat.adapters import _executors, _trio, events
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -81,7 +78,7 @@ class _Node:
 def _describe_all(frame: types.FrameType | None) -> str:
     stacks = {**sys._current_frames(), threading.get_ident(): frame}
     found: dict[Any, _Run] = {}
-    runner = runs.current_runner()
+    runner = _trio.runs.current_runner()
     if runner is not None:
         found[runner] = _Run(runner, None, threading.get_ident(), stacks)
     for loop in _loops():
@@ -102,12 +99,12 @@ class _Run:
     """One trio run, with the loop in it if there is one."""
 
     def __init__(self, runner: Any, loop: events.BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
-        self.root = runs.root_task(runner)
+        self.root = _trio.runs.root_task(runner)
         self.loop = loop
         self.thread = thread
         self.stack = list(_outwards(stacks.get(thread))) if thread is not None else []
         self.stacks = stacks
-        self.now = runs.clock_of(runner).current_time()
+        self.now = _trio.runs.clock_of(runner).current_time()
         self.internal = 0
 
     def tree(self) -> _Node:
@@ -129,13 +126,13 @@ class _Run:
         """The asyncio tasks in which nothing of trio's has been called yet: trio does not know them."""
         assert self.loop is not None
         for task in _tasks_of(self.loop):
-            if task not in self.loop._scheduler.stand_ins and not isinstance(task, AsyncioStandIn):
+            if task not in self.loop._scheduler.stand_ins and not isinstance(task, _trio.stand_ins.AsyncioStandIn):
                 yield task
 
     def thread_calls(self) -> Iterator[str]:
         """The functions that run_in_executor() runs in threads now."""
         assert self.loop is not None
-        token = threads.token_of(self.loop._runner)
+        token = _trio.threads.token_of(self.loop._runner)
         for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
             if name := _executors.called_in_thread(frame, token):
                 yield name
@@ -179,7 +176,7 @@ class _Run:
             "nursery"
             + (
                 ", cancelled"
-                if runs.is_cancel_called(scope)
+                if _trio.runs.is_cancel_called(scope)
                 else f", {left:.1f} seconds left"
                 if left < math.inf
                 else ""
@@ -189,10 +186,10 @@ class _Run:
 
     def nodes_of(self, task: Any, in_ours: bool) -> list[_Node]:
         """The entry of a task; if it is not the program's own, the entries of what it holds."""
-        if type(task) is Scheduler:
+        if type(task) is _trio.scheduler.Scheduler:
             self.internal += 1
             return []
-        asyncio_task = task.aio_task if type(task) is TrioStandIn else None
+        asyncio_task = task.aio_task if type(task) is _trio.stand_ins.TrioStandIn else None
         frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
             self.internal += 1
@@ -205,15 +202,15 @@ class _Run:
             coro = asyncio_task.get_coro()
             title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
         else:
-            title = f"{'main' if runs.is_main(task) else 'trio'} task: {task.name}"
+            title = f"{'main' if _trio.runs.is_main(task) else 'trio'} task: {task.name}"
         places = [_place(frame) for frame in frames if not _is_hidden(frame)]
         if running:
             return [f"{title}, running", *places]
         coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = runs.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
-        if type(awaited) is TrioStandIn:
+        awaited = _trio.runs.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
+        if type(awaited) is _trio.stand_ins.TrioStandIn:
             awaited = None  # a wait of trio's
         return [title, *places, *_what_is_awaited(frames, awaited)]
 
@@ -234,7 +231,7 @@ def _holds_loop(task: Any) -> bool:
 
 def _place_of(task: Any) -> tuple[bool, int, str]:
     """The main task first, and the others by their names."""
-    return not runs.is_main(task), *_by_number(task.name)
+    return not _trio.runs.is_main(task), *_by_number(task.name)
 
 
 def _by_number(name: str) -> tuple[int, str]:

@@ -7,6 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import adapters._trio.runs
+    import adapters._trio.scheduler
+    import adapters._trio.stand_ins
+    import adapters._trio.threads  # noqa: F401
     from adapters import _executors as _executors
     from adapters import _trio as _trio
     from adapters import events as events

@@ -3,7 +3,6 @@
 import ast
 import asyncio as std
 import contextvars
-import inspect
 import re
 from pathlib import Path
 
@@ -96,7 +95,14 @@ def test_each_private_name_is_checked():
                     mine.add(node.attr)
     own |= {word for word in mine if word not in checked}
     asyncios = {"_asyncio", "_asyncio_future_blocking", "_cancelled", "_debug", "_fut_waiter", "_loop", "_must_cancel"}
-    asyncios |= {"_log_destroy_pending", "_log_if_slow", "_log_traceback", "_make_cancelled_error", "_run", "_run_timed"}
+    asyncios |= {
+        "_log_destroy_pending",
+        "_log_if_slow",
+        "_log_traceback",
+        "_make_cancelled_error",
+        "_run",
+        "_run_timed",
+    }
     assert {"_abort_func", "_epoll", "_heap", "_children"} <= used & checked
     assert used - own - asyncios - {"_getframe", "_cancel_reason"} <= checked  # the last is in newer trio only
 
@@ -108,7 +114,9 @@ def test_private_names_are_used_in_one_place():
             for node in ast.walk(tree):
                 if isinstance(node, ast.Attribute):
                     assert node.attr not in {"runq", "entry_queue", "_core", "_cancel_status", "_abort_func"}, path
-                    assert not (isinstance(node.value, ast.Name) and node.value.id == "trio" and node.attr[0] == "_"), path
+                    assert not (isinstance(node.value, ast.Name) and node.value.id == "trio" and node.attr[0] == "_"), (
+                        path
+                    )
                 elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
                     assert not node.module.startswith("trio._"), path
 

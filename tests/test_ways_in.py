@@ -256,7 +256,8 @@ def test_what_is_imported_claims_no_name_but_compat(tmp_path, where):
         import asyncio, sys, adapters
         from compat.adapters import tasks
         modules = {name.partition(".")[0] for name, module in sys.modules.items() if module is tasks}
-        print(adapters.WHOSE, asyncio.tasks is tasks, tasks.__file__, *sorted(modules), asyncio.run(asyncio.sleep(0, 5)))
+        result = asyncio.run(asyncio.sleep(0, 5))
+        print(adapters.WHOSE, asyncio.tasks is tasks, tasks.__file__, *sorted(modules), result)
         """
     path = os.pathsep.join([str(tmp_path / "site"), str(tmp_path)])
     done = subprocess.run(

@@ -44,9 +44,11 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
         """The cancellation of the scope that this status belongs to."""
         reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
         names = ("source", "source_task", "reason")
-        if reason is None:
-            return cls._create(**({"source": "unknown"} if _HAS_REASONS else {}))  # type: ignore[return-value]
-        return cls._create(**{name: getattr(reason, name) for name in names})  # type: ignore[return-value]
+        words: dict[str, Any] = {"source": "unknown"} if _HAS_REASONS else {}
+        if reason is not None:
+            words = {name: getattr(reason, name) for name in names}
+        both: Cancelled = cls._create(**words)  # type: ignore[assignment]
+        return both
 
 
 _HAS_REASONS = hasattr(trio.CancelScope(), "_cancel_reason")
@@ -131,7 +133,8 @@ def as_scopes(error: E, status: CancelStatus | None) -> E | Cancelled:
     scheduler = RUN.__dict__.get("scheduler")
     if scheduler is None or not scheduler.explains(status):
         return error
-    return _translated(error, status)
+    translated: E | Cancelled = _translated(error, status)
+    return translated
 
 
 def _translated(error: Any, status: Any) -> Any:

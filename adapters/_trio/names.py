@@ -28,6 +28,9 @@ try:
     # The child of os.fork() has none of the parent's idle threads.
     from trio._core._thread_cache import THREAD_CACHE
 
+    _EntryQueue: Any = vars(_run)["EntryQueue"]  # other threads wake the run through it
+    _IOManager: Any = vars(_run)["TheIOManager"]
+
     # What a task yields to trio's loop.
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
 
@@ -55,9 +58,9 @@ try:
                 " main_task init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
-        _run.EntryQueue: "run_sync_soon wakeup",
+        _EntryQueue: "wakeup",
         _run.Deadlines: "_heap add remove expire next_deadline",
-        _run.TheIOManager: "get_events process_events",
+        _IOManager: "get_events process_events",
         # Which waits a cancelled scope interrupts.
         CancelStatus: "effectively_cancelled _parent _scope _tasks _children close",
         trio.CancelScope: "__exit__ _cancel_called _cancel_status _has_been_entered _registered_deadline _shield",
@@ -78,11 +81,11 @@ try:
     missing = [
         f"{owner!r}.{name}" for owner, names in _NEEDED.items() for name in names.split() if not hasattr(owner, name)
     ]
-    if sys.platform == "linux" and not hasattr(_run.TheIOManager, "_epoll"):  # type: ignore[attr-defined,unused-ignore]
+    if sys.platform == "linux" and not hasattr(_IOManager, "_epoll"):
         missing.append("EpollIOManager._epoll")
     if missing:
         raise ImportError(f"trio has no {', '.join(missing)}")
-except ImportError as error:
+except (ImportError, KeyError) as error:
     raise ImportError(
         f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
         f"Install one of these, or a newer asyncio-on-trio. ({error})"

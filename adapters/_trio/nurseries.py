@@ -14,7 +14,17 @@ from trio.lowlevel import enable_ki_protection
 
 from ..exceptions import is_cancellation
 from .cancellation import Cancelled, as_scopes, is_plain
-from .names import RUN, CancelReason, CancelShieldedCheckpoint, CancelStatus, Derivable, NurseryManager, Task, parking_lot, protected
+from .names import (
+    RUN,
+    CancelReason,
+    CancelShieldedCheckpoint,
+    CancelStatus,
+    Derivable,
+    NurseryManager,
+    Task,
+    parking_lot,
+    protected,
+)
 from .patches import replaces
 
 if TYPE_CHECKING:
@@ -25,7 +35,7 @@ N = TypeVar("N", bound="LoopNursery")
 
 
 @protected
-class LoopNursery(Derivable, trio.Nursery):
+class LoopNursery(Derivable, trio.Nursery):  # type: ignore[misc]
     """A nursery for asyncio Tasks. A Task has a trio task in it from the moment on that somebody looks."""
 
     scheduler: Scheduler | None = None  # while the loop is open
@@ -94,8 +104,6 @@ def abandon_nurseries(task: Task) -> RuntimeError | None:
         nursery._closed = True
     what = "a nursery" if nurseries else "a cancel scope"
     nurseries.clear()
-    if status.abandoned_by_misnesting:
-        task._activate_cancel_status(None)  # type: ignore[arg-type]
     return RuntimeError(
         f"{task!r} has ended inside {what} that it has opened. A generator that yields inside a nursery or a cancel "
         "scope may have been left early: https://github.com/python-trio/trio/issues/638"
@@ -157,7 +165,7 @@ def _cancellation_in(group: BaseExceptionGroup[Any]) -> BaseException | None:
 # --- the nursery of a TaskGroup ---------------------------------------------------------------------------------------
 
 
-class GroupNursery(LoopNursery):
+class GroupNursery(LoopNursery):  # type: ignore[misc]
     """The nursery of a TaskGroup. Its Tasks have trio tasks in it when somebody looks, or when a scope is cancelled."""
 
 

@@ -149,7 +149,9 @@ class Run:
             self.runner.ki_manager.close()
         # Signals wake the run only while it is driven, so the wakeup descriptor is set there, not by trio.
         self._steps = unrolled_run(self.runner, self._hold_nursery, (), host_uses_signal_set_wakeup_fd=True)
-        self._at_exit = weakref.finalize(self, _abandon, self._steps)  # a loop that is never closed ends with the program
+        self._at_exit = weakref.finalize(
+            self, _abandon, self._steps
+        )  # a loop that is never closed ends with the program
         with _outside_any_run():
             RUN.runner = self.runner
             self._steps.send(None)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
-"""Runs the batches of a trio run in which a loop is open: asyncio's callbacks and steps, and trio's tasks, in one order.
+"""Runs the batches of a trio run in which a loop is open.
 
-trio's loop takes all entries of its run queue, in a random order, and steps them as tasks. Here the run queue shows it
-one entry only, the `Scheduler`, a trio task whose step is to run the real entries, first in, first out. So a batch is an
-iteration of asyncio's loop. While nothing but trio's loop itself could have anything else to do, the scheduler goes on
-with the next batch, and polls for I/O in between, as trio's loop does.
+trio's loop takes all entries of its run queue, in a random order, and steps them as tasks. While a loop is open, the run
+queue shows it a single entry, the `Scheduler`. That is a trio task, and its step runs the real entries, first in, first
+out: callbacks, steps of asyncio Tasks, and trio tasks. So a batch of the run queue is an iteration of asyncio's loop.
+
+The scheduler goes on with further batches in one step, and polls for I/O in between, as trio's loop does. It returns to
+trio's loop where that has something else to do: with instruments, in guest mode, and while somebody waits for idleness.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from contextvars import Context
 from math import inf
 from time import monotonic
 from types import CoroutineType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import trio
 from outcome import Error, Outcome, Value
@@ -135,7 +137,7 @@ _NO_COROUTINE = _NoCoroutine()
 
 
 @protected
-class Scheduler(Derivable, Task):
+class Scheduler(Derivable, Task):  # type: ignore[misc]
     """A trio task whose step is a batch of the run in which a loop is open. In a callback it is trio's current task."""
 
     __slots__ = (
@@ -162,12 +164,12 @@ class Scheduler(Derivable, Task):
         "owed",
         "pending",
         "polls_through_files",
-        "runner",
         "queue",
+        "runner",
         "stand_ins",
         "state",
-        "stops_with",
         "stopping",
+        "stops_with",
         "told",
     )
 
@@ -546,7 +548,7 @@ class Scheduler(Derivable, Task):
             wait = FutureWait(self, task, yielded)
             yielded._asyncio_future_blocking = False
             yielded.add_done_callback(wait, context=task.context)
-            task._abort_func = task.custom_sleep_data = wait
+            task._abort_func = task.custom_sleep_data = wait  # type: ignore[assignment]
             if self.runner.ki_pending and task is self.runner.main_task:
                 task._attempt_delivery_of_pending_ki()
             if task._cancel_status.effectively_cancelled and task._abort_func is not None:
@@ -606,7 +608,7 @@ class Scheduler(Derivable, Task):
             new = make_stand_in(aio_task, self, nursery)
             stand_in = self.stand_ins.setdefault(aio_task, new)
             if stand_in is not new:  # a signal handler has come in between
-                new._activate_cancel_status(None)  # type: ignore[arg-type]
+                new._activate_cancel_status(None)
             elif self.instruments:
                 self.tell("task_spawned", stand_in)
         return stand_in
@@ -639,9 +641,7 @@ class Scheduler(Derivable, Task):
     def cancel_waits_for_futures(self) -> bool:
         """Cancel each trio task, but the current one, that waits for a future; tell whether there was any."""
         waiting = [
-            task
-            for task in self.runner.tasks
-            if task is not self.entry and type(task.custom_sleep_data) is FutureWait
+            task for task in self.runner.tasks if task is not self.entry and type(task.custom_sleep_data) is FutureWait
         ]
         for task in waiting:
             task.custom_sleep_data.cancel(CancelRequest("the event loop is closed", 0))

@@ -1,14 +1,13 @@
 """The two kinds of task, and what stands for each in the other world.
 
-The interpreter steps an asyncio Task, trio's rules step a trio task, and neither becomes the other. When trio code runs
-in a Task and asks for the current trio task, it gets a `TrioStandIn`. When asyncio code runs in a trio task and asks for
-the current Task, it gets an `AsyncioStandIn`. Either is made when it is first asked for, and ends with what it stands for.
+The interpreter steps an asyncio Task, and trio's rules step a trio task. Neither becomes the other. When trio code in a
+Task asks for the current trio task, it gets a `TrioStandIn`. When asyncio code in a trio task asks for the current Task,
+it gets an `AsyncioStandIn`. A stand-in is made when it is first asked for, and ends with the task that it stands for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -94,7 +93,7 @@ def is_in_checkpoint(coro: Any) -> bool:
 
 
 @protected
-class TrioStandIn(Derivable, Task):
+class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     """The trio task of an asyncio Task: what trio code in that Task sees as the current task.
 
     Nothing steps it. While the Task is in a wait of trio's, this is the future that the Task waits for; trio wakes the
@@ -115,9 +114,11 @@ class TrioStandIn(Derivable, Task):
     def __init__(self, aio_task: Any, scheduler: Scheduler, nursery: trio.Nursery) -> None:
         self.aio_task = aio_task
         self.scheduler = scheduler
-        coro = aio_task.get_coro()
+        coro: Any = aio_task.get_coro()
+        if not hasattr(coro, "cr_frame"):
+            coro = _Coroutine(coro)
         context = aio_task.get_context() if _HAS_CONTEXT else _NO_CONTEXT
-        _init_task(self, nursery, coro if hasattr(coro, "cr_frame") else _Coroutine(coro), scheduler.runner, "", context, False)
+        _init_task(self, nursery, coro, scheduler.runner, "", context, False)
         self.get_loop = aio_task.get_loop
         self._asyncio_future_blocking = self.in_checkpoint = False
         self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
@@ -130,7 +131,7 @@ class TrioStandIn(Derivable, Task):
         self.step_context: Any
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """The Task's own name."""
         name: str = self.aio_task.get_name()
         return name
@@ -142,7 +143,7 @@ class TrioStandIn(Derivable, Task):
 
     def end(self) -> None:
         """The Task has ended: so has this."""
-        task, scheduler = self.aio_task, self.scheduler
+        task = self.aio_task
         if self._child_nurseries or self._cancel_status.abandoned_by_misnesting:
             error = abandon_nurseries(self)
             if error is not None:
@@ -174,10 +175,10 @@ class TrioStandIn(Derivable, Task):
             return None
         self._asyncio_future_blocking = True
         self._abort_func = trap.abort_func
-        if self.scheduler.owed and (owed := self.scheduler.owed.pop(self, None)) is not None:
-            if self.aio_task.cancelling() >= owed.count:
-                self.request = owed
-                interrupt_by(owed, self)
+        owed = self.scheduler.owed.pop(self, None) if self.scheduler.owed else None
+        if owed is not None and self.aio_task.cancelling() >= owed.count:
+            self.request = owed
+            interrupt_by(owed, self)
         if self._cancel_status.effectively_cancelled:
             self._attempt_delivery_of_any_pending_cancel()
         return self
@@ -385,8 +386,8 @@ class AsyncioStandIn(asyncio.Task[Any]):
         message = None if self._request is None else self._request.message
         if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
             outcome = Error(self._request.error())
-        if isinstance(outcome, Value):
-            asyncio.Future.set_result(self, outcome.value)
+        if not isinstance(outcome, Error):
+            asyncio.Future.set_result(self, outcome.unwrap())
         elif is_cancellation(outcome.error):
             asyncio.Future.cancel(self, message)
         else:
