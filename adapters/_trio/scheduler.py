@@ -1,8 +1,8 @@
 """Runs the batches of a trio run in which a loop is open.
 
-trio's loop takes all entries of its run queue, in a random order, and steps them as tasks. While a loop is open, the run
-queue shows it a single entry, the `Scheduler`. That is a trio task, and its step runs the real entries, first in, first
-out: callbacks, steps of asyncio Tasks, and trio tasks. So a batch of the run queue is an iteration of asyncio's loop.
+trio's loop takes all entries of its run queue, in a random order, and steps them as tasks. While a loop is open, the
+run queue shows it a single entry, the `Scheduler`. That is a trio task, and its step runs the real entries, first in,
+first out: callbacks, steps of asyncio Tasks, and trio tasks. So a batch is an iteration of asyncio's loop.
 
 The scheduler goes on with further batches in one step, and polls for I/O in between, as trio's loop does. It returns to
 trio's loop where that has something else to do: with instruments, in guest mode, and while somebody waits for idleness.

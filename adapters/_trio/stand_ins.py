@@ -1,8 +1,8 @@
 """The two kinds of task, and what stands for each in the other world.
 
-The interpreter steps an asyncio Task, and trio's rules step a trio task. Neither becomes the other. When trio code in a
-Task asks for the current trio task, it gets a `TrioStandIn`. When asyncio code in a trio task asks for the current Task,
-it gets an `AsyncioStandIn`. A stand-in is made when it is first asked for, and ends with the task that it stands for.
+The interpreter steps an asyncio Task, and a trio task is stepped by trio's rules. Neither becomes the other. When trio
+code in a Task asks for the current trio task, it gets a `TrioStandIn`. When asyncio code in a trio task asks for the
+current Task, it gets an `AsyncioStandIn`. A stand-in is made when it is first asked for, and ends with its task.
 """
 
 from __future__ import annotations
