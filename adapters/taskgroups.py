@@ -40,10 +40,10 @@ class TaskGroup(_Base):  # type: ignore[misc]
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
+        if isinstance(exc, asyncio.CancelledError):
+            exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
         if self._manager is None:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
-        if isinstance(exc, asyncio.CancelledError):
-            exc_type = asyncio.CancelledError  # asyncio may look for this very class
         try:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
         finally:
