@@ -32,7 +32,6 @@ MIB = 2**20
 BULK = int(os.environ.get("SUBPROCESS_MIB", "256")) * MIB
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 FOREVER = ["sleep", "1000"]
-LATER = "import time; time.sleep(0.1)"  # when what happened before has been seen
 PROGRAMS = []
 IN_REAL_TIME = pytest.mark.parametrize(
     "world", [pytest.param(partial(world, clock=MonotonicClock()), id=world.__name__) for world in WORLDS]
@@ -505,9 +504,11 @@ def noting(asyncio, log):
 async def what_a_protocol_is_told(asyncio, log):
     loop = asyncio.get_running_loop()
     code = "import os; print(input(), flush=True); os.write(2, input().encode()); os.close(1); input(); os.close(2)"
+    r, w = os.pipe()  # by which the child is told that all else has been seen
     transport, protocol = await loop.subprocess_exec(
-        noting(asyncio, log), *python(f"{code}; input(); os.close(0); {LATER}")
+        noting(asyncio, log), *python(f"{code}; input(); os.close(0); os.read({r}, 1)"), pass_fds=[r]
     )
+    os.close(r)
     stdin = transport.get_pipe_transport(0)
     log += [transport.get_protocol() is protocol, transport.get_pipe_transport(3), transport.is_closing()]
     log += [transport.get_pid() == transport.get_extra_info("subprocess").pid, transport.get_returncode()]
@@ -518,6 +519,7 @@ async def what_a_protocol_is_told(asyncio, log):
         stdin.write(word)
         while answer not in log:
             await asyncio.sleep(0.01)
+    os.close(w)
     await protocol.lost
     log += [transport.get_returncode(), transport.is_closing(), transport.get_protocol()]
     transport.close()
@@ -593,13 +595,18 @@ async def closed_before_it_is_noticed_that_it_has_ended(asyncio, log):
 async def another_protocol(asyncio, log):
     loop = asyncio.get_running_loop()
     first, second = [], noting(asyncio, log)()
-    code = f"import os; os.write(1, os.read(0, 1)); os.read(0, 1); os.close(1); {LATER}"
-    transport, _ = await loop.subprocess_exec(noting(asyncio, first), *python(code), stderr=None)
+    r, w = os.pipe()  # by which the child is told that all else has been seen
+    code = f"import os; os.write(1, os.read(0, 1)); os.read(0, 1); os.close(1); os.read({r}, 1)"
+    transport, _ = await loop.subprocess_exec(noting(asyncio, first), *python(code), stderr=None, pass_fds=[r])
+    os.close(r)
     transport.set_protocol(second)
     transport.get_pipe_transport(0).write(b"x")
     while not log:
         await asyncio.sleep(0.005)
     transport.get_pipe_transport(0).close()
+    while (1, "lost", "NoneType") not in log:
+        await asyncio.sleep(0.005)
+    os.close(w)
     await second.lost
     log.append(first)
     transport.close()

@@ -10,6 +10,8 @@ aiodns = pytest.importorskip("aiodns", reason="the extra `libraries` is not inst
 
 from .peers import HOST  # noqa: E402
 
+pytestmark = pytest.mark.leaves("thread", reason="pycares has one that lives as long as the process")
+
 
 class NameServer(asyncio.DatagramProtocol):
     """Answers each question for an address by 192.0.2.7; that for `never` not at all, that for `none` with an error."""

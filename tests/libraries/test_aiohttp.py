@@ -15,6 +15,8 @@ from .peers import HOST, REDIRECTED, shielded
 aiohttp = pytest.importorskip("aiohttp", reason="the extra `libraries` is not installed")
 from aiohttp import web  # noqa: E402
 
+pytestmark = pytest.mark.leaves("thread", reason="pycares has one that lives as long as the process")
+
 BLOCK = random.Random(1).randbytes(100_000)
 
 
@@ -265,15 +267,18 @@ def test_a_server_in_a_nursery_with_trio_in_its_handlers(run_mixed):
     async def main():
         async def twice(request):
             """A handler that is a trio program."""
-            lines = []
+            lines, turns = [], [trio.Event() for _ in range(4)]
 
             async def add(n):
-                await trio.sleep(0.01 * n)
+                await turns[n - 1].wait()
+                await trio.sleep(0.01)
                 lines.append(n)
+                turns[n].set()
 
             async with trio.open_nursery() as nursery:
                 for n in range(3, 0, -1):
                     nursery.start_soon(add, n)
+                turns[0].set()
             with trio.move_on_after(0.01):
                 await asyncio.sleep(10)
             return web.json_response(lines)
