@@ -193,10 +193,8 @@ class Server(std.Server):
 
     async def start_serving(self) -> None:
         """Begin to accept connections; nothing if it does already."""
-        from .tasks import sleep
-
         self._start_serving()
-        await sleep(0)
+        await asyncio.sleep(0)
 
     async def serve_forever(self) -> None:
         """Accept connections until cancelled, by Task.cancel() or a trio scope; the server is closed then.
@@ -713,12 +711,10 @@ class Connections:
         return await self._serve(server, start_serving)
 
     async def _serve(self, server: Server, start_serving: bool) -> Server:
-        from .tasks import sleep
-
         if start_serving:
             server._start_serving()
             try:
-                await sleep(0)
+                await asyncio.sleep(0)
             except BaseException:
                 server.close()
                 raise

@@ -36,6 +36,7 @@ import trio
 from trio.abc import Clock, Instrument
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
+from ._answers import answer_first
 from ._asyncio import PYTHON_STEPS, STEP_TYPE, WAKEUP_NAME, WAKEUP_TYPE, set_running_loop
 from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
@@ -220,9 +221,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
         """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
-        from .tasks import answer_for_std
-
-        answer_for_std()
+        answer_first()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
         # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
@@ -490,14 +489,12 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
     async def shutdown_asyncgens(self) -> None:
         """Close every asynchronous generator that a Task has begun to iterate."""
-        from .tasks import gather
-
         self._asyncgens_shutdown_called = True
         closing = list(self._asyncgens)
         if not closing:
             return
         self._asyncgens.clear()
-        results = await gather(*[agen.aclose() for agen in closing], return_exceptions=True)
+        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(
@@ -536,12 +533,10 @@ class Loop(BaseLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """Run until the future is done, and return its result; a coroutine is run as a Task."""
-        from .tasks import ensure_future
-
         self._check_closed()
         self._check_running()
         new_task = not asyncio.isfuture(future)
-        future = ensure_future(future, loop=self)
+        future = asyncio.ensure_future(future, loop=self)
         if new_task:
             future._log_destroy_pending = False  # that it did not complete is raised below
 

@@ -27,7 +27,7 @@ from ._asyncio import get_running_loop as _get_running_loop
 from ._trio import runs
 from ._trio.stand_ins import AsyncioStandIn
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import all_tasks, gather, sleep, wait_for_awaitable
+from .tasks import all_tasks, sleep, wait_for_awaitable
 
 __all__ = ("Runner", "run")
 
@@ -71,7 +71,7 @@ class Runner:
             if left:
                 for task in left:
                     task.cancel()
-                loop.run_until_complete(gather(*left, return_exceptions=True))
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
                 _report_errors(left, loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor(*EXECUTOR_PATIENCE))
@@ -245,7 +245,7 @@ async def _end_tasks(loop: HostedLoop) -> None:
     for task in left:
         task.cancel()
     if left:
-        await gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         _report_errors(left, loop)
     # trio's own tasks go on, but not in a wait that this loop would have to end.
     while loop._scheduler.cancel_waits_for_futures():

@@ -15,7 +15,6 @@ from typing import Any
 
 from .events import get_running_loop
 from .streams import DEFAULT_LIMIT, FlowControlMixin, StreamReader, StreamWriter
-from .tasks import gather
 
 __all__ = std.__all__
 
@@ -194,7 +193,7 @@ class Process:
         asyncio; what was written is sent all the same.
         """
         feeds = self.stdin is not None if SINCE_3_12 else input is not None
-        _, stdout, stderr = await gather(
+        _, stdout, stderr = await asyncio.gather(
             self._feed_stdin(input) if feeds else _nothing(),
             self._read_stream(1) if self.stdout is not None else _nothing(),
             self._read_stream(2) if self.stderr is not None else _nothing(),

@@ -6,28 +6,26 @@ how many items may wait stays what it was, and no item is lost or comes twice wh
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 from trio.abc import ReceiveChannel, SendChannel
 
 from compat.adapters import queues
 
-if sys.version_info >= (3, 13):
-    from asyncio import QueueShutDown
-else:
-    QueueShutDown = queues._QueueShutDown
-if TYPE_CHECKING:
-    import asyncio  # whose Queue this one is to a type checker
-
 __all__ = ["QueueShutDown", "as_channels", "as_queue"]
 
 T = TypeVar("T")
+
+QueueShutDown = queues.QueueShutDown
+
+_SHUTDOWN = "shutdown" if sys.version_info >= (3, 13) else "_shut_down"
 
 
 def as_channels(queue: asyncio.Queue[T]) -> tuple[SendChannel[T], ReceiveChannel[T]]:
@@ -42,15 +40,17 @@ def as_channels(queue: asyncio.Queue[T]) -> tuple[SendChannel[T], ReceiveChannel
     - `Queue.shutdown()` does the same from asyncio's side.
     - For `join()`, who takes an item out through the channel calls `queue.task_done()`, as who takes it by `get()`.
 
-    Raises TypeError for a Queue of the real asyncio: make it by compat.asyncio.
+    Raises TypeError for what is no Queue, and before Python 3.13 for one of the real asyncio.
     """
-    if not isinstance(queue, queues.Queue):
-        raise TypeError(f"as_channels() takes a Queue of compat.asyncio, not {queue!r}")
+    if not hasattr(queue, _SHUTDOWN):
+        raise TypeError(
+            f"as_channels() takes an asyncio Queue, not {queue!r}; before Python 3.13 make it by compat.asyncio.Queue"
+        )
     return _QueueSendChannel(queue), _QueueReceiveChannel(queue)
 
 
 class _QueueEnd:
-    def __init__(self, queue: queues.Queue[Any]) -> None:
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
         self._queue = queue
         self._closed = False
 
@@ -66,7 +66,7 @@ class _QueueEnd:
     async def aclose(self) -> None:
         """Shut the queue down; what is in it can still be taken out."""
         self._closed = True
-        getattr(self._queue, "shutdown", self._queue._shut_down)()
+        getattr(self._queue, _SHUTDOWN)()
         await trio.lowlevel.checkpoint()
 
 
@@ -137,8 +137,9 @@ class _ChannelQueue(queues.Queue[T]):
             self._count_unfinished()  # it was sent by a trio task
 
     def _count_unfinished(self) -> None:
-        self._unfinished_tasks += 1
-        self._finished.clear()
+        queue: Any = self
+        queue._unfinished_tasks += 1
+        queue._finished.clear()
 
     def qsize(self) -> int:
         """How many items are in the channel's buffer."""
@@ -160,12 +161,12 @@ class _ChannelQueue(queues.Queue[T]):
             with _closed_is_shut_down():
                 self._send_channel.send_nowait(item)
         except trio.WouldBlock:
-            raise queues.QueueFull from None
+            raise asyncio.QueueFull from None
         self._count_put()
 
     async def put(self, item: T) -> None:
         """As Queue.put()."""
-        with suppress(queues.QueueFull):
+        with suppress(asyncio.QueueFull):
             return self.put_nowait(item)
         with _closed_is_shut_down():
             await self._send_channel.send(item)
@@ -177,14 +178,14 @@ class _ChannelQueue(queues.Queue[T]):
             with _closed_is_shut_down():
                 item = self._receive_channel.receive_nowait()
         except trio.WouldBlock:
-            raise queues.QueueEmpty from None
+            raise asyncio.QueueEmpty from None
         self._count_got()
         return item
 
     async def get(self) -> T:
         """As Queue.get()."""
         if not self._getters_inside:  # one may have been handed an item, and shall not be overtaken
-            with suppress(queues.QueueEmpty):
+            with suppress(asyncio.QueueEmpty):
                 return self.get_nowait()
         self._getters_inside += 1
         try:
@@ -202,6 +203,12 @@ class _ChannelQueue(queues.Queue[T]):
                 self.get_nowait()
                 self.task_done()
             self._receive_channel.close()
+
+    if sys.version_info >= (3, 13):
+
+        def shutdown(self, immediate: bool = False) -> None:
+            """As Queue.shutdown()."""
+            self._shut_down(immediate)
 
 
 @contextmanager

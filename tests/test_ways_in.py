@@ -362,29 +362,43 @@ def test_what_is_not_adapted_says_so(tmp_path):
         def turn(): "Turn."
         class Turnstile: "Turns."
         for new in (turn, Turnstile):
-            new.__module__ = "asyncio.locks"
-            setattr(std.locks, new.__name__, new)
+            new.__module__ = "asyncio.streams"
+            setattr(std.streams, new.__name__, new)
             setattr(std, new.__name__, new)
-            std.locks.__all__ += type(std.locks.__all__)([new.__name__])
+            std.streams.__all__ += type(std.streams.__all__)([new.__name__])
 
         from compat import asyncio
         class Mine(asyncio.Turnstile):
-            thing: asyncio.locks.Turnstile
+            thing: asyncio.streams.Turnstile
         print(asyncio.Turnstile, asyncio.Turnstile.__doc__, asyncio.turn.__doc__, isinstance(1, asyncio.Turnstile))
-        for call in (asyncio.turn, asyncio.Turnstile, Mine, asyncio.locks.turn, asyncio.locks.Turnstile):
+        for call in (asyncio.turn, asyncio.Turnstile, Mine, asyncio.streams.turn, asyncio.streams.Turnstile):
             try:
                 call()
             except NotImplementedError as error:
                 print(error)
         """
     assert run_code(code, tmp_path).splitlines() == [
-        "<class 'asyncio.locks.Turnstile'> Turns. Turn. False",
+        "<class 'asyncio.streams.Turnstile'> Turns. Turn. False",
         "asyncio.turn is not on trio yet",
         "asyncio.Turnstile is not on trio yet",
         "asyncio.Turnstile is not on trio yet",
         "asyncio.turn is not on trio yet",
         "asyncio.Turnstile is not on trio yet",
     ]
+
+
+def test_what_is_added_to_a_module_of_the_interpreters_own_classes_works(tmp_path):
+    """Names that a later Python may add to asyncio's locks, say."""
+    code = """
+        import asyncio as std
+        class Turnstile(std.Lock): "Turns."
+        std.locks.Turnstile = std.Turnstile = Turnstile
+        std.locks.__all__ += type(std.locks.__all__)(["Turnstile"])
+
+        from compat import asyncio
+        print(asyncio.Turnstile().locked(), asyncio.locks.Turnstile is asyncio.Turnstile)
+        """
+    assert run_code(code, tmp_path) == "False True\n"
 
 
 def test_a_new_adapter_is_found(tmp_path):

@@ -44,7 +44,15 @@ from .names import (
 )
 from .nurseries import LoopNursery
 from .patches import replaces
-from .stand_ins import AsyncioStandIn, CancelRequest, FutureWait, TrioStandIn, make_stand_in
+from .stand_ins import (
+    AsyncioStandIn,
+    CancelRequest,
+    FutureWait,
+    TrioStandIn,
+    failure_of_children,
+    make_stand_in,
+    unfinished_child,
+)
 
 # While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
 # for a lone task in sleep(0). So when that goes on for a while, there is one only if the last is so many seconds ago.
@@ -372,7 +380,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                             stand_in._cancel_points += 1
                             if interrupted:
                                 entry = self._with_interruption(entry)
-                        if is_watched:
+                        if entry is None:
+                            pass
+                        elif is_watched:
                             self._make_watched_step(entry)
                         elif self.debug:
                             self._make_timed_step(entry)
@@ -405,17 +415,24 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     # asyncio's entries.
 
     def _with_interruption(self, step: Any) -> Any:
-        """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised."""
+        """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised.
+
+        None if it is not time for that step.
+        """
         if len(step) < 3 or (task := step[1].__self__) not in self.interrupted:
             return step
         context, wakeup, future = step
+        child = unfinished_child(future)
+        if child is not None:
+            child.add_done_callback(lambda child: self.queue.append(step))
+            return None
         stand_in, cancels, cancellation = self.interrupted.pop(task)
         # If Task.cancel() has come as well, its CancelledError is the one that may not be lost.
         if task.cancelling() <= cancels:
             try:
                 future.result()
             except asyncio.CancelledError:
-                return context, wakeup, _Failed(cancellation)
+                return context, wakeup, _Failed(failure_of_children(future) or cancellation)
             except BaseException:
                 pass
         # What was awaited has not heeded the scope: it interrupts the next wait.

@@ -89,6 +89,22 @@ def is_in_checkpoint(coro: Any) -> bool:
     return False
 
 
+def unfinished_child(future: Any) -> Any:
+    """A child of a future of gather()'s that is not done; None if there is none.
+
+    asyncio ends such a future with its first child that fails or is cancelled. But a cancel scope is left only when all
+    that is inside has ended.
+    """
+    return next((child for child in getattr(future, "_children", ()) if not child.done()), None)
+
+
+def failure_of_children(future: Any) -> BaseException | None:
+    """The first error of a child, beside cancellations, of a future of gather()'s that was cancelled."""
+    children = getattr(future, "_children", ())
+    errors = (child.exception() for child in children if not child.cancelled())
+    return next((error for error in errors if error is not None), None)
+
+
 # --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
 
 
@@ -267,7 +283,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             return self not in overcounted
         told.note(self, task.cancelling())
         scheduler.interrupted[task] = self, task.cancelling(), Cancelled.of_scope(self._cancel_status)
-        getattr(awaited, "cancel_and_wait_for_all", awaited.cancel)()
+        awaited.cancel()
         return True
 
     def _interrupt_bare_yield(self) -> None:
@@ -423,7 +439,7 @@ class FutureWait:
             scheduler.told.note(task, scheduler.cancels(task))
             interruption = Cancelled.of(interruption)
         self._interruption = interruption
-        getattr(self.future, "cancel_and_wait_for_all", self.future.cancel)()
+        self.future.cancel()
         return Abort.FAILED
 
     def cancel(self, request: CancelRequest) -> None:
@@ -433,6 +449,10 @@ class FutureWait:
 
     def wake(self) -> None:
         """The future is done: have the task go on in the next batch."""
+        child = None if self._interruption is None else unfinished_child(self.future)
+        if child is not None:
+            child.add_done_callback(lambda child: self.wake())
+            return
         self.task._abort_func = None
         self.scheduler.resume(self.task)
 
@@ -448,7 +468,7 @@ class FutureWait:
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
         if self._request is None and isinstance(error, asyncio.CancelledError):
-            return interruption
+            return failure_of_children(self.future) or interruption
         if interruption is not None:
             self.scheduler.told.take_back(self.task)  # the scope interrupts the next wait
         return error if self._request is None else self._request.error()

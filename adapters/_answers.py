@@ -1,0 +1,78 @@
+"""What the real asyncio's functions answer about our loops, and about trio tasks in them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from asyncio import Task
+from collections.abc import Callable
+from typing import Any
+
+from ._asyncio import get_running_loop, interpreters_current_task
+
+_std: Any = asyncio
+
+
+def current_task(loop: Any = None) -> Task[Any] | None:
+    """The Task that runs now in this thread; None in a callback. In a trio task, the Task that stands for it.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
+    """
+    running = get_running_loop()
+    if loop is None:
+        loop = running or asyncio.get_running_loop()
+    task: Task[Any] | None = interpreters_current_task(loop)
+    if task is None and loop is running and (scheduler := getattr(running, "_scheduler", None)) is not None:
+        task = scheduler.current_aio_stand_in()
+    return task
+
+
+def answer_first() -> None:
+    """Have the real asyncio's functions know our loops and, in them, the Task of a trio task.
+
+    Its timeout() and TaskGroup ask current_task(), and the interpreter's account cannot hold a Task that nobody has
+    asked for. get_running_loop() is the interpreter's own, unless somebody has replaced it (trio_asyncio, for one).
+    On the loops of others the answer is what it was.
+    """
+    for module, name, answer in _ANSWERS:
+        theirs = getattr(module, name)
+        if not hasattr(theirs, "_knows_our_loops") and (answer is _task_of_ours_or or inspect.isfunction(theirs)):
+            setattr(module, name, answer(theirs))
+
+
+def _is_ours(loop: Any) -> bool:
+    return hasattr(loop, "_scheduler")
+
+
+def _task_of_ours_or(theirs: Callable[..., Any]) -> Any:
+    @functools.wraps(theirs)
+    def answer(loop: Any = None) -> Any:
+        running = get_running_loop()
+        if _is_ours(running) and (loop is None or loop is running):
+            return current_task(running)
+        return theirs(loop)
+
+    answer._knows_our_loops = True  # type: ignore[attr-defined]
+    return answer
+
+
+def _loop_of_ours_or(theirs: Callable[[], Any]) -> Any:
+    @functools.wraps(theirs)
+    def answer() -> Any:
+        running = get_running_loop()
+        return running if _is_ours(running) else theirs()
+
+    answer._knows_our_loops = True  # type: ignore[attr-defined]
+    return answer
+
+
+_ANSWERS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
+    (_std, "current_task", _task_of_ours_or),
+    (_std.tasks, "current_task", _task_of_ours_or),
+    *(
+        (module, name, _loop_of_ours_or)
+        for module in (_std, _std.events)
+        for name in ("get_running_loop", "_get_running_loop")
+    ),
+)
