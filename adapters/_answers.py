@@ -14,14 +14,9 @@ from ._asyncio import get_running_loop, interpreters_current_task
 _std: Any = asyncio
 
 
-def current_task(loop: Any = None) -> Task[Any] | None:
-    """The Task that runs now in this thread; None in a callback. In a trio task, the Task that stands for it.
-
-    https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
-    """
+def current_task(loop: Any) -> Task[Any] | None:
+    """asyncio.current_task() of a loop."""
     running = get_running_loop()
-    if loop is None:
-        loop = running or asyncio.get_running_loop()
     task: Task[Any] | None = interpreters_current_task(loop)
     if task is None and loop is running and (scheduler := getattr(running, "_scheduler", None)) is not None:
         task = scheduler.current_aio_stand_in()

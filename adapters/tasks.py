@@ -15,7 +15,7 @@ from asyncio.tasks import __all__ as __all__
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._answers import current_task as current_task
+from . import _answers
 from ._asyncio import get_running_loop as _get_running_loop
 from .events import get_running_loop
 
@@ -28,13 +28,21 @@ _std_tasks: Any = asyncio.tasks
 _sleep = asyncio.sleep
 
 
+def current_task(loop: Any = None) -> Task[Any] | None:
+    """The Task that runs now in this thread; None in a callback. In a trio task, the Task that stands for it.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
+    """
+    return _answers.current_task(get_running_loop() if loop is None else loop)
+
+
 def all_tasks(loop: Any = None) -> set[Task[Any]]:
     """The Tasks of the loop that are not done, the one that stands for the running trio task included.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
     if loop is None or loop is _get_running_loop():
-        current_task()
+        current_task()  # makes that Task
     tasks: set[Task[Any]] = _std_tasks.all_tasks(get_running_loop() if loop is None else loop)
     return tasks
 
