@@ -349,8 +349,11 @@ class Interpreter:
                 if not left:
                     break
                 self.cancel_what_is_left(left, round)
+                if round >= ROUNDS // 2:
+                    await self.wake_what_is_left()
             else:
                 self.fault(f"never ends: {left}")
+                signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
                 raise GivenUp
         while self.held:
             await asyncio.sleep(LONG)
@@ -372,15 +375,11 @@ class Interpreter:
         frame = self.frame("t", None)
 
         async def in_scope() -> None:
-            with trio.CancelScope() as scope:
-                self.scopes.append(scope)
-                frame.scopes.append(scope)
-                try:
-                    await self.call(frame, body)
-                except BaseException as error:
-                    if is_by_scope(error):
-                        raise
-            frame.scopes.pop()
+            try:
+                with trio.CancelScope() as scope:
+                    await self.in_scope(frame, scope, body, self.call)
+            except (Exception, BaseExceptionGroup, std.CancelledError, trio.Cancelled) as error:
+                self.check_error(frame, ("scope",), error)
 
         if kind == "plain":
             self.root.start_soon(in_scope, name=frame.name)
@@ -408,6 +407,23 @@ class Interpreter:
         if round % 2 != self.program.scopes_first or round > 10:
             for scope in self.scopes:
                 scope.cancel()
+
+    async def wake_what_is_left(self) -> None:
+        """A plain trio task that was told of its scope's cancellation, and waits in its clean-up, is asyncio's now."""
+        self.event.set()
+        for future in self.futures:
+            if not future.done():
+                future.set_result(0)
+        if self.queue.full():
+            self.hand_out(self.queue.get_nowait())
+        else:
+            self.hand_in(self.queue.put_nowait)
+        condition = self.conditions["asyncio"]
+        if not condition.locked():
+            async with condition:
+                condition.notify_all()
+        self.left_end._sock.send(b"x")  # type: ignore[attr-defined]
+        self.written["trio"] += 1
 
     def handle_exception(self, loop: Any, context: dict[str, Any]) -> None:
         # A future of gather()'s that was cancelled has nobody who retrieves its error.
@@ -685,7 +701,10 @@ class Interpreter:
             case "trio_sleep", delay:
                 return trio.sleep(delay)
             case "forever", world:
-                return trio.sleep_forever() if world == "trio" else self.loop.create_future()
+                if world == "trio":
+                    return trio.sleep_forever()
+                self.futures.append(self.loop.create_future())
+                return self.futures[-1]
             case ("checkpoint_if_cancelled",):
                 return trio.lowlevel.checkpoint_if_cancelled()
             case ("shielded_checkpoint",):
@@ -861,11 +880,11 @@ class Interpreter:
                             break
         return None
 
-    async def in_scope(self, frame: Frame, scope: trio.CancelScope, body: Any) -> None:
+    async def in_scope(self, frame: Frame, scope: trio.CancelScope, body: Any, run: Any = None) -> None:
         self.scopes.append(scope)
         frame.scopes.append(scope)
         try:
-            await self.run(frame, body)
+            await (run or self.run)(frame, body)
         finally:
             frame.scopes.remove(scope)
 
@@ -969,10 +988,6 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
             todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
-def is_by_scope(error: BaseException) -> bool:
-    return any(isinstance(each, trio.Cancelled) for each in leaves(error))
-
-
 # --- the judgement ----------------------------------------------------------------------------------------------------
 
 
@@ -984,7 +999,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise GivenUp
 
     previous = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)  # again, if what it interrupts waits
     try:
         yield
     finally:
@@ -1027,22 +1042,27 @@ def judge(program: Program, paths: Any = tuple(PATHS)) -> str:
 # --- smaller programs -------------------------------------------------------------------------------------------------
 
 
+def is_body(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(n, tuple) and n and isinstance(n[0], str) for n in value)
+
+
 def smaller(value: Any) -> Iterator[Any]:
     """Values that are a little smaller: bodies with a node less, or with what is in a node in its place."""
     if not isinstance(value, tuple):
         return
-    is_body = all(isinstance(each, tuple) for each in value)
     for i, each in enumerate(value):
         before, after = value[:i], value[i + 1 :]
-        if is_body:
-            if len(value) > 1:
+        if isinstance(each, tuple):
+            if len(value) > 1 and not isinstance(value[0], str):
                 yield before + after
-            for inner in each:
-                if isinstance(inner, tuple) and inner and all(isinstance(n, tuple) and n and isinstance(n[0], str) for n in inner):
-                    if all(n[0] != "body" for n in inner):
+            if is_body(value):
+                for inner in each:
+                    if is_body(inner) and inner:
                         yield before + inner + after
-                elif isinstance(inner, tuple) and inner and isinstance(inner[0], str):
-                    yield (*before, inner, *after)
+                    elif isinstance(inner, tuple) and is_body(inner[:1]) is False and is_body((inner,)):
+                        yield (*before, inner, *after)
+                    elif isinstance(inner, tuple) and inner and all(map(is_body, inner)):
+                        yield before + inner[0] + after
         for less in smaller(each):
             yield (*before, less, *after)
 
@@ -1069,7 +1089,7 @@ def shrink(program: Program, paths: Any) -> Program:
                 if judge(less, paths):
                     program, found = less, True
                     break
-            except Exception:
+            except Exception:  # what stands in a wrong place
                 continue
     return program
 
