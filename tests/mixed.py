@@ -241,9 +241,9 @@ def recalculate_in_order(self: Any) -> None:
         if is_cancelled != status.effectively_cancelled:
             if getattr(status._scope, "_cancel_reason", 0) is None and status.parent_cancellation_is_visible_to_us:
                 status._scope._cancel_reason = status._parent._scope._cancel_reason
-            status.effectively_cancelled = is_cancelled
             if is_cancelled:
-                tasks += status._tasks
+                tasks += status._tasks  # which may make some; they are told in their turn
+            status.effectively_cancelled = is_cancelled
             todo += status._children
     for task in sorted(tasks, key=order):
         task._attempt_delivery_of_any_pending_cancel()
