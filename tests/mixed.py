@@ -357,10 +357,14 @@ class Interpreter:
                 raise GivenUp
         while self.held:
             await asyncio.sleep(LONG)
-        await trio.lowlevel.checkpoint()
-        self.check_what_is_shared()
-        if (now := trio.lowlevel.current_statistics().tasks_living) != before:
+        for _ in range(1000):
+            # A thread that was abandoned may still call back.
+            if (now := trio.lowlevel.current_statistics().tasks_living) == before:
+                break
+            await trio.sleep(0.001)
+        else:
             self.fault(f"{before} tasks before, {now} afterwards")
+        self.check_what_is_shared()
         for number, task in self.tasks:
             frame = next((frame for frame in self.frames if frame.task is task), None)
             if frame and isinstance(frame.error, Exception) and (task.cancelled() or task.exception() is not frame.error):
@@ -733,6 +737,8 @@ class Interpreter:
                 return asyncio.ensure_future(*self.apart(frame, [inner]))
             case "wait", inner, timeout:
                 futures = [asyncio.ensure_future(each) for each in self.apart(frame, inner)]
+                for future in futures:
+                    future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 return asyncio.wait(futures, timeout=timeout) if futures else asyncio.sleep(0)
         return self.several(frame, node)
 
