@@ -622,18 +622,19 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """The trio task of an asyncio Task."""
         stand_in = self.stand_ins.get(aio_task)
         if stand_in is None:
-            nursery = self.homes.get(aio_task)
-            if nursery is None and self.nursery_for is not None and aio_task.get_coro() is self.nursery_for[0]:
-                nursery = self.nursery_for[1]
-            if nursery is None:
-                nursery = self.nursery
-            new = make_stand_in(aio_task, self, nursery)
+            new = make_stand_in(aio_task, self, self._home(aio_task) or self.nursery)
             stand_in = self.stand_ins.setdefault(aio_task, new)
             if stand_in is not new:  # a signal handler has come in between
                 new._activate_cancel_status(None)
             elif self.instruments:
                 self.tell("task_spawned", stand_in)
         return stand_in
+
+    def _home(self, aio_task: Any) -> trio.Nursery | None:
+        """The nursery in which an asyncio Task is, if that is not the loop's."""
+        if self.nursery_for is not None and aio_task is not None and aio_task.get_coro() is self.nursery_for[0]:
+            return self.nursery_for[1]
+        return self.homes.get(aio_task)
 
     def all_tasks(self) -> set[Any]:
         """The Tasks of the loop that have not ended, without those that stand for trio tasks."""
@@ -642,12 +643,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     def current_task_in_scope(self) -> Task | None:
         """The current trio task, if it is in a cancel scope beyond that of the loop's nursery."""
         task: Task | None = self.state.get("task")
-        if task is None and (task := self.entry) is not None and type(task) is not Task:
-            loop = self.loop()
-            task = self.stand_ins.get(_asyncio.running_task(loop))
-        if task is None or task._cancel_status is self.nursery._cancel_status:
-            return None
-        return task
+        if task is None:
+            aio_task = _asyncio.running_task(self.loop())
+            if type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins and not self._home(aio_task):
+                return None
+            task = self.find_task()
+        return None if task._cancel_status is self.nursery._cancel_status else task
 
     def current_aio_stand_in(self) -> AsyncioStandIn | None:
         """The asyncio Task of the trio task whose step this is; None if it is not a trio task's."""
