@@ -345,18 +345,18 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Run the entries that are in the run queue now."""
         queue, state = self.queue, self.state
         is_watched = bool(self.instruments) and self._is_watched()
-        pending, interrupted, stand_ins = self.pending, self.interrupted, self.stand_ins
+        is_plain = not (is_watched or self.debug)
+        pending, stand_ins = self.pending, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
         entry: Any
-        stand_in: Any
         for _ in range(len(queue)):
-            entry = queue.popleft()
+            entry = self.entry = queue.popleft()
             kind = type(entry)
             if kind is Task:
                 if not in_trio:
                     SNIFFIO.name, in_trio = "trio", True
-                self.entry = state["task"] = entry
+                state["task"] = entry
                 if self.aio_stand_ins or entry.custom_sleep_data is not None or type(entry._next_send) is Error:
                     self._prepare(entry)
                 if is_watched:
@@ -369,44 +369,23 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             else:
                 if in_trio:
                     SNIFFIO.name, in_trio = None, False
-                stand_in = None
-                if kind is TrioStandIn:  # a Task goes on after a wait of trio's
-                    stand_in, kind = entry, tuple
-                    stand_in._next_send_fn = None
-                    entry = stand_in.step_context, stand_in.wakeup, DONE
-                self.entry = entry
                 try:
-                    if kind is tuple:
-                        if stand_in is None and stand_ins:
-                            stand_in = stand_ins.get(entry[1].__self__)
-                        if stand_in is not None:
-                            state["task"] = stand_in
-                            stand_in._schedule_points += 1
-                            stand_in._cancel_points += 1
-                            if interrupted:
-                                entry = self._with_interruption(entry)
-                        if entry is None:
-                            pass
-                        elif is_watched:
-                            self._make_watched_step(entry)
-                        elif self.debug:
-                            self._make_timed_step(entry)
-                        else:
-                            make_step(*entry)
+                    if kind is tuple and is_plain and not stand_ins:
+                        make_step(*entry)
+                    elif kind is tuple or kind is TrioStandIn:
+                        self._make_step(entry, is_watched)
                     elif not entry._cancelled:
-                        if self.debug:
-                            entry._loop._run_timed(entry)
-                        else:
+                        if is_plain:
                             entry._run()
+                        else:
+                            entry._loop._run_timed(entry)
                 except (SystemExit, KeyboardInterrupt) as error:
                     self.stop_with(error)
                 except BaseException as error:
-                    self._report(entry, error)
-                if stand_in is None and stand_ins and kind is tuple:
-                    stand_in = stand_ins.get(self.entry[1].__self__)  # made in this step
-                if stand_in is not None and stand_in.aio_task.done():
-                    stand_in.end()
-            entry = stand_in = None  # a traceback may lead to this frame
+                    self._report(self.entry, error)
+                if stand_ins and type(self.entry) is tuple:
+                    self._end_stand_in()
+            entry = None  # a traceback may lead to this frame
             if pending:
                 self.settle()
             if "task" in state:
@@ -418,6 +397,36 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             SNIFFIO.name = None
 
     # asyncio's entries.
+
+    def _make_step(self, entry: Any, is_watched: bool) -> None:
+        """Make the step of a Task that has a stand-in, or that is watched or timed."""
+        if type(entry) is TrioStandIn:  # the Task goes on after a wait of trio's
+            stand_in: TrioStandIn | None = entry
+            entry._next_send_fn = None
+            step = self.entry = entry.step_context, entry.wakeup, DONE
+        else:
+            stand_in, step = self.stand_ins.get(entry[1].__self__), entry
+        try:
+            if stand_in is not None:
+                self.state["task"] = stand_in
+                stand_in._schedule_points += 1
+                stand_in._cancel_points += 1
+                if self.interrupted and (step := self._with_interruption(step)) is None:
+                    return
+            if is_watched:
+                self._make_watched_step(step)
+            elif self.debug:
+                self._make_timed_step(step)
+            else:
+                make_step(*step)
+        finally:
+            del entry, step, stand_in  # a traceback may lead to this frame
+
+    def _end_stand_in(self) -> None:
+        """If the Task whose step was made is done, so is its stand-in, which may have been made in this step."""
+        stand_in = self.stand_ins.get(self.entry[1].__self__)
+        if stand_in is not None and stand_in.aio_task.done():
+            stand_in.end()
 
     def _with_interruption(self, step: Any) -> Any:
         """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised.
