@@ -23,7 +23,7 @@ import time
 import types
 import warnings
 import weakref
-from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
+from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
 from asyncio.log import logger
@@ -50,7 +50,6 @@ from ._trio.names import protected
 from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
 from .base_subprocess import Subprocesses
-from .futures import Future
 
 __all__ = (
     "AbstractEventLoop",

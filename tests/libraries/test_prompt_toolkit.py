@@ -13,8 +13,6 @@ from prompt_toolkit.completion import WordCompleter  # noqa: E402
 from prompt_toolkit.input.vt100 import Vt100Input  # noqa: E402
 from prompt_toolkit.output import DummyOutput  # noqa: E402
 
-pytestmark = pytest.mark.leaves("report", reason="a fault of ours: compat.run() runs callbacks once the loop is closed")
-
 
 @contextmanager
 def terminal():
