@@ -650,14 +650,16 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         return {task for task in asyncio.all_tasks(self.loop()) if type(task) is not AsyncioStandIn}
 
     def current_task_in_scope(self) -> Task | None:
-        """The current trio task, if it is in a cancel scope beyond that of the loop's nursery."""
+        """The current trio task, if it is in a cancel scope of the program's, beyond where the loop was opened."""
         task: Task | None = self.state.get("task")
         if task is None:
             aio_task = _asyncio.running_task(self.loop())
             if type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins and not self._home(aio_task):
                 return None
             task = self.find_task()
-        return None if task._cancel_status is self.nursery._cancel_status else task
+        nursery = self.nursery
+        outermost = nursery._cancel_status, nursery.parent_task._parent_nursery._cancel_status  # type: ignore[union-attr]
+        return None if task._cancel_status in outermost else task
 
     def current_aio_stand_in(self) -> AsyncioStandIn | None:
         """The asyncio Task of the trio task whose step this is; None if it is not a trio task's."""
