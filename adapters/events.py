@@ -51,6 +51,9 @@ from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
 from .base_subprocess import Subprocesses
 
+if sys.version_info < (3, 14):
+    from . import _child_watchers
+
 __all__ = (
     "AbstractEventLoop",
     "Handle",
@@ -727,12 +730,10 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
 
         def get_child_watcher(self) -> Any:
             """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
-            from . import unix_events
-
             if self._watcher is None:
                 use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
-                kind = unix_events.PidfdChildWatcher if use_pidfd() else unix_events.ThreadedChildWatcher
-                self._watcher = kind()
+                watchers = _child_watchers
+                self._watcher = watchers.PidfdChildWatcher() if use_pidfd() else watchers.ThreadedChildWatcher()
             _warn_of_child_watchers("get_child_watcher")
             return self._watcher
 
