@@ -403,7 +403,7 @@ class Interpreter:
             if not frame.begun or frame.done or frame.waits is None or not is_in_cancelled_scope(frame):
                 continue
             world, node = frame.waits
-            if world == "trio" or not frame.told.issuperset(frame.scopes[-1:]):
+            if world == "trio" or (world == "asyncio" and not frame.told.issuperset(frame.scopes[-1:])):
                 self.fault(f"{frame.name} waits in a cancelled scope: {brief(node)}")
         if round % 2 == self.program.scopes_first or round > 10:
             for task in sorted(asyncio.all_tasks() - self.before, key=order):
@@ -729,8 +729,9 @@ class Interpreter:
             case "gather", inner, return_exceptions:
                 return asyncio.gather(*self.apart(frame, inner), return_exceptions=return_exceptions)
             case "wait_for", inner, timeout:
-                # A Task of its own up to 3.11
-                return asyncio.wait_for(self.leaf(self.frame("", frame), inner) if not EAGER else self.wait(frame, inner), timeout)
+                is_apart = timeout is not None and sys.version_info < (3, 12)
+                (awaitable,) = self.apart(frame, [inner]) if is_apart else [self.wait(frame, inner)]
+                return asyncio.wait_for(awaitable, timeout)
             case "shield", inner:
                 return asyncio.shield(*self.apart(frame, [inner]))
             case "ensure_future", inner:
@@ -958,11 +959,14 @@ class Awaited:
 
 
 IN_TRIO = {"trio_sleep", "checkpoints", "trio_event", "send", "receive"}
+IN_ASYNCIO = {"sleep", "hops", "event", "put", "get", "future"}
 
 
 def world_of(node: Node) -> str:
-    """Whose wait it is."""
-    return "trio" if node[0] in IN_TRIO or node == ("forever", "trio") else "asyncio"
+    """Whose wait it is; empty if it waits for what may take its time when it is cancelled."""
+    if node[0] in IN_TRIO or node == ("forever", "trio"):
+        return "trio"
+    return "asyncio" if node[0] in IN_ASYNCIO or node == ("forever", "asyncio") else ""
 
 
 def is_in_cancelled_scope(frame: Frame) -> bool:

@@ -263,7 +263,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if self in overcounted and not task._must_cancel:  # the step has been made
             overcounted.discard(self)
             task.uncancel()
-            told.note(self, task.cancelling())
+            told.take_back_cancel(self)
         due, owed = told.is_due(self), scheduler.owed.get(self)
         if owed is None and not due:
             return self not in overcounted
