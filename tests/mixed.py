@@ -690,9 +690,8 @@ class Interpreter:
 
     def spawn_in_group(self, group: Any, inside: list[Frame], owner: Frame, body: Any) -> None:
         frame = self.frame("", owner)
-        # In a cancelled scope the group is asyncio's alone. What its children are told is not followed here.
-        frame.scopes = [scope for scope in owner.scopes if id(scope) in group.scopes]
-        frame.told.update(frame.scopes)
+        # Those of the group. Opened in a cancelled scope it is asyncio's alone.
+        frame.scopes = list(group.scopes)
         self.create_task(frame, body, create=group.create_task)
         inside.append(frame)
 
@@ -922,7 +921,7 @@ class Interpreter:
         raised = None
         group: Any = asyncio.TaskGroup()
         group._tasks = InOrder()
-        group.scopes = () if is_in_cancelled_scope(frame) else {id(scope) for scope in frame.scopes}
+        group.scopes = () if is_in_cancelled_scope(frame) else tuple(frame.scopes)
         try:
             async with group:
                 self.groups.append((group, inside, frame))
