@@ -431,8 +431,9 @@ class Interpreter:
         self.written["trio"] += 1
 
     def handle_exception(self, loop: Any, context: dict[str, Any]) -> None:
-        # A future of gather()'s that was cancelled has nobody who retrieves its error.
-        if not re.search("_GatheringFuture exception was never retrieved", context["message"]):
+        # gather(), shield() and wait() that were cancelled have nobody who retrieves the errors.
+        by_asyncio = re.search("_GatheringFuture|Interpreter.leaf", repr(context.get("future")))
+        if not (by_asyncio and "never retrieved" in context["message"]):
             self.fault(f"exception handler: {context}")
 
     def make_what_is_shared(self) -> None:
@@ -582,6 +583,8 @@ class Interpreter:
             else:
                 frame.waits = outer
                 self.write(frame, f"{brief(node)}: {self.show(result)}")
+                if node[0] == "wait_for" and not EAGER and is_in_cancelled_scope(frame):
+                    frame.told.update(frame.scopes)  # up to 3.11 it swallows a cancellation when its time is up
 
     def do_action(self, frame: Frame, node: Node) -> None:
         try:
@@ -738,8 +741,6 @@ class Interpreter:
                 return asyncio.ensure_future(*self.apart(frame, [inner]))
             case "wait", inner, timeout:
                 futures = [asyncio.ensure_future(each) for each in self.apart(frame, inner)]
-                for future in futures:
-                    future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 return asyncio.wait(futures, timeout=timeout) if futures else asyncio.sleep(0)
         return self.several(frame, node)
 

@@ -90,6 +90,21 @@ MENDED = {
             ),
         ),
     ),
+    "a scope is cancelled while a group in it fails": (
+        (
+            "task",
+            (
+                (
+                    "scope",
+                    False,
+                    (
+                        ("group", ((("finally", (("event",),), (("cancel_scope", 0),)),),), (("hops", 1), ("raise", "OSError"))),
+                        ("event",),
+                    ),
+                ),
+            ),
+        ),
+    ),
 }
 
 
