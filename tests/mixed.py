@@ -87,7 +87,7 @@ OPERATIONS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "wait": {
         "sleep": (6, TIME), "trio_sleep": (6, MOMENT), "hops": (4, (1, 2, 3, 4)), "checkpoints": (3, (1, 2)),
-        "checkpoint_if_cancelled": (1,), "shielded_checkpoint": (1,), "bare_yield": (2,), "forever": (2, WORLD),
+        "checkpoint_if_cancelled": (2,), "shielded_checkpoint": (2,), "bare_yield": (2,), "forever": (2, WORLD),
         "event": (3,), "trio_event": (5, NUMBER), "future": (5, NUMBER), "task": (5, NUMBER),
         "put": (4,), "get": (5,), "send": (4,), "receive": (5,),
         "call": (2, BODY), "custom": (1, "wait"), "gather": (4, WAITS, FLAG), "wait_for": (4, "wait", TIMEOUT),
@@ -98,7 +98,7 @@ OPERATIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "catch": (8, CAUGHT, BODY, BODY, FLAG), "finally": (3, BODY, BODY),
         "move_on_after": (4, MOMENT, BODY), "fail_after": (2, MOMENT, BODY), "scope": (5, FLAG, BODY),
         "timeout": (4, TIMEOUT, BODY), "nursery": (7, CHILDREN, BODY), "group": (5, CHILDREN, BODY),
-        "with": (5, LOCK, BODY), "with_condition": (2, WORLD, BODY), "generator": (3, YIELDS, BODY, BODY, NUMBER),
+        "with": (5, LOCK, BODY), "with_condition": (4, WORLD, BODY), "generator": (3, YIELDS, BODY, BODY, NUMBER),
     },
     "condition": {"wait_condition": (3,), "notify": (3,), "notify_all": (2,)},
 }
@@ -121,7 +121,7 @@ def draw_program(seed: int) -> Program:
                 # A fraction that no sum of the others is likely to have
                 return random.choice((0, 1, 2, 3)) and random.choice((0, 1, 2)) + random.randint(1, 2**30) / 2**31
             case str(kind):
-                in_condition = in_condition and random.random() < 0.5
+                in_condition = in_condition and random.random() < 0.6
                 name, *arguments = random.choice(operations("condition" if in_condition else kind, depth > 0))
                 return (name, *(draw(each, depth - 1, name == "with_condition") for each in arguments))
             case _:
@@ -252,11 +252,11 @@ def recalculate_in_order(self: Any) -> None:
 @contextmanager
 def in_order() -> Iterator[None]:
     original: Any = CancelStatus.recalculate
-    CancelStatus.recalculate = recalculate_in_order  # type: ignore[method-assign]
+    CancelStatus.recalculate = recalculate_in_order
     try:
         yield
     finally:
-        CancelStatus.recalculate = original  # type: ignore[method-assign]
+        CancelStatus.recalculate = original
 
 
 # --- how a program is run ---------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ class Interpreter:
         self.clock, self.start = clock, trio.current_time()
         before = trio.lowlevel.current_statistics().tasks_living
         if self.program.eager:
-            self.loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+            self.loop.set_task_factory(asyncio.eager_task_factory)
         self.make_what_is_shared()
         async with trio.open_nursery() as self.root:
             for kind, body in self.program.tasks:
@@ -366,11 +366,10 @@ class Interpreter:
             self.fault(f"{before} tasks before, {now} afterwards")
         self.check_what_is_shared()
         for number, task in self.tasks:
-            frame = next((frame for frame in self.frames if frame.task is task), None)
-            if frame and isinstance(frame.error, Exception) and (task.cancelled() or task.exception() is not frame.error):
-                self.fault(f"the error of {frame.name}, {number}, is not that of its task")
-            elif not task.cancelled():
-                task.exception()
+            error = None if task.cancelled() else task.exception()
+            frame = self.frames[number]
+            if frame.task is task and isinstance(frame.error, Exception) and error is not frame.error:
+                self.fault(f"the error of {frame.name} is not that of its task")
         for each in (self.left_end, self.right_end):
             each.close()
         self.clock.autojump_threshold = inf  # the end of the loop waits for its threads
@@ -427,7 +426,7 @@ class Interpreter:
         if not condition.locked():
             async with condition:
                 condition.notify_all()
-        self.left_end._sock.send(b"x")  # type: ignore[attr-defined]
+        self.left_end._sock.send(b"x")
         self.written["trio"] += 1
 
     def handle_exception(self, loop: Any, context: dict[str, Any]) -> None:
@@ -486,7 +485,7 @@ class Interpreter:
             other = "asyncio" if world == "trio" else "trio"
             rest = 0
             try:
-                rest = len(socket.socket.recv(end if world == "asyncio" else end._sock, 1000))  # type: ignore[union-attr]
+                rest = len(socket.socket.recv(end if world == "asyncio" else end._sock, 1000))
             except BlockingIOError:
                 pass
             got, sent = self.read[world] + rest, self.written[other]
@@ -536,7 +535,7 @@ class Interpreter:
         coroutine = self.call(frame, body)
         try:
             if eager:
-                task = asyncio.Task(coroutine, loop=self.loop, name=frame.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+                task = asyncio.Task(coroutine, loop=self.loop, name=frame.name, eager_start=True)
             else:
                 task = (create or asyncio.create_task)(coroutine, name=frame.name)
         except BaseException:
@@ -880,7 +879,7 @@ class Interpreter:
                     finally:
                         await run(cleanup)
 
-                async with aclosing(generate()) as steps:  # type: ignore[type-var]
+                async with aclosing(generate()) as steps:
                     async for _ in steps:
                         await run(consumer)
                         count -= 1
@@ -1041,7 +1040,7 @@ def judge(program: Program, paths: Any = tuple(PATHS)) -> str:
         if first is None:
             first = log
         elif log != first:
-            step = next((i for i, (a, b) in enumerate(zip(first, log, strict=False)) if a != b), min(len(first), len(log)))
+            step = next((i for i, pair in enumerate(zip(first, log, strict=False)) if pair[0] != pair[1]), len(log))
             return (
                 "\n  ".join(["after the steps", *first[:step]])
                 + "\n  ".join([f"\n{paths[0]} goes on", *first[step:]])

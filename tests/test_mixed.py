@@ -1,27 +1,22 @@
 """Random programs that mix asyncio and trio, judged in each path: see mixed.py.
 
-MIXED_PROGRAMS says how many. What is wrong with one is printed with its seed; `python tests/mixed.py SEED` runs it again,
-and with --shrink makes it smaller. The small programs of faults that were mended stand here, under MENDED.
+MIXED_PROGRAMS says how many. What is wrong with one is printed with its seed; `python tests/mixed.py SEED` runs it
+again, and with --shrink makes it smaller. The small programs of faults that were mended stand here, under MENDED.
 """
 
-import asyncio as std
 import gc
 import os
-import sys
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-import trio
 
 import mixed
 from compat import asyncio
-from compat.adapters import taskgroups
-from compat.adapters._trio import nurseries
 from compat.adapters._trio.cancellation import Told
-from compat.adapters._trio.stand_ins import FutureWait, TrioStandIn
-from mixed import EAGER, OPERATIONS, PATHS, Program, draw_program, judge, run
+from mixed import EAGER, PATHS, Program, draw_program, judge
 
 PROGRAMS = int(os.environ.get("MIXED_PROGRAMS", "100"))
 PARTS = 4  # for the workers of pytest-xdist
@@ -52,6 +47,7 @@ def test_same_steps_in_each_path(part: int, figures: Callable[[str, str, Mapping
     figures("Mixed programs", f"part {part}", counts)
 
 
+BODY_THAT_FAILS = (("hops", 1), ("raise", "OSError"))
 MENDED = {
     "group in a scope, by an eager Task of a trio task": (
         ("plain", (("spawn_eager", (("group", ((("receive_nowait",),),), (("look",),)),)),)),
@@ -98,7 +94,11 @@ MENDED = {
                     "scope",
                     False,
                     (
-                        ("group", ((("finally", (("event",),), (("cancel_scope", 0),)),),), (("hops", 1), ("raise", "OSError"))),
+                        (
+                            "group",
+                            ((("finally", (("event",),), (("cancel_scope", 0),)),),),
+                            (("hops", 1), ("raise", "OSError")),
+                        ),
                         ("event",),
                     ),
                 ),
@@ -117,3 +117,84 @@ def test_mended(path: str, name: str, eager: bool) -> None:
         pytest.skip("asyncio has eager tasks from 3.12 on")
     fault = judge(Program(tasks, eager=eager), ("own", path))
     assert not fault, fault
+
+
+# --- does the test find what it is there to find? ---------------------------------------------------------------------
+
+
+class LossyQueue(asyncio.Queue[Any]):
+    """A getter that is cancelled takes an item with it."""
+
+    async def get(self) -> Any:
+        try:
+            return await super().get()
+        except asyncio.CancelledError:
+            if not self.empty():
+                self.get_nowait()
+            raise
+
+
+class StickyLock(asyncio.Lock):
+    """A cancellation leaves it locked."""
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        if not isinstance(exc, asyncio.CancelledError):
+            self.release()
+
+
+class ForgetfulGroup(asyncio.TaskGroup):
+    """Its errors are lost."""
+
+    async def __aexit__(self, *exc: Any) -> Any:
+        try:
+            return await super().__aexit__(*exc)
+        except BaseExceptionGroup:
+            return True
+
+
+class HastyGroup(asyncio.TaskGroup):
+    """It does not wait for its Tasks."""
+
+    async def __aexit__(self, *exc: Any) -> Any:
+        self._tasks.clear()
+        return await super().__aexit__(*exc)
+
+
+def late(main: mixed.Main) -> None:
+    """A path in which a Task begins one iteration later."""
+
+    async def start() -> None:
+        loop: Any = asyncio.get_running_loop()
+        create_task = loop.create_task
+
+        def create_late(coro: Any, **kwargs: Any) -> Any:
+            async def begin() -> Any:
+                await asyncio.sleep(0)
+                return await coro
+
+            return create_task(begin(), **kwargs)
+
+        loop.create_task = create_late
+        try:
+            await main()
+        finally:
+            del loop.create_task
+
+    mixed.own(start)
+
+
+FAULTS = {
+    "lost": (asyncio, "Queue", LossyQueue),
+    "is not free": (asyncio, "Lock", StickyLock),
+    "error of .* is lost": (asyncio, "TaskGroup", ForgetfulGroup),
+    "has left a group": (asyncio, "TaskGroup", HastyGroup),
+    "in a cancelled scope": (Told, "is_due", lambda told, task: False),
+    "goes on": (mixed, "PATHS", {"own": mixed.own, "late": late}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*FAULTS[fault])
+    found = (judge(draw_program(seed), tuple(mixed.PATHS)[:2]) for seed in range(500))
+    assert any(re.search(fault, text) for text in found)
