@@ -92,7 +92,7 @@ OPERATIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "put": (4,), "get": (5,), "send": (4,), "receive": (5,),
         "call": (2, BODY), "custom": (1, "wait"), "gather": (4, WAITS, FLAG), "wait_for": (4, "wait", TIMEOUT),
         "shield": (3, "wait"), "ensure_future": (1, "wait"), "wait": (2, WAITS, TIMEOUT),
-        "thread": (1, WORLD), "write": (1, WORLD), "read": (1, WORLD),
+        "thread": (1, WORLD, MOMENT), "write": (1, WORLD), "read": (1, WORLD),
     },
     "block": {
         "catch": (8, CAUGHT, BODY, BODY, FLAG), "finally": (3, BODY, BODY),
@@ -280,6 +280,8 @@ class Frame:
     scopes: list[trio.CancelScope] = field(default_factory=list)
     """The trio scopes around what it does, from the outermost on."""
     told: set[trio.CancelScope] = field(default_factory=set)
+    conditions: list[Any] = field(default_factory=list)
+    """Those that it has acquired."""
     waits: tuple[str, Node] | None = None
     begun: bool = False
     done: bool = False
@@ -520,6 +522,8 @@ class Interpreter:
                 if not any(map(is_cancel_called, frame.scopes)):  # if by now there is a shield, it has come too late
                     self.fault(f"{frame.name}: {brief(node)} raises Cancelled, and no scope is cancelled")
                 frame.told.update(frame.scopes)
+            elif isinstance(each, std.CancelledError) and not each.args:
+                frame.told.update(frame.scopes)  # so it comes in a bare yield
             elif not isinstance(each, (std.CancelledError, GivenUp, *ERRORS)) and not COMPLAINTS.search(str(each)):
                 self.fault(f"{frame.name}: {brief(node)} raises {each!r}")
 
@@ -648,19 +652,11 @@ class Interpreter:
                 self.loop.call_soon(self.callback(frame, actions))
             case "call_later", delay, actions:
                 self.loop.call_later(delay, self.callback(frame, actions))
-            case ("notify",):
-                self.notify(1)
-            case ("notify_all",):
-                self.notify(10)
+            case ("notify",) if frame.conditions:
+                frame.conditions[-1].notify()
+            case ("notify_all",) if frame.conditions:
+                frame.conditions[-1].notify_all()
         return None
-
-    def notify(self, number: int) -> None:
-        for condition in self.conditions.values():
-            if condition.locked():
-                try:
-                    condition.notify(number)
-                except RuntimeError:
-                    pass  # somebody else has trio's
 
     def hand_in(self, put: Callable[[int], None]) -> None:
         item = next(self.items)
@@ -781,12 +777,11 @@ class Interpreter:
             case "call", body:
                 await self.run(frame, body)
             case ("wait_condition",):
-                for condition in self.conditions.values():
-                    if condition.locked():
-                        await condition.wait()
-            case "thread", world:
+                if frame.conditions:
+                    await frame.conditions[-1].wait()
+            case "thread", world, delay:
                 async with self.baton:
-                    return await self.in_thread(world)
+                    return await self.in_thread(world, delay)
             case "write", world:
                 async with self.baton:
                     await wait_all_tasks_blocked()
@@ -806,22 +801,44 @@ class Interpreter:
                     return len(got)
         return None
 
-    async def in_thread(self, world: str) -> int:
-        def work() -> int:
-            trio.from_thread.run(wait_all_tasks_blocked)
-            return trio.from_thread.run_sync(self.variable.get)
+    async def in_thread(self, world: str, delay: float) -> int:
+        """A thread that calls back, and waits in there for a while of virtual time."""
+        is_held = False
 
-        # Virtual time waits for the thread.
-        self.held += 1
-        self.clock.autojump_threshold = inf
+        def hold(value: bool) -> None:
+            # Virtual time waits for the thread.
+            nonlocal is_held
+            self.held += value - is_held
+            is_held = value
+            self.clock.autojump_threshold = inf if self.held else 0
+
+        async def visit() -> int:
+            if is_held:  # else nobody waits for the thread any more
+                hold(False)
+                try:
+                    await trio.sleep(delay)
+                finally:
+                    hold(not is_over)
+                    await blocked()
+            return self.variable.get()
+
+        async def blocked() -> None:
+            with trio.CancelScope(shield=True):
+                try:
+                    await wait_all_tasks_blocked()
+                except std.CancelledError:
+                    await blocked()
+
+        await wait_all_tasks_blocked()
+        is_over = False
+        hold(True)
         try:
             if world == "trio":
-                return await trio.to_thread.run_sync(work)
-            return await asyncio.to_thread(work)
+                return await trio.to_thread.run_sync(trio.from_thread.run, visit)
+            return await asyncio.to_thread(trio.from_thread.run, visit)
         finally:
-            self.held -= 1
-            if not self.held:
-                self.clock.autojump_threshold = 0
+            is_over = True
+            hold(False)
 
     # Blocks.
 
@@ -868,7 +885,11 @@ class Interpreter:
                     await run(body)
             case "with_condition", world, body:
                 async with self.conditions[world]:
-                    await run(body)
+                    frame.conditions.append(self.conditions[world])
+                    try:
+                        await run(body)
+                    finally:
+                        frame.conditions.pop()
             case "generator", bodies, consumer, cleanup, count:
 
                 async def generate() -> AsyncIterator[None]:
