@@ -631,7 +631,7 @@ class Interpreter:
             case "cancel_scope", number if self.scopes:
                 pick(self.scopes, number).cancel()
             case "set_deadline", number, delay if self.scopes:
-                pick(self.scopes, number).deadline = trio.current_time() + delay
+                pick(self.scopes, number).deadline = trio.current_time() + (delay - 1 if delay else inf)
             case "set_shield", number, shield if self.scopes:
                 pick(self.scopes, number).shield = shield
             case "set_result", number:
