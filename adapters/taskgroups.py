@@ -44,8 +44,13 @@ class TaskGroup(_Base):  # type: ignore[misc]
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
         if self._manager is None:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+        knows = nurseries.is_told(self._manager) and exc_type is not asyncio.CancelledError
         try:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+        except BaseExceptionGroup:
+            if nurseries.is_told(self._manager) and not knows:
+                nurseries.tell_again(self._manager)  # asyncio raises the errors alone
+            raise
         finally:
             manager, self._manager, self.__class__ = self._manager, None, TaskGroup
             del self._scheduler, self._nursery

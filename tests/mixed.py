@@ -87,18 +87,18 @@ OPERATIONS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "wait": {
         "sleep": (6, TIME), "trio_sleep": (6, MOMENT), "hops": (4, (1, 2, 3, 4)), "checkpoints": (3, (1, 2)),
-        "checkpoint_if_cancelled": (1,), "shielded_checkpoint": (1,), "bare_yield": (2,), "forever": (2, WORLD),
+        "checkpoint_if_cancelled": (2,), "shielded_checkpoint": (2,), "bare_yield": (2,), "forever": (2, WORLD),
         "event": (3,), "trio_event": (5, NUMBER), "future": (5, NUMBER), "task": (5, NUMBER),
         "put": (4,), "get": (5,), "send": (4,), "receive": (5,),
         "call": (2, BODY), "custom": (1, "wait"), "gather": (4, WAITS, FLAG), "wait_for": (4, "wait", TIMEOUT),
         "shield": (3, "wait"), "ensure_future": (1, "wait"), "wait": (2, WAITS, TIMEOUT),
-        "thread": (1, WORLD), "write": (1, WORLD), "read": (1, WORLD),
+        "thread": (1, WORLD, MOMENT), "write": (1, WORLD), "read": (1, WORLD),
     },
     "block": {
         "catch": (8, CAUGHT, BODY, BODY, FLAG), "finally": (3, BODY, BODY),
         "move_on_after": (4, MOMENT, BODY), "fail_after": (2, MOMENT, BODY), "scope": (5, FLAG, BODY),
         "timeout": (4, TIMEOUT, BODY), "nursery": (7, CHILDREN, BODY), "group": (5, CHILDREN, BODY),
-        "with": (5, LOCK, BODY), "with_condition": (2, WORLD, BODY), "generator": (3, YIELDS, BODY, BODY, NUMBER),
+        "with": (5, LOCK, BODY), "with_condition": (4, WORLD, BODY), "generator": (3, YIELDS, BODY, BODY, NUMBER),
     },
     "condition": {"wait_condition": (3,), "notify": (3,), "notify_all": (2,)},
 }
@@ -121,7 +121,7 @@ def draw_program(seed: int) -> Program:
                 # A fraction that no sum of the others is likely to have
                 return random.choice((0, 1, 2, 3)) and random.choice((0, 1, 2)) + random.randint(1, 2**30) / 2**31
             case str(kind):
-                in_condition = in_condition and random.random() < 0.5
+                in_condition = in_condition and random.random() < 0.6
                 name, *arguments = random.choice(operations("condition" if in_condition else kind, depth > 0))
                 return (name, *(draw(each, depth - 1, name == "with_condition") for each in arguments))
             case _:
@@ -252,11 +252,11 @@ def recalculate_in_order(self: Any) -> None:
 @contextmanager
 def in_order() -> Iterator[None]:
     original: Any = CancelStatus.recalculate
-    CancelStatus.recalculate = recalculate_in_order  # type: ignore[method-assign]
+    CancelStatus.recalculate = recalculate_in_order
     try:
         yield
     finally:
-        CancelStatus.recalculate = original  # type: ignore[method-assign]
+        CancelStatus.recalculate = original
 
 
 # --- how a program is run ---------------------------------------------------------------------------------------------
@@ -280,6 +280,8 @@ class Frame:
     scopes: list[trio.CancelScope] = field(default_factory=list)
     """The trio scopes around what it does, from the outermost on."""
     told: set[trio.CancelScope] = field(default_factory=set)
+    conditions: list[Any] = field(default_factory=list)
+    """Those that it has acquired."""
     waits: tuple[str, Node] | None = None
     begun: bool = False
     done: bool = False
@@ -338,7 +340,7 @@ class Interpreter:
         self.clock, self.start = clock, trio.current_time()
         before = trio.lowlevel.current_statistics().tasks_living
         if self.program.eager:
-            self.loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+            self.loop.set_task_factory(asyncio.eager_task_factory)
         self.make_what_is_shared()
         async with trio.open_nursery() as self.root:
             for kind, body in self.program.tasks:
@@ -366,13 +368,13 @@ class Interpreter:
             self.fault(f"{before} tasks before, {now} afterwards")
         self.check_what_is_shared()
         for number, task in self.tasks:
-            frame = next((frame for frame in self.frames if frame.task is task), None)
-            if frame and isinstance(frame.error, Exception) and (task.cancelled() or task.exception() is not frame.error):
-                self.fault(f"the error of {frame.name}, {number}, is not that of its task")
-            elif not task.cancelled():
-                task.exception()
+            error = None if task.cancelled() else task.exception()
+            frame = self.frames[number]
+            if frame.task is task and isinstance(frame.error, Exception) and error is not frame.error:
+                self.fault(f"the error of {frame.name} is not that of its task")
         for each in (self.left_end, self.right_end):
             each.close()
+        self.clock.autojump_threshold = inf  # the end of the loop waits for its threads
 
     def begin(self, kind: str, body: Any) -> None:
         """Begin one of the program's first tasks."""
@@ -403,7 +405,7 @@ class Interpreter:
             if not frame.begun or frame.done or frame.waits is None or not is_in_cancelled_scope(frame):
                 continue
             world, node = frame.waits
-            if world == "trio" or not frame.told.issuperset(frame.scopes[-1:]):
+            if world == "trio" or (world == "asyncio" and not frame.told.issuperset(frame.scopes[-1:])):
                 self.fault(f"{frame.name} waits in a cancelled scope: {brief(node)}")
         if round % 2 == self.program.scopes_first or round > 10:
             for task in sorted(asyncio.all_tasks() - self.before, key=order):
@@ -426,12 +428,13 @@ class Interpreter:
         if not condition.locked():
             async with condition:
                 condition.notify_all()
-        self.left_end._sock.send(b"x")  # type: ignore[attr-defined]
+        self.left_end._sock.send(b"x")
         self.written["trio"] += 1
 
     def handle_exception(self, loop: Any, context: dict[str, Any]) -> None:
-        # A future of gather()'s that was cancelled has nobody who retrieves its error.
-        if not re.search("_GatheringFuture exception was never retrieved", context["message"]):
+        # gather(), shield() and wait() that were cancelled have nobody who retrieves the errors.
+        by_asyncio = re.search("_GatheringFuture|Interpreter.leaf", repr(context.get("future")))
+        if not (by_asyncio and "never retrieved" in context["message"]):
             self.fault(f"exception handler: {context}")
 
     def make_what_is_shared(self) -> None:
@@ -484,7 +487,7 @@ class Interpreter:
             other = "asyncio" if world == "trio" else "trio"
             rest = 0
             try:
-                rest = len(socket.socket.recv(end if world == "asyncio" else end._sock, 1000))  # type: ignore[union-attr]
+                rest = len(socket.socket.recv(end if world == "asyncio" else end._sock, 1000))
             except BlockingIOError:
                 pass
             got, sent = self.read[world] + rest, self.written[other]
@@ -516,9 +519,11 @@ class Interpreter:
         """What a statement raises is something that it may raise."""
         for each in leaves(error):
             if isinstance(each, trio.Cancelled):
-                if not is_in_cancelled_scope(frame):
+                if not any(map(is_cancel_called, frame.scopes)):  # if by now there is a shield, it has come too late
                     self.fault(f"{frame.name}: {brief(node)} raises Cancelled, and no scope is cancelled")
                 frame.told.update(frame.scopes)
+            elif isinstance(each, std.CancelledError) and not each.args:
+                frame.told.update(frame.scopes)  # so it comes in a bare yield
             elif not isinstance(each, (std.CancelledError, GivenUp, *ERRORS)) and not COMPLAINTS.search(str(each)):
                 self.fault(f"{frame.name}: {brief(node)} raises {each!r}")
 
@@ -534,7 +539,7 @@ class Interpreter:
         coroutine = self.call(frame, body)
         try:
             if eager:
-                task = asyncio.Task(coroutine, loop=self.loop, name=frame.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+                task = asyncio.Task(coroutine, loop=self.loop, name=frame.name, eager_start=True)
             else:
                 task = (create or asyncio.create_task)(coroutine, name=frame.name)
         except BaseException:
@@ -581,6 +586,8 @@ class Interpreter:
             else:
                 frame.waits = outer
                 self.write(frame, f"{brief(node)}: {self.show(result)}")
+                if node[0] == "wait_for" and not EAGER and is_in_cancelled_scope(frame):
+                    frame.told.update(frame.scopes)  # up to 3.11 it swallows a cancellation when its time is up
 
     def do_action(self, frame: Frame, node: Node) -> None:
         try:
@@ -624,7 +631,7 @@ class Interpreter:
             case "cancel_scope", number if self.scopes:
                 pick(self.scopes, number).cancel()
             case "set_deadline", number, delay if self.scopes:
-                pick(self.scopes, number).deadline = trio.current_time() + delay
+                pick(self.scopes, number).deadline = trio.current_time() + (delay - 1 if delay else inf)
             case "set_shield", number, shield if self.scopes:
                 pick(self.scopes, number).shield = shield
             case "set_result", number:
@@ -645,19 +652,11 @@ class Interpreter:
                 self.loop.call_soon(self.callback(frame, actions))
             case "call_later", delay, actions:
                 self.loop.call_later(delay, self.callback(frame, actions))
-            case ("notify",):
-                self.notify(1)
-            case ("notify_all",):
-                self.notify(10)
+            case ("notify",) if frame.conditions:
+                frame.conditions[-1].notify()
+            case ("notify_all",) if frame.conditions:
+                frame.conditions[-1].notify_all()
         return None
-
-    def notify(self, number: int) -> None:
-        for condition in self.conditions.values():
-            if condition.locked():
-                try:
-                    condition.notify(number)
-                except RuntimeError:
-                    pass  # somebody else has trio's
 
     def hand_in(self, put: Callable[[int], None]) -> None:
         item = next(self.items)
@@ -689,9 +688,8 @@ class Interpreter:
 
     def spawn_in_group(self, group: Any, inside: list[Frame], owner: Frame, body: Any) -> None:
         frame = self.frame("", owner)
-        # In a cancelled scope the group is asyncio's alone. What its children are told is not followed here.
-        frame.scopes = [scope for scope in owner.scopes if id(scope) in group.scopes]
-        frame.told.update(frame.scopes)
+        # Those of the group. Opened in a cancelled scope it is asyncio's alone.
+        frame.scopes = list(group.scopes)
         self.create_task(frame, body, create=group.create_task)
         inside.append(frame)
 
@@ -729,16 +727,15 @@ class Interpreter:
             case "gather", inner, return_exceptions:
                 return asyncio.gather(*self.apart(frame, inner), return_exceptions=return_exceptions)
             case "wait_for", inner, timeout:
-                # A Task of its own up to 3.11
-                return asyncio.wait_for(self.leaf(self.frame("", frame), inner) if not EAGER else self.wait(frame, inner), timeout)
+                is_apart = timeout is not None and sys.version_info < (3, 12)
+                (awaitable,) = self.apart(frame, [inner]) if is_apart else [self.wait(frame, inner)]
+                return asyncio.wait_for(awaitable, timeout)
             case "shield", inner:
                 return asyncio.shield(*self.apart(frame, [inner]))
             case "ensure_future", inner:
                 return asyncio.ensure_future(*self.apart(frame, [inner]))
             case "wait", inner, timeout:
                 futures = [asyncio.ensure_future(each) for each in self.apart(frame, inner)]
-                for future in futures:
-                    future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 return asyncio.wait(futures, timeout=timeout) if futures else asyncio.sleep(0)
         return self.several(frame, node)
 
@@ -780,12 +777,11 @@ class Interpreter:
             case "call", body:
                 await self.run(frame, body)
             case ("wait_condition",):
-                for condition in self.conditions.values():
-                    if condition.locked():
-                        await condition.wait()
-            case "thread", world:
+                if frame.conditions:
+                    await frame.conditions[-1].wait()
+            case "thread", world, delay:
                 async with self.baton:
-                    return await self.in_thread(world)
+                    return await self.in_thread(world, delay)
             case "write", world:
                 async with self.baton:
                     await wait_all_tasks_blocked()
@@ -805,22 +801,44 @@ class Interpreter:
                     return len(got)
         return None
 
-    async def in_thread(self, world: str) -> int:
-        def work() -> int:
-            trio.from_thread.run(wait_all_tasks_blocked)
-            return trio.from_thread.run_sync(self.variable.get)
+    async def in_thread(self, world: str, delay: float) -> int:
+        """A thread that calls back, and waits in there for a while of virtual time."""
+        is_held = False
 
-        # Virtual time waits for the thread.
-        self.held += 1
-        self.clock.autojump_threshold = inf
+        def hold(value: bool) -> None:
+            # Virtual time waits for the thread.
+            nonlocal is_held
+            self.held += value - is_held
+            is_held = value
+            self.clock.autojump_threshold = inf if self.held else 0
+
+        async def visit() -> int:
+            if is_held:  # else nobody waits for the thread any more
+                hold(False)
+                try:
+                    await trio.sleep(delay)
+                finally:
+                    hold(not is_over)
+                    await blocked()
+            return self.variable.get()
+
+        async def blocked() -> None:
+            with trio.CancelScope(shield=True):
+                try:
+                    await wait_all_tasks_blocked()
+                except std.CancelledError:
+                    await blocked()
+
+        await wait_all_tasks_blocked()
+        is_over = False
+        hold(True)
         try:
             if world == "trio":
-                return await trio.to_thread.run_sync(work)
-            return await asyncio.to_thread(work)
+                return await trio.to_thread.run_sync(trio.from_thread.run, visit)
+            return await asyncio.to_thread(trio.from_thread.run, visit)
         finally:
-            self.held -= 1
-            if not self.held:
-                self.clock.autojump_threshold = 0
+            is_over = True
+            hold(False)
 
     # Blocks.
 
@@ -867,7 +885,11 @@ class Interpreter:
                     await run(body)
             case "with_condition", world, body:
                 async with self.conditions[world]:
-                    await run(body)
+                    frame.conditions.append(self.conditions[world])
+                    try:
+                        await run(body)
+                    finally:
+                        frame.conditions.pop()
             case "generator", bodies, consumer, cleanup, count:
 
                 async def generate() -> AsyncIterator[None]:
@@ -878,7 +900,7 @@ class Interpreter:
                     finally:
                         await run(cleanup)
 
-                async with aclosing(generate()) as steps:  # type: ignore[type-var]
+                async with aclosing(generate()) as steps:
                     async for _ in steps:
                         await run(consumer)
                         count -= 1
@@ -920,7 +942,7 @@ class Interpreter:
         raised = None
         group: Any = asyncio.TaskGroup()
         group._tasks = InOrder()
-        group.scopes = () if is_in_cancelled_scope(frame) else {id(scope) for scope in frame.scopes}
+        group.scopes = () if is_in_cancelled_scope(frame) else tuple(frame.scopes)
         try:
             async with group:
                 self.groups.append((group, inside, frame))
@@ -958,11 +980,14 @@ class Awaited:
 
 
 IN_TRIO = {"trio_sleep", "checkpoints", "trio_event", "send", "receive"}
+IN_ASYNCIO = {"sleep", "hops", "event", "put", "get", "future"}
 
 
 def world_of(node: Node) -> str:
-    """Whose wait it is."""
-    return "trio" if node[0] in IN_TRIO or node == ("forever", "trio") else "asyncio"
+    """Whose wait it is; empty if it waits for what may take its time when it is cancelled."""
+    if node[0] in IN_TRIO or node == ("forever", "trio"):
+        return "trio"
+    return "asyncio" if node[0] in IN_ASYNCIO or node == ("forever", "asyncio") else ""
 
 
 def is_in_cancelled_scope(frame: Frame) -> bool:
@@ -1036,7 +1061,7 @@ def judge(program: Program, paths: Any = tuple(PATHS)) -> str:
         if first is None:
             first = log
         elif log != first:
-            step = next((i for i, (a, b) in enumerate(zip(first, log, strict=False)) if a != b), min(len(first), len(log)))
+            step = next((i for i, pair in enumerate(zip(first, log, strict=False)) if pair[0] != pair[1]), len(log))
             return (
                 "\n  ".join(["after the steps", *first[:step]])
                 + "\n  ".join([f"\n{paths[0]} goes on", *first[step:]])

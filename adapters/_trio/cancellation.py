@@ -106,6 +106,11 @@ class Told:
         for status in self._last.pop(task, ()):
             self._blocks[task].pop(status, None)
 
+    def take_back_cancel(self, task: Task) -> None:
+        """The task was told by Task.cancel(), which is taken back now."""
+        for status in self._last.get(task, ()):
+            self._blocks[task][status] -= 1
+
     def knows(self, task: Task) -> bool:
         """Tell whether the task has been told of anything."""
         return task in self._blocks

@@ -223,6 +223,23 @@ def is_cancelled(manager: Any) -> bool:
 
 
 @enable_ki_protection
+def is_told(manager: Any) -> bool:
+    """Tell whether the task that has opened the nursery was told of a scope's cancellation there."""
+    nursery = manager._nursery
+    return is_cancelled(manager) and not nursery.scheduler.told.is_due(nursery.parent_task)
+
+
+@enable_ki_protection
+def tell_again(manager: Any) -> None:
+    """What the task was told has got lost: tell it in its next wait."""
+    nursery = manager._nursery
+    scheduler, task = nursery.scheduler, nursery.parent_task
+    scheduler.told.take_back(task)
+    if scheduler.is_asyncio_task(task):
+        scheduler.pending[task] = None
+
+
+@enable_ki_protection
 @types.coroutine
 def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     """Leave a nursery whose Tasks have ended.

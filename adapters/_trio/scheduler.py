@@ -210,7 +210,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         # Where the trio tasks of Tasks in a TaskGroup belong, and of the Task of a coroutine while it is made.
         self.homes: dict[Any, trio.Nursery] = {}
         self.nursery_for: tuple[Any, trio.Nursery] | None = None
-        self.pending: set[TrioStandIn | AsyncioStandIn] = set()
+        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # in this order
         self.owed: dict[TrioStandIn, CancelRequest] = {}  # Task.cancel() in a wait that could not be interrupted
         self.overcounted: set[TrioStandIn] = set()  # Task.cancelling() is one too high until the next step
         self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled]] = {}
@@ -451,7 +451,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 pass
         # What was awaited has not heeded the scope: it interrupts the next wait.
         self.told.take_back(stand_in)
-        self.pending.add(stand_in)
+        self.pending[stand_in] = None
         return step
 
     def _make_watched_step(self, step: Any) -> None:
@@ -622,7 +622,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         else:
             task = self.stand_in_for(aio_task)
             if type(entry) is not tuple or entry[1].__self__ is not aio_task:
-                self.pending.add(task)  # an eager Task, in a step of another: it may end in there
+                self.pending[task] = None  # an eager Task, in a step of another: it may end in there
                 return task  # and trio may not keep it for the rest of the step
         self.state["task"] = task
         return task
@@ -715,7 +715,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""
         for stand_in in list(self.pending):
             if stand_in.settle():
-                self.pending.discard(stand_in)
+                self.pending.pop(stand_in, None)
 
     # --- I/O ----------------------------------------------------------------------------------------------------------
 

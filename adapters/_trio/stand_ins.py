@@ -177,8 +177,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         break_parking_lots(self)
         if scheduler.told.knows(self):
             scheduler.told.forget(self)
-        if scheduler.pending:
-            scheduler.pending.discard(self)
+        scheduler.pending.pop(self, None)
         if scheduler.instruments:
             scheduler.tell("task_exited", self)
 
@@ -222,7 +221,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def _owe(self, request: CancelRequest) -> None:
         # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
         self.scheduler.owed[self] = request
-        self.scheduler.pending.add(self)
+        self.scheduler.pending[self] = None
 
     # What a future has, for the Task.
 
@@ -250,7 +249,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if self._abort_func is not None:
             super()._attempt_delivery_of_any_pending_cancel()
         elif not self.aio_task.done() and self.scheduler.told.is_due(self) and not self.settle():
-            self.scheduler.pending.add(self)
+            self.scheduler.pending[self] = None
 
     def settle(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
@@ -263,7 +262,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if self in overcounted and not task._must_cancel:  # the step has been made
             overcounted.discard(self)
             task.uncancel()
-            told.note(self, task.cancelling())
+            told.take_back_cancel(self)
         due, owed = told.is_due(self), scheduler.owed.get(self)
         if owed is None and not due:
             return self not in overcounted
@@ -366,7 +365,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._request = CancelRequest(msg, self._cancels)
         self._ends_cancelled = self._scheduler.entry is self.trio_task
         if not self.settle():
-            self._scheduler.pending.add(self)
+            self._scheduler.pending[self] = None
         return True
 
     def settle(self) -> bool:
