@@ -270,30 +270,55 @@ def test_asyncpg_transactions(ended, where):
                         soon()
                         await (connection.execute("SELECT pg_sleep(100)") if where in WAITS[:1] else asyncio.sleep(100))
 
-            async def by_hand(soon):
-                connection = await pool.acquire()
-                try:
-                    transaction = connection.transaction()
-                    await transaction.start()
-                    try:
-                        await connection.execute(f"INSERT INTO {name} VALUES (3)")
-                        soon()
-                        await (connection.execute("SELECT pg_sleep(100)") if where in WAITS[:1] else asyncio.sleep(100))
-                    finally:
-                        await transaction.rollback()
-                        assert not connection.is_in_transaction()
-                finally:
-                    await pool.release(connection)
-
             before = await connections()
             for _ in range(3):
-                await asyncio.gather(give_up(work), give_up(by_hand))
+                await asyncio.gather(give_up(work), give_up(work))
                 assert pool.get_idle_size() == 2
                 assert await connections() == before
             assert set(before.values()) == {"idle"}
             return await pool.fetch(f"SELECT * FROM {name}")
 
     assert ended(main) == []
+
+
+@pytest.mark.parametrize("where", WAITS)
+@pytest.mark.parametrize("library", ["asyncpg", "psycopg"])
+def test_a_connection_of_its_own(ended, library, where):
+    """No pool has a look at it: if its transaction is not rolled back there and then, it stays in it."""
+    driver = pytest.importorskip(library, reason=REASON)
+    require(POSTGRES)
+    with_name = {"server_settings": {"application_name": APPLICATION}}
+
+    async def main(give_up):
+        if library == "asyncpg":
+            connection = await driver.connect(POSTGRES, **with_name)
+        else:
+            connection = await driver.AsyncConnection.connect(POSTGRES, application_name=APPLICATION, autocommit=True)
+        async with (
+            observer() as connections,
+            contextlib.aclosing(Closing(connection)),
+            table(connection.execute) as name,
+        ):
+
+            async def work(soon):
+                async with connection.transaction():
+                    await connection.execute(f"INSERT INTO {name} VALUES (1)")
+                    async with connection.transaction():  # a savepoint
+                        soon()
+                        await (connection.execute("SELECT pg_sleep(100)") if where in WAITS[:1] else asyncio.sleep(100))
+
+            for _ in range(3):
+                await give_up(work)
+                assert [*(await connections()).values()] == ["idle"]
+
+    ended(main)
+
+
+class Closing:
+    """Its aclose() is the connection's close()."""
+
+    def __init__(self, connection):
+        self.aclose = connection.close
 
 
 @pytest.mark.parametrize("where", WAITS)
@@ -550,20 +575,21 @@ def test_hypercorn(ended):
             config.bind = [f"fd://{socket.detach()}"]
 
         async def work(soon):
-            server = asyncio.create_task(serve(app, config, shutdown_trigger=asyncio.Event().wait))
-            try:
-                reader, writer = await asyncio.open_connection(HOST, port)
-                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-                soon()
-                await server
-            finally:
-                with suppress(asyncio.CancelledError):
-                    await server
-                writer.close()
-                await writer.wait_closed()
+            visitors.append(asyncio.create_task(visit(soon)))
+            await serve(app, config, shutdown_trigger=asyncio.Event().wait)
 
+        async def visit(soon):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            soon()
+            await reader.read()  # until it is closed
+            writer.close()
+            await writer.wait_closed()
+
+        visitors = []
         await give_up(work)
+        await asyncio.gather(*visitors)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(HOST, port)
         return log
