@@ -1,7 +1,8 @@
 """The trace test: a random asyncio program takes the same steps on trio as on asyncio.
 
 Each program runs on real asyncio, and twice on our loop: by our API, and by that of the real asyncio module, which code
-may hold that was imported before. TRACE_PROGRAMS says how many programs there are of each family.
+may hold that was imported before. TRACE_PROGRAMS says how many programs there are of each family, and TRACE_PATHS which
+of the paths they take through the core; those that are not named there are taken by a tenth of the programs.
 
 Where asyncio takes an order from a set, ours need not be the one that it happened to take, but one that it can take. So
 a program whose traces differ runs on asyncio again, with other orders. If none gives our trace, but they differ from
@@ -26,9 +27,11 @@ from trio.testing import MockClock
 
 from compat import asyncio as ours
 from compat.adapters.events import Loop
+from paths import PATHS, taken
 from traces import AsyncioLoop, Program, ShuffledAsyncioLoop, draw_program, names, programs, run
 
 PROGRAMS = int(os.environ.get("TRACE_PROGRAMS", "300"))
+TAKEN = os.environ.get("TRACE_PATHS", "own").split()
 ORDERS = 100
 
 # A task may be cancelled before its first step, and then a coroutine made for it is not awaited: on asyncio as on trio.
@@ -99,13 +102,17 @@ def compare(program: Program, api: Any, make_loop: Callable[[], Any], expected: 
     )
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_same_steps_as_on_asyncio(
-    family: dict[str, bool], request: pytest.FixtureRequest, figures: Callable[[str, str, Mapping[str, int]], None]
+    family: dict[str, bool],
+    path: str,
+    request: pytest.FixtureRequest,
+    figures: Callable[[str, str, Mapping[str, int]], None],
 ) -> None:
     counts: Counter[str] = Counter()
 
-    @settings(max_examples=PROGRAMS, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @settings(max_examples=PROGRAMS if path in TAKEN else PROGRAMS // 10, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
     @given(programs(**family))
     def check(program: Program) -> None:
         expected = run(program, asyncio, AsyncioLoop())
@@ -114,7 +121,8 @@ def test_same_steps_as_on_asyncio(
         for api in (ours, asyncio):
             counts[compare(program, api, virtual_loop, expected)] += 1
 
-    check()
+    with taken(path):
+        check()
     figures("Traces", request.node.callspec.id, counts)
     assert counts["discarded"] <= counts["programs"] // 100
 
