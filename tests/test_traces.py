@@ -12,6 +12,7 @@ each other, too, the program says nothing and is discarded. There must be few of
 import asyncio
 import gc
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -80,15 +81,31 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def compare(program: Program, api: Any, make_loop: Callable[[], Any], expected: list[str]) -> str:
+def without_old_errors(log: list[str]) -> list[str]:
+    """What is to be the same where a plain trio task stands for a Task.
+
+    Who awaits a Task that was cancelled gets, once, the very exception that has ended it, with its cause and context; the
+    interpreter has no way to put that into another Future. There the exception is a new one each time.
+    """
+    return [re.sub(r" (after|from) \w+(\([^()]*\)|\[.*\])|(?<=CancelledError)\([^()]*\)", "", step) for step in log]
+
+
+def compare(
+    program: Program,
+    api: Any,
+    make_loop: Callable[[], Any],
+    expected: list[str],
+    look: Callable[[list[str]], list[str]] = list,
+) -> str:
     """Run the program and compare its trace with asyncio's; AssertionError where asyncio cannot have it."""
+    expected = look(expected)
     with time_limit(10):
-        actual = run(program, api, make_loop())
+        actual = look(run(program, api, make_loop()))
     if actual == expected:
         return "same"
     differ = False
     for seed in range(ORDERS):
-        other = run(program, asyncio, ShuffledAsyncioLoop(seed))
+        other = look(run(program, asyncio, ShuffledAsyncioLoop(seed)))
         if actual == other:
             return "same in another order"
         differ = differ or other != expected
@@ -111,15 +128,21 @@ def test_same_steps_as_on_asyncio(
     figures: Callable[[str, str, Mapping[str, int]], None],
 ) -> None:
     counts: Counter[str] = Counter()
+    look = without_old_errors if path == "adopted" else list
 
-    @settings(max_examples=PROGRAMS if path in TAKEN else PROGRAMS // 10, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @settings(
+        max_examples=PROGRAMS if path in TAKEN else PROGRAMS // 10,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
     @given(programs(**family))
     def check(program: Program) -> None:
         expected = run(program, asyncio, AsyncioLoop())
         counts["programs"] += 1
         counts["steps"] += len(expected)
         for api in (ours, asyncio):
-            counts[compare(program, api, virtual_loop, expected)] += 1
+            counts[compare(program, api, virtual_loop, expected, look)] += 1
 
     with taken(path):
         check()
