@@ -19,6 +19,7 @@ __all__ = ("TaskGroup",)
 _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not exist
 
 
+@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 
@@ -42,15 +43,22 @@ class TaskGroup(_Base):  # type: ignore[misc]
     ) -> bool | None:
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
-        if self._manager is None:
-            return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
         try:
-            return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+            while True:
+                try:
+                    return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+                except KeyboardInterrupt as error:
+                    # trio has brought Ctrl-C into the wait of its main task. asyncio has it come as a cancellation,
+                    # and waits for the Tasks.
+                    if not self._tasks:
+                        raise
+                    exc_type, exc, tb = type(error), error, error.__traceback__
         finally:
-            manager, self._manager, self.__class__ = self._manager, None, TaskGroup
-            del self._scheduler, self._nursery
-            await nurseries.leave_nursery(manager)
             del exc, tb
+            if self._manager is not None:
+                manager, self._manager, self.__class__ = self._manager, None, TaskGroup
+                del self._scheduler, self._nursery
+                await nurseries.leave_nursery(manager)
 
 
 @protected

@@ -26,6 +26,7 @@ from unittest.mock import patch
 import trio
 from outcome import Outcome, Value, acapture
 from trio.abc import Clock, Instrument
+from trio.lowlevel import enable_ki_protection
 
 from compat.adapters import events, runners
 from compat.adapters._asyncio import STEP_TYPE, WAKEUP_NAME
@@ -89,6 +90,25 @@ class HostedByHand(runs.Run):
             self.scheduler.stopping = True
             await self._ended.wait()
             self.nursery.cancel_scope.cancel()
+
+    @enable_ki_protection
+    def drive(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+        scheduler, timeout = self.scheduler, 0.0
+        try:
+            while True:
+                timeout = self._steps.send(self.runner.io_manager.get_events(0 if scheduler.stopping else timeout))
+                if scheduler.stopping:
+                    break
+        except trio.TrioInternalError as break_down:
+            self.broken = break_down
+            raise
+        finally:
+            scheduler.stopping = False
+        error, scheduler.error = scheduler.error, None
+        if error is not None:
+            raise error
 
     def poll_through(self, files: Any) -> None:
         self.hosted.poll_through(files)

@@ -121,6 +121,7 @@ __all__ = [
     "WaitTaskRescheduled",
     "ki_protection_enabled",
     "parking_lot",
+    "protect_all_of",
     "protected",
     "setup_runner",
     "traps",
@@ -143,6 +144,14 @@ def protected(cls: type[T]) -> type[T]:
         if isinstance(function, types.FunctionType) and function.__module__ == cls.__module__:
             trio.lowlevel.enable_ki_protection(function)
     return cls
+
+
+def protect_all_of(code: types.CodeType) -> None:
+    """Keep Ctrl-C out of a function that is not ours, and of the functions in it."""
+    trio.lowlevel.enable_ki_protection(types.SimpleNamespace(__code__=code))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            protect_all_of(inner)
 
 
 class Derivable:
