@@ -54,7 +54,7 @@ try:
               " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _runner"
               " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data",
         # The run: its queue, its tasks, its deadlines, and what ends it.
-        Runner: "reschedule task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task_outcome"
+        Runner: "reschedule spawn_impl task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task_outcome"
                 " main_task init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
@@ -135,6 +135,10 @@ parking_lot = _parking_lot
 CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
 ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback
+
+
+# trio leaves it out: Ctrl-C in there would leave a task in its nursery that never begins.
+trio.lowlevel.enable_ki_protection(Runner.spawn_impl)
 
 
 def protected(cls: type[T]) -> type[T]:
