@@ -2,8 +2,9 @@
 
     PYTHONPATH=.:tests python tests/interrupts.py PATH NUMBER [SEED]
 
-The program that is interrupted goes on for ever, and does what mixed programs do. What counts begun and ended blocks
-keeps Ctrl-C out, as it may come between any two instructions; the rest is open to it.
+The program that is interrupted goes on for ever, and does what mixed programs do. Some of it keeps Ctrl-C out: what
+counts begun and ended blocks; and what opens nurseries and task groups, since there is a moment between the end of the
+body of an `async with` and the first instruction of `__aexit__()`. trio's nurseries are corrupted by Ctrl-C in there.
 """
 
 import asyncio as std
@@ -49,6 +50,7 @@ async def _run(async_fn, *args):
     await async_fn(*args)
 
 
+@enable_ki_protection
 async def use_asyncio(account):
     lock, queue, event = asyncio.Lock(), asyncio.Queue(1), asyncio.Event()
 
@@ -80,6 +82,7 @@ async def use_asyncio(account):
             group.create_task(account.keep(function))
 
 
+@enable_ki_protection
 async def use_trio(account):
     send, receive = trio.open_memory_channel(0)
     lock, condition = trio.Lock(), trio.Condition()
@@ -99,20 +102,25 @@ async def use_trio(account):
                 async with condition:
                     await condition.wait()
 
+    async def give_up():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await asyncio.sleep(1)
+
+    @enable_ki_protection
     async def nest():
         while True:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.lowlevel.checkpoint)
-                nursery.start_soon(asyncio.sleep, 0)
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await asyncio.sleep(1)
+                nursery.start_soon(_run, trio.lowlevel.checkpoint)
+                nursery.start_soon(_run, asyncio.sleep, 0)
+            await _run(give_up)
 
     async with trio.open_nursery() as nursery:
         for function in (give, take, take, nest):
             nursery.start_soon(account.keep, function)
 
 
+@enable_ki_protection
 async def mix(account):
     async with trio.open_nursery() as nursery, asyncio.TaskGroup() as group:
         nursery.start_soon(account.keep, use_asyncio, account)
@@ -164,7 +172,7 @@ PATHS = {function.__name__: function for function in (own, instrument, plain, ta
 
 
 def is_interrupt(error):
-    """Tell whether it is KeyboardInterrupt, alone or in a group: others are those that it has made the program raise."""
+    """Tell whether it is KeyboardInterrupt, alone or in a group, beside errors that come of it."""
     return isinstance(error, KeyboardInterrupt) or (
         isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None
     )

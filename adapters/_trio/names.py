@@ -54,8 +54,8 @@ try:
               " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _runner"
               " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data",
         # The run: its queue, its tasks, its deadlines, and what ends it.
-        Runner: "reschedule spawn_impl task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task_outcome"
-                " main_task init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
+        Runner: "reschedule spawn_impl task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task"
+                " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
         _EntryQueue: "wakeup",
