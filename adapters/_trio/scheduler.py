@@ -14,6 +14,7 @@ import asyncio
 import select
 import sys
 import weakref
+from asyncio import Handle
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -109,6 +110,20 @@ def make_step(context: Context, function: Callable[..., object], *args: Any) -> 
         context.run(function, *args)
     finally:
         del context, function, args  # a traceback may lead to this frame
+
+
+_OPEN_TO_INTERRUPTS = {make_step.__code__, Handle._run.__code__}
+
+
+def _has_begun(error: BaseException) -> bool:
+    """Tell whether an entry had begun to run when Ctrl-C came; it may come before the first instruction."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code in _OPEN_TO_INTERRUPTS:
+            return traceback.tb_lineno != code.co_firstlineno
+        traceback = traceback.tb_next
+    return True
 
 
 def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
@@ -380,6 +395,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                         else:
                             entry._loop._run_timed(entry)
                 except (SystemExit, KeyboardInterrupt) as error:
+                    if not _has_begun(error):
+                        queue.appendleft(entry)  # or who waits for it would wait for ever
                     self.stop_with(error)
                 except BaseException as error:
                     self._report(self.entry, error)
@@ -493,6 +510,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             else:
                 handle._run()
         except (SystemExit, KeyboardInterrupt) as error:
+            if not _has_begun(error):
+                self.queue.append(handle)
             self.stop_with(error)
         finally:
             self.entry, self.state["task"] = entry, task
