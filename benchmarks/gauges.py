@@ -50,7 +50,6 @@ def memory(mode: str, name: str, number: int, after_trio: bool = False) -> float
 
 
 START = {
-    "asyncio": ["-c", "import asyncio"],
     "own": ["-m", "compat", "-c", "pass"],
     "hosted": ["-c", "from compat import asyncio, run"],
     "trio-asyncio": ["-c", "import trio_asyncio"],

@@ -58,7 +58,7 @@ def hosted() -> Run:
     async def main_in_task(main: Main) -> Any:
         return await asyncio.create_task(main())
 
-    return partial(compat.run, main_in_task)
+    return lambda main: compat.run(main_in_task, main)
 
 
 def open_loop() -> Run:
@@ -74,7 +74,7 @@ def open_loop() -> Run:
         async with compat.open_loop():
             return await asyncio.create_task(main())
 
-    return partial(trio.run, main_in_loop)
+    return lambda main: trio.run(main_in_loop, main)
 
 
 def adopted() -> Run:

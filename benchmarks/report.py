@@ -6,7 +6,8 @@ from statistics import geometric_mean
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-MODES = ("asyncio", "own", "carried", "hosted", "open_loop", "adopted", "imported", "trio-asyncio", "trio")
+from .modes import MODES
+
 SCALES = {"µs": 1e6, "ms": 1e3, "KiB": 1 / 1024}
 
 
@@ -94,11 +95,11 @@ def block(base: str, sections: list[tuple[str, list[Line]]]) -> str:
             return ratios(lines, mode, base) if mode != base else []
 
         def of_trio_asyncio(mode: str, lines: list[Line] = lines) -> list[float]:
-            return ratios(lines, "trio-asyncio", mode) if mode != "trio-asyncio" else []
+            return ratios(lines, "trio-asyncio", mode) if mode not in (base, "trio-asyncio", "trio") else []
 
         feet.append(summary(f"{words}: geometric mean", of_base, geometric_mean))
         feet.append(summary(f"{words}: worst", of_base, max))
-        if "trio-asyncio" in modes:
+        if base == "asyncio" and "trio-asyncio" in modes:
             feet.append(summary(f"{words}: trio-asyncio by this, mean", of_trio_asyncio, geometric_mean))
     return "\n".join(rows + feet)
 
@@ -163,8 +164,8 @@ def picture(lines: list[Line], footnote: str) -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">']
     parts.append('<rect width="100%" height="100%" fill="white"/>')
     for number, mode in enumerate(reversed([mode for mode in COLOURS if any(mode in dots for _, dots in rows)])):
-        left, y = 20 + number % 4 * 210, 16 + number // 4 * 20
-        parts += [dot(left, y, mode), text(left + 12, y + 4, NAMES[mode], "start", f' fill="{COLOURS[mode]}"')]
+        left, top = 20 + number % 4 * 210, 16 + number // 4 * 20
+        parts += [dot(left, top, mode), text(left + 12, top + 4, NAMES[mode], "start", f' fill="{COLOURS[mode]}"')]
     for power in range(low, high + 1):
         parts += [text(x(2.0**power), TOP - 12, f"{2.0**power:g}x"), rule(x(2.0**power), "#dddddd")]
     parts.append(rule(x(1), "#333333"))

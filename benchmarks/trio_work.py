@@ -12,6 +12,7 @@ import trio
 from trio.lowlevel import checkpoint
 
 from .certificate import HOST
+from .stopwatch import timed
 from .workloads import MESSAGE, MESSAGES, number, workload
 
 AsyncFn = Callable[[], Any]
@@ -130,14 +131,14 @@ async def trio_sockets_20(together: Together, n: int) -> int:
 async def echo_by_sockets(together: Together, connections: int, n: int) -> int:
     total = 0
 
-    async def serve(listener: trio.SocketListener) -> None:
-        async with await listener.accept() as stream:
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
             while data := await stream.receive_some(65536):
                 await stream.send_all(data)
 
-    async def talk(port: int) -> None:
+    async def talk(stream: trio.SocketStream) -> None:
         nonlocal total
-        async with await trio.open_tcp_stream(HOST, port) as stream:
+        async with stream:
             for _ in range(n * MESSAGES):
                 await stream.send_all(MESSAGE)
                 received = 0
@@ -145,8 +146,12 @@ async def echo_by_sockets(together: Together, connections: int, n: int) -> int:
                     received += len(await stream.receive_some(65536))
                 total += received
 
+    functions: list[AsyncFn] = []
     [listener] = await trio.open_tcp_listeners(0, host=HOST)
-    port = listener.socket.getsockname()[1]
     async with listener:
-        await together(*[partial(serve, listener), partial(talk, port)] * connections)
+        for _ in range(connections):
+            client = await trio.open_tcp_stream(HOST, listener.socket.getsockname()[1])
+            functions += [partial(serve, await listener.accept()), partial(talk, client)]
+    with timed():
+        await together(*functions)
     return total

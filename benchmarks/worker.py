@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import stopwatch
@@ -51,7 +52,7 @@ def measurement(mode: str, name: str, seconds: float) -> Callable[[], float]:
 def check(mode: str, names: list[str]) -> dict[str, Any]:
     """What the workloads return, by name."""
     function_of, run = load(mode)
-    return {name: run(lambda name=name: function_of(name)(3)) for name in names}
+    return {name: run(partial(function_of(name), 3)) for name in names}
 
 
 def settle_malloc() -> None:
