@@ -119,11 +119,11 @@ NAMES = {
     "trio": "trio by hand",
     "trio-asyncio": "trio-asyncio",
     "own": "asyncio.run",
-    "carried": "..., trio called before",
+    "carried": "..., each Task carried",
     "hosted": "compat.run",
     "open_loop": "open_loop in trio.run",
     "adopted": "plain trio task",
-    "imported": "no loop open",
+    "imported": "compat imported",
 }
 LABELS, WIDTH, HEIGHT, TOP = 260, 560, 22, 74  # in pixels: the titles' column, the scale, a line, what is above them
 
@@ -138,7 +138,7 @@ def picture(lines: list[Line], footnote: str) -> str:
         members = [line for line in lines if line.section == name and base in line.figures]
         if not words or not members:
             continue
-        rows.append((f"{words}, multiple of {base}'s time", {}))
+        rows.append((f"{words}, of {base}'s time", {}))
         modes = [mode for mode in COLOURS if mode != base]
         found = [(line.title, {mode: ratio for mode in modes if (ratio := line.ratio(mode, base))}) for line in members]
         means = {mode: geometric_mean(each) for mode in modes if (each := ratios(members, mode, base))}

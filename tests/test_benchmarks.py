@@ -239,8 +239,8 @@ def test_picture():
     words = [each.text for each in root.iter(f"{svg}text")]
     assert "on <this> machine" in words
     assert "<memory>" not in words
-    headings = ["core, multiple of asyncio's time", "streams, multiple of asyncio's time"]
-    headings.append("trio's work, multiple of trio's time")
+    headings = ["core, of asyncio's time", "streams, of asyncio's time"]
+    headings.append("trio's work, of trio's time")
     for before, after in pairwise(
         [headings[0], "one", "two", headings[1], "<echo>", headings[2], "nursery", "on <this> machine"]
     ):
