@@ -1,6 +1,7 @@
 """The benchmarks do the same work in every mode, and report what was measured. What the times are is not tested."""
 
 import json
+import socket
 import subprocess
 import sys
 from functools import cache
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import by_trio, trio_work
+from benchmarks import by_trio, trio_work, web
 from benchmarks.gauges import GAUGES
 from benchmarks.modes import FOR_ASYNCIO, FOR_TRIO, MODES
 from benchmarks.report import COLOURS, Figure, Line, picture, ratios, table
@@ -296,3 +297,50 @@ def test_command_with_a_name_that_is_none():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.endswith("no such workload: lock_fre\n")
+
+
+SERVER = """
+async def answer(reader, writer):
+    while await reader.readline():
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\n\\r\\nHello, world")
+    writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+run(main)
+"""
+CLIENT = """
+async def main():
+    await measure(lambda: asyncio.sleep(0.001))
+run(main)
+"""
+
+
+@pytest.mark.slow
+def test_web_command(monkeypatch, capsys):
+    monkeypatch.setattr(web, "SERVERS", {"colorsys": SERVER})  # a library is a module that can be found
+    monkeypatch.setattr(web, "CLIENTS", {"keyword": CLIENT, "no_such_library": CLIENT})
+    monkeypatch.chdir(ROOT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setitem(web.URLS, "keyword", f"redis://127.0.0.1:{server.getsockname()[1]}")
+        web.main(["--seconds", "0.1", "--rounds", "2", "--connections", "3"])
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == "no_such_library is left out: no module named no_such_library"
+    assert [line.split()[:2] for line in lines] == [
+        [name, mode] for name in ("colorsys", "keyword") for mode in ("asyncio", "own", "hosted")
+    ]
+
+
+def test_web_command_without_the_server_of_a_client(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setitem(web.URLS, "keyword", f"redis://127.0.0.1:{port}")
+    assert web.what_is_missing("keyword").startswith(f"no server at 127.0.0.1:{port}: ")
+
+
+def test_web_command_with_a_name_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        web.main(["aiohtp"])
+    assert capsys.readouterr().err.endswith("no such library: aiohtp\n")
