@@ -23,9 +23,7 @@ def measurement(mode: str, name: str, seconds: float) -> Callable[[], float]:
     It runs the workload as often as it takes to fill `seconds`, found out by trying. That warms it up, too.
     """
     if name in GAUGES:
-        measure = GAUGES[name].measure
-        measure(mode)  # which writes the compiled code of what it imports
-        return lambda: measure(mode)
+        return partial(GAUGES[name].measure, mode)
     function_of, run = load(mode)
     function = function_of(name)
     from .workloads import WORKLOADS  # only now: they keep the asyncio that they find
