@@ -44,9 +44,11 @@ def _task_of_ours_or(theirs: Callable[..., Any]) -> Any:
     @functools.wraps(theirs)
     def answer(loop: Any = None) -> Any:
         running = get_running_loop()
-        if _is_ours(running) and (loop is None or loop is running):
-            return current_task(running)
-        return theirs(loop)
+        scheduler = getattr(running, "_scheduler", None)
+        if scheduler is None or (loop is not None and loop is not running):
+            return theirs(loop)
+        task = interpreters_current_task(running)
+        return scheduler.current_aio_stand_in() if task is None else task
 
     answer._knows_our_loops = True  # type: ignore[attr-defined]
     return answer

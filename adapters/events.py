@@ -320,7 +320,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
         if self._scheduled[0] is timer:
-            self._alarm.set(when)
+            self._set_alarm()
         return timer  # type: ignore[no-any-return]
 
     def _timer_handle_cancelled(self, timer: Any) -> None:
@@ -347,12 +347,13 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        self._alarm.set(self._scheduled[0]._when if self._scheduled else math.inf)
+        when = self._scheduled[0]._when if self._scheduled else math.inf
+        self._alarm.set(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
 
     def _run_due_timers(self) -> None:
         self._scheduler.poll_files()  # where trio's loop has polled: what is ready comes first
         until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
-        while scheduled and scheduled[0]._when < until:
+        while scheduled and not scheduled[0]._when >= until:
             timer = heapq.heappop(scheduled)
             timer._scheduled = False
             if timer._cancelled:

@@ -11,6 +11,7 @@ import asyncio
 from asyncio.locks import __all__ as __all__
 from typing import TYPE_CHECKING, Any
 
+from ._asyncio import get_running_loop as running_loop
 from .events import get_running_loop
 
 if not TYPE_CHECKING:  # what is not written anew
@@ -20,9 +21,13 @@ if not TYPE_CHECKING:  # what is not written anew
 class BoundToLoop:
     """What belongs to the loop in which somebody first had to wait for it; it can be made anywhere."""
 
+    _loop: Any = None
+
     def _get_loop(self) -> Any:
-        get_running_loop()  # says what to do in a trio run that has none
-        return super()._get_loop()  # type: ignore[misc]
+        loop = running_loop()
+        if loop is None:
+            get_running_loop()  # says what to do in a trio run that has none
+        return loop if loop is self._loop else super()._get_loop()  # type: ignore[misc]
 
 
 class Lock(BoundToLoop, asyncio.Lock):

@@ -67,6 +67,8 @@ class _GroupInNursery(TaskGroup):
             scheduler.nursery_for = outer
         if not task.done():
             scheduler.homes[task] = self._nursery
+            if nurseries.is_cancelled(self._manager):
+                scheduler.stand_in_for(task)  # which is told at its first wait
         return task
 
     def _on_task_done(self, task: Any) -> None:

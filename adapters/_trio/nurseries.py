@@ -229,15 +229,16 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
 
     trio wants a checkpoint there, which would make asyncio's program one batch late.
     """
-    manager._nursery.scheduler.settle()  # an eager Task may have ended in this step
-    if _leave_idle_nursery(manager):
-        return
-    leaving, outcome = manager.__aexit__(None, None, None), None
-    with suppress(StopIteration):
-        while True:
-            trap = leaving.send(outcome)
-            is_checkpoint = trap is None or trap is CancelShieldedCheckpoint  # None: in an asyncio Task
-            outcome = Value(None) if is_checkpoint else (yield trap)
+    nursery = manager._nursery
+    nursery.scheduler.settle()  # an eager Task may have ended in this step
+    if not _leave_idle_nursery(manager):
+        leaving, outcome = manager.__aexit__(None, None, None), None
+        with suppress(StopIteration):
+            while True:
+                trap = leaving.send(outcome)
+                is_checkpoint = trap is None or trap is CancelShieldedCheckpoint  # None: in an asyncio Task
+                outcome = Value(None) if is_checkpoint else (yield trap)
+    nursery._cancel_status._tasks = set()  # the other one refers to the nursery
 
 
 @enable_ki_protection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -101,10 +100,10 @@ def is_current(runner: object) -> bool:
     return runner is not None and runner is RUN.__dict__.get("runner")
 
 
-def schedule(runner: Runner, nursery: LoopNursery) -> Scheduler:
+def schedule(runner: Runner, nursery: LoopNursery, *, is_hosted: bool) -> Scheduler:
     """Have the run keep asyncio's order from now on, with the nursery for the loop's Tasks. One for each run."""
     patches.put_in()
-    scheduler = nursery.scheduler = Scheduler._create(runner, nursery)
+    scheduler = nursery.scheduler = Scheduler._create(runner, nursery, is_hosted)
     return scheduler
 
 
@@ -115,14 +114,8 @@ class HostedRun:
         runner = current_runner()
         assert runner is not None
         self.runner = runner
-        self.scheduler = RUN.scheduler = schedule(runner, nursery)
+        self.scheduler = RUN.scheduler = schedule(runner, nursery, is_hosted=True)
         RUN.__dict__.pop("claimed", None)
-
-    def poll_through(self, files: Any) -> None:
-        """Have files.poll(), which has an epoll, called with each poll of trio's."""
-        # No task waits for it: trio sees an event of which nobody wants to know.
-        self.runner.io_manager._epoll.register(files.epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
-        self.scheduler.files = weakref.ref(files)
 
     def leave(self) -> None:
         """The loop ends, and the run goes on without."""
@@ -157,7 +150,7 @@ class Run:
             self._steps.send(None)  # type: ignore[arg-type]
             while not hasattr(self, "nursery"):
                 self._steps.send(self.runner.io_manager.get_events(0))
-            self.scheduler = schedule(self.runner, self.nursery)
+            self.scheduler = schedule(self.runner, self.nursery, is_hosted=False)
 
     @property
     def ended(self) -> bool:
@@ -201,16 +194,6 @@ class Run:
                 raise error
             finally:
                 del error  # its traceback has this frame
-
-    def poll_through(self, files: Any) -> None:
-        """Poll by files.poll(timeout) from now on, while that object lives.
-
-        Its `epoll` has trio's in it, and poll() tells whether that is ready. The other way round, as HostedRun has it,
-        each poll that finds something takes two calls of the system and some work of trio's: 2 microseconds.
-        """
-        files.epoll.register(self.runner.io_manager._epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
-        self.scheduler.files = weakref.ref(files)
-        self.scheduler.polls_through_files = True
 
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
