@@ -1,27 +1,35 @@
-"""How fast asyncio code runs on trio, beside asyncio itself.
+"""How fast asyncio code runs on trio, and trio code beside it: in each way in which the two can be mixed.
 
     pip install -e '.[bench]'
     python -m benchmarks [--quick] [--json FILE] [--svg FILE] [NAMES...]
 
-Each workload is a function of workloads.py: plain asyncio code, the same for three carriers.
+A workload is a function of workloads.py, which is plain asyncio code, or of trio_work.py, which is plain trio code. The
+modes are what it is run on, and how; see modes.py.
 
 - asyncio: the interpreter's own, whose core is C
-- us: this project, by `compat.install()`, as a program gets it that is run with `python -m compat`
-- trio-asyncio: the bridge that emulates asyncio's loop in a trio task; left out where it cannot be imported
+- own: compat.asyncio.run()
+- carried: the same, where each Task has a trio task from the start, as if it had called trio before
+- hosted: a Task in compat.run()
+- open_loop: a Task in compat.open_loop() in a trio.run()
+- adopted: a plain trio task in compat.run(), which calls asyncio's API
+- imported: a plain trio program that has imported compat; for trio's work only
+- trio-asyncio: the bridge that emulates asyncio's loop in a trio task; left out where it cannot be imported. A Task of
+  its cannot await trio's functions: trio's work is called from one once, by trio_as_aio()
 - trio: what one would write for trio by hand, from by_trio.py, where that has a meaning
 
-How to read the table. A line is a workload. A figure is the median over all rounds, per operation; behind it is the
-spread, the median absolute deviation in percent. CPU is the processor time of the whole process, all threads, which
-suffers least from what else the machine does; wall is time by the clock, for what is mostly waiting. Then come three
-ratios: us/asyncio (below 1, we are faster), trio-asyncio/us and trio/us (above 1, we are faster). The table has three
-sections: the core (tasks, what they wait for, child processes), streams (connections, with server and clients in one
-process), and the rest, which is wall time, memory and what happens once. Below stand the geometric means of the ratios
-over the core and over streams.
+How to read the tables. A line is a workload. The first column is the base, asyncio or, for trio's own work, trio: the
+median over all rounds, per operation. The others are multiples of it: below 1, they are faster. Behind each stands the
+spread of its own time, the median absolute deviation in percent. CPU is the processor time of the whole process, all
+threads, which suffers least from what else the machine does; wall is time by the clock, for what is mostly waiting.
+Below stand, for the core (tasks, what they wait for, child processes), for streams (connections, with server and
+clients in one process) and for trio's work, each mode's geometric mean, its worst ratio, and how many times as long
+trio-asyncio takes. trio's work is done in Tasks (own, hosted, open_loop) and in plain trio tasks beside an open loop
+(adopted). The last table is of what has no base: memory, and the import.
 
-In each of three rounds every workload has a new process per carrier, and these take turns, value by value, so that a
-noisy second hits all of them. What malloc does with large blocks, which by itself would double an echo's time or not,
-is the same in all of them: see worker.settle_malloc(). Compare figures within a table only; a ratio is worth no more
-than the spread of its two figures.
+In each of three rounds every workload has a new process per mode, and these take turns, value by value, so that a noisy
+second hits all of them. What malloc does with large blocks, which by itself would double an echo's time or not, is the
+same in all of them: see worker.settle_malloc(). Compare figures within a table only; a ratio is worth no more than the
+spread of its two figures.
 
 pyperf keeps the values, computes median and deviation, and writes the JSON file, for `python -m pyperf stats` or
 `compare_to`. Its own runner is not used: it finishes one benchmark before it starts the next.

@@ -14,9 +14,9 @@ import pyperf
 import trio
 
 from . import __doc__ as manual
-from . import by_trio
-from .carriers import CARRIERS
+from . import by_trio, trio_work
 from .gauges import GAUGES, Gauge
+from .modes import FOR_ASYNCIO, FOR_TRIO, MODES
 from .report import Figure, Line, picture, table
 from .workloads import WORKLOADS, Workload
 
@@ -30,9 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", metavar="NAMES", nargs="*", help=f"some of: {', '.join(ALL)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="a rough answer: a few short values")
     parser.add_argument("--json", metavar="FILE", help="write all values, as a file of pyperf's")
-    parser.add_argument(
-        "--svg", metavar="FILE", help="draw the times of the core and of streams as multiples of asyncio's"
-    )
+    parser.add_argument("--svg", metavar="FILE", help="draw the times as multiples of asyncio's, or of trio's")
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in ALL]:
         parser.error(f"no such workload: {', '.join(unknown)}")
@@ -44,26 +42,29 @@ def trio_asyncio_works() -> bool:
     return not subprocess.run([sys.executable, "-c", "import trio_asyncio"], stderr=subprocess.DEVNULL).returncode
 
 
-def carriers_of(name: str) -> list[str]:
-    """The carriers that a workload has on this machine."""
-    missing = set()
-    if not trio_asyncio_works():
-        missing.add("trio-asyncio")
-    if name in WORKLOADS and not hasattr(by_trio, name):
-        missing.add("trio")
-    return [carrier for carrier in CARRIERS if carrier not in missing]
+def modes_of(name: str) -> list[str]:
+    """The modes that a workload is measured in."""
+    if name in GAUGES:
+        modes = tuple(GAUGES[name].modes)
+    elif hasattr(trio_work, name):
+        modes = FOR_TRIO
+    else:
+        modes = FOR_ASYNCIO + ("trio",) * hasattr(by_trio, name)
+    return [mode for mode in MODES if mode in modes and (mode != "trio-asyncio" or trio_asyncio_works())]
 
 
 def measure(name: str, seconds: float, turns: int) -> dict[str, list[float]]:
-    """Values of a workload by carrier: each has a new process, and they take turns, one at a time."""
-    values: dict[str, list[float]] = {carrier: [] for carrier in carriers_of(name)}
+    """Values of a workload by mode: each has a new process, and they take turns, one at a time."""
+    values: dict[str, list[float]] = {mode: [] for mode in modes_of(name)}
     with ExitStack() as stack:
+        # Programs are started as they are by default: with their compiled code, which the first start writes.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-        def start(carrier: str) -> Callable[[], str]:
+        def start(mode: str) -> Callable[[], str]:
             """A new worker: a function that gives the next line of what it says."""
-            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker", carrier, name, str(seconds)]
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker", "measure", mode, name, str(seconds)]
             process = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
             )
             stdin, stdout = process.stdin, process.stdout
             assert stdin is not None
@@ -71,32 +72,32 @@ def measure(name: str, seconds: float, turns: int) -> dict[str, list[float]]:
 
             def answer() -> str:
                 print(file=stdin, flush=True)
-                return stdout.readline() or sys.exit(f"{name} failed on {carrier}")
+                return stdout.readline() or sys.exit(f"{name} failed on {mode}")
 
             return answer
 
-        workers = {carrier: start(carrier) for carrier in values}
+        workers = {mode: start(mode) for mode in values}
         for answer in workers.values():
             answer()  # ready
         for _ in range(turns):
-            for carrier, answer in workers.items():
-                values[carrier].append(float(answer()))
+            for mode, answer in workers.items():
+                values[mode].append(float(answer()))
     return values
 
 
 def run(names: list[str], rounds: int, seconds: float, turns: int) -> dict[str, dict[str, pyperf.Benchmark]]:
-    """Run the workloads, and return what was measured by name and carrier."""
+    """Run the workloads, and return what was measured by name and mode."""
     runs: dict[str, dict[str, list[pyperf.Run]]] = {name: {} for name in names}
     for number in range(rounds):
         for name in names:
             if sys.stderr.isatty():
                 print(f"\rround {number + 1} of {rounds}: {name}\033[K", end="", file=sys.stderr)
-            for carrier, values in measure(name, seconds, turns).items():
-                metadata = {"name": f"{name} ({carrier})", "unit": "byte" if ALL[name].unit == "KiB" else "second"}
-                runs[name].setdefault(carrier, []).append(pyperf.Run(values, metadata=metadata))
+            for mode, values in measure(name, seconds, turns).items():
+                metadata = {"name": f"{name} ({mode})", "unit": "byte" if ALL[name].unit == "KiB" else "second"}
+                runs[name].setdefault(mode, []).append(pyperf.Run(values, metadata=metadata))
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    return {name: {carrier: pyperf.Benchmark(each) for carrier, each in runs[name].items()} for name in names}
+    return {name: {mode: pyperf.Benchmark(each) for mode, each in runs[name].items()} for name in names}
 
 
 def main() -> None:
@@ -109,12 +110,14 @@ def main() -> None:
             ALL[name].title,
             ALL[name].unit,
             ALL[name].section,
-            {carrier: Figure(bench.median(), bench.median_abs_dev()) for carrier, bench in benchmarks.items()},
+            {mode: Figure(bench.median(), bench.median_abs_dev()) for mode, bench in benchmarks.items()},
         )
         for name, benchmarks in found.items()
     ]
     machine = f"CPython {platform.python_version()}, trio {trio.__version__}, {platform.machine()}"
     print(table(lines))
+    if not trio_asyncio_works():
+        print("\ntrio-asyncio is left out: it is not installed here, or cannot be imported on this Python")
     print(
         f"\n{machine}, {os.cpu_count()} processors; {time.monotonic() - started:.0f} s,"
         f" load average {load:.1f} before and {os.getloadavg()[0]:.1f} after"

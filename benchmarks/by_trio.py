@@ -317,10 +317,14 @@ async def tls_bulk(n: int) -> int:
 
 async def idle_tasks(n: int) -> int:
     event = trio.Event()
+
+    async def idle() -> None:
+        await event.wait()
+
     async with trio.open_nursery() as nursery:
         with gauges.traced_memory() as used:
             for _ in range(n):
-                nursery.start_soon(event.wait)
+                nursery.start_soon(idle)
             await trio.sleep(0.01)
             size = used()
         event.set()

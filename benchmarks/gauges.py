@@ -1,21 +1,23 @@
 """What is not a time per operation inside a loop: memory, and how long it takes to get there."""
 
 import gc
+import resource
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from .carriers import CARRIERS, load
+from .modes import FOR_ASYNCIO, IN_TASKS, load
 
 
 class Gauge(NamedTuple):
     title: str
     unit: Literal["ms CPU", "KiB"]
-    measure: Callable[[str], float]  # given the name of a carrier: seconds, or bytes
-    section: str = "other"
+    section: str  # a key of report.SECTIONS
+    measure: Callable[[str], float]  # given the name of a mode: seconds, or bytes
+    modes: Collection[str]
 
 
 @contextmanager
@@ -33,35 +35,55 @@ def traced_memory() -> Iterator[Callable[[], int]]:
         tracemalloc.stop()
 
 
-def memory(carrier: str, name: str, number: int) -> float:
+def memory(mode: str, name: str, number: int, after_trio: bool = False) -> float:
     """Bytes that Python has allocated for one of what that function of the workloads' makes."""
-    module, run = load(carrier)
-    function = getattr(module, name)
-    run(lambda: function(10))  # what is made once only
-    size: int = run(lambda: function(number))
+    function_of, run = load(mode)
+    function = function_of(name)
+    options = {}
+    if after_trio:
+        from trio.lowlevel import checkpoint  # only here: see modes
+
+        options["first"] = checkpoint
+    run(lambda: function(10, **options))  # what is made once only
+    size: int = run(lambda: function(number, **options))
     return size / number
 
 
-def seconds_of(statements: str) -> float:
-    """Processor time that the statements take in an interpreter that has imported nothing."""
-    program = f"import time; start = time.process_time()\n{statements}\nprint(time.process_time() - start)"
+START = {
+    "own": ["-m", "compat", "-c", "pass"],
+    "hosted": ["-c", "from compat import asyncio, run"],
+    "trio-asyncio": ["-c", "import trio_asyncio"],
+    "trio": ["-c", "import trio, asyncio"],
+}
+
+
+def start(mode: str) -> float:
+    """Processor time of an interpreter from its start to its end, with what a program of that mode imports."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *START[mode]], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def import_compat(mode: str) -> float:
+    program = "import time; start = time.process_time(); import compat; print(time.process_time() - start)"
     return float(subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE).stdout)
 
 
-def import_time(carrier: str) -> float:
-    return seconds_of(CARRIERS[carrier].imports)
-
-
-def first_step(carrier: str) -> float:
-    imports, run, _ = CARRIERS[carrier]
-    return seconds_of(f"{imports}\nasync def main(): pass\n{run}")
-
-
 GAUGES = {
-    "memory": Gauge("memory of an idle task", "KiB", lambda carrier: memory(carrier, "idle_tasks", 2000)),
-    "connection_memory": Gauge(
-        "memory of an idle connection", "KiB", lambda carrier: memory(carrier, "idle_connections", 200)
+    "start": Gauge("start of a program", "ms CPU", "start", start, START),
+    "import_compat": Gauge("import compat", "ms CPU", "absolute", import_compat, ["own"]),
+    "memory": Gauge(
+        "idle task", "KiB", "absolute", lambda mode: memory(mode, "idle_tasks", 2000), (*FOR_ASYNCIO, "trio")
     ),
-    "import_time": Gauge("import", "ms CPU", import_time),
-    "first_step": Gauge("import and run an empty program", "ms CPU", first_step),
+    "memory_after_trio": Gauge(
+        "idle task that has called trio",
+        "KiB",
+        "absolute",
+        lambda mode: memory(mode, "idle_tasks", 2000, True),
+        IN_TASKS,
+    ),
+    "connection_memory": Gauge(
+        "idle connection", "KiB", "absolute", lambda mode: memory(mode, "idle_connections", 200), (*FOR_ASYNCIO, "trio")
+    ),
 }

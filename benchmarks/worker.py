@@ -1,32 +1,34 @@
-"""A process that measures one workload on one carrier.
+"""A process that measures one workload in one mode.
 
-`python -m benchmarks.worker CARRIER NAME SECONDS` answers the first line of its input when it is ready to measure, and
-each further one with a value. `python -m benchmarks.worker CARRIER` measures nothing: it writes what each workload
-returns for n = 3, as JSON.
+`python -m benchmarks.worker measure MODE NAME SECONDS` answers the first line of its input when it is ready to measure,
+and each further one with a value. `python -m benchmarks.worker check MODE NAMES...` measures nothing: it writes what
+each of these workloads returns for n = 3, as JSON.
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import stopwatch
-from .carriers import load
 from .gauges import GAUGES
+from .modes import load
 
 
-def measurement(carrier: str, name: str, seconds: float) -> Callable[[], float]:
+def measurement(mode: str, name: str, seconds: float) -> Callable[[], float]:
     """A function that returns the seconds that one operation has taken, or what a gauge says.
 
     It runs the workload as often as it takes to fill `seconds`, found out by trying. That warms it up, too.
     """
     if name in GAUGES:
-        return lambda: GAUGES[name].measure(carrier)
-    module, run = load(carrier)
+        return partial(GAUGES[name].measure, mode)
+    function_of, run = load(mode)
+    function = function_of(name)
     from .workloads import WORKLOADS  # only now: they keep the asyncio that they find
 
-    workload, function = WORKLOADS[name], getattr(module, name)
+    workload = WORKLOADS[name]
     if workload.unit == "µs wall":
         stopwatch.clock = time.perf_counter
 
@@ -45,15 +47,10 @@ def measurement(carrier: str, name: str, seconds: float) -> Callable[[], float]:
     return lambda: elapsed(n) / (n * workload.operations)
 
 
-def check(carrier: str) -> dict[str, Any]:
+def check(mode: str, names: list[str]) -> dict[str, Any]:
     """What the workloads return, by name."""
-    module, run = load(carrier)
-    from .workloads import WORKLOADS
-
-    def result_of(name: str) -> Any:
-        return run(lambda: getattr(module, name)(3))
-
-    return {name: result_of(name) for name in WORKLOADS if hasattr(module, name)}
+    function_of, run = load(mode)
+    return {name: run(partial(function_of(name), 3)) for name in names}
 
 
 def settle_malloc() -> None:
@@ -68,10 +65,10 @@ def settle_malloc() -> None:
 def main() -> None:
     settle_malloc()
     match sys.argv[1:]:
-        case [carrier]:
-            print(json.dumps(check(carrier)))
-        case [carrier, name, seconds]:
-            measure = measurement(carrier, name, float(seconds))
+        case ["check", mode, *names]:
+            print(json.dumps(check(mode, names)))
+        case ["measure", mode, name, seconds]:
+            measure = measurement(mode, name, float(seconds))
             for number, _ in enumerate(sys.stdin):
                 print(measure() if number else "ready", flush=True)
         case _:

@@ -1,15 +1,15 @@
 """The workloads, in plain asyncio. Each does `n` rounds of its operations and returns what it has counted.
 
-The same code runs on every carrier that offers asyncio; carriers.load() decides which asyncio the import below finds.
+The same code runs in every mode that offers asyncio; modes.load() decides which asyncio the import below finds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from . import certificate, gauges
 from .certificate import HOST
@@ -18,9 +18,7 @@ from .stopwatch import timed
 MESSAGE, MESSAGES = bytes(100), 10  # what is echoed on a connection in each of the n rounds
 MIB = bytes(2**20)
 
-Function = Callable[[int], Coroutine[Any, Any, int]]
-
-
+Function = TypeVar("Function", bound=Callable[..., Coroutine[Any, Any, int]])
 Unit = Literal["µs CPU", "ms CPU", "µs wall"]
 
 
@@ -257,7 +255,7 @@ async def to_thread(n: int) -> int:
     return total
 
 
-@workload("to_thread, until it is back", unit="µs wall", section="other")
+@workload("to_thread, until it is back", unit="µs wall", section="wall")
 async def to_thread_and_back(n: int) -> int:
     return await to_thread(n)
 
@@ -457,11 +455,17 @@ async def tls_bulk(n: int) -> int:
     return await bulk(n, tls=True)
 
 
-async def idle_tasks(n: int) -> int:
-    """Bytes that n tasks take that wait for an event."""
+async def idle_tasks(n: int, first: Callable[[], Awaitable[None]] | None = None) -> int:
+    """Bytes that n tasks take that wait for an event; that have called `first` before."""
     event = asyncio.Event()
+
+    async def idle() -> None:
+        if first is not None:
+            await first()
+        await event.wait()
+
     with gauges.traced_memory() as used:
-        tasks = [asyncio.create_task(event.wait()) for _ in range(n)]
+        tasks = [asyncio.create_task(idle()) for _ in range(n)]
         await asyncio.sleep(0.01)
         size = used()
     event.set()

@@ -12,9 +12,7 @@
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name, and to import typing takes several times as long as all of this
 if TYPE_CHECKING:
     import asyncio as asyncio
 
@@ -59,10 +57,11 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = __import__(f"{__name__}.{_HOMES[name]}", fromlist=[name])
+    value = globals()[name] = getattr(home, name)
     return value
 
 

@@ -1,17 +1,19 @@
-"""The benchmarks do the same work on every carrier, and report what was measured. What the times are is not tested."""
+"""The benchmarks do the same work in every mode, and report what was measured. What the times are is not tested."""
 
 import json
+import socket
 import subprocess
 import sys
 from functools import cache
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import by_trio
-from benchmarks.carriers import CARRIERS
+from benchmarks import by_trio, trio_work, web
 from benchmarks.gauges import GAUGES
-from benchmarks.report import Figure, Line, means, picture, table
+from benchmarks.modes import FOR_ASYNCIO, FOR_TRIO, MODES
+from benchmarks.report import COLOURS, Figure, Line, picture, ratios, table
 from benchmarks.workloads import WORKLOADS
 from worlds import PATIENCE, ROOT
 
@@ -43,7 +45,20 @@ EXPECTED = {
     "stream_bulk": 3 * 2**20,
     **{f"tls_echo_{number}": 3 * number * 10 * 100 for number in (1, 50)},
     "tls_bulk": 3 * 2**20,
+    "checkpoints": 3,
+    "checkpoints_10": 30,
+    "channel_ping_pong": 0 + 1 + 2,
+    "nursery_10": 3 * sum(range(10)),
+    "scope": 3,
+    "scope_cancelled": 3,
+    "trio_event": 30,
+    "trio_sockets": 3 * 10 * 100,
+    "trio_sockets_20": 3 * 20 * 10 * 100,
 }
+
+
+def modes_of(name):
+    return FOR_TRIO if hasattr(trio_work, name) else (*FOR_ASYNCIO, "trio") if hasattr(by_trio, name) else FOR_ASYNCIO
 
 
 def python(*args):
@@ -53,9 +68,10 @@ def python(*args):
 
 
 @cache
-def results(carrier):
-    """What each workload returns; from a process of its own, as a process has one asyncio only."""
-    return json.loads(python("-W", "ignore::DeprecationWarning", "-m", "benchmarks.worker", carrier))
+def results(mode):
+    """What each workload returns; from a process of its own, as a process has one mode only."""
+    names = [name for name in EXPECTED if mode in modes_of(name)]
+    return json.loads(python("-W", "ignore::DeprecationWarning", "-m", "benchmarks.worker", "check", mode, *names))
 
 
 @cache
@@ -64,8 +80,8 @@ def has_trio_asyncio():
     return not subprocess.run([sys.executable, "-c", "import trio_asyncio"], stderr=subprocess.DEVNULL).returncode
 
 
-def needs(carrier):
-    if carrier == "trio-asyncio" and not has_trio_asyncio():
+def needs(mode):
+    if mode == "trio-asyncio" and not has_trio_asyncio():
         pytest.skip("trio-asyncio is not installed, or cannot be imported on this Python")
 
 
@@ -74,24 +90,28 @@ def test_every_workload_is_expected():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "carrier"),
-    [(name, carrier) for name in EXPECTED for carrier in CARRIERS if carrier != "trio" or hasattr(by_trio, name)],
-)
-def test_same_work(name, carrier):
-    needs(carrier)
-    assert results(carrier)[name] == EXPECTED[name]
+@pytest.mark.parametrize("mode", MODES)
+def test_same_work(mode):
+    needs(mode)
+    assert results(mode) == {name: value for name, value in EXPECTED.items() if mode in modes_of(name)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "carrier"),
-    [*((name, carrier) for name in GAUGES for carrier in CARRIERS), ("call_soon", "us"), ("to_thread_and_back", "us")],
+    ("name", "mode"),
+    [
+        *((name, mode) for name in GAUGES for mode in GAUGES[name].modes),
+        *(("spawn_gather", mode) for mode in MODES if mode != "imported"),
+        *(("channel_ping_pong", mode) for mode in FOR_TRIO),
+        ("to_thread_and_back", "own"),
+    ],
 )
-def test_a_worker_measures_when_it_is_asked(name, carrier):
-    needs(carrier)
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "benchmarks.worker", carrier, name, "0.0001"]
-    done = subprocess.run(command, cwd=ROOT, input="\n\n\n", capture_output=True, text=True, timeout=PATIENCE)
+def test_a_worker_measures_when_it_is_asked(name, mode):
+    needs(mode)
+    options = ["-W", "ignore::DeprecationWarning", "-m", "benchmarks.worker", "measure", mode, name, "0.0001"]
+    done = subprocess.run(
+        [sys.executable, *options], cwd=ROOT, input="\n\n\n", capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.returncode, done.stderr) == (0, "")
     ready, *values = done.stdout.split()
     assert ready == "ready"
@@ -99,28 +119,47 @@ def test_a_worker_measures_when_it_is_asked(name, carrier):
     assert min(map(float, values)) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("carrier", "expected"),
-    [("asyncio", "False False"), ("us", "True True"), ("trio-asyncio", "False True")],
+    ("mode", "expected"),
+    [
+        # whose asyncio; in a trio run; a loop is open; in a Task; each Task has a trio task
+        ("asyncio", [False, False, True, True, False]),
+        ("own", [True, True, True, True, False]),
+        ("carried", [True, True, True, True, True]),
+        ("hosted", [True, True, True, True, False]),
+        ("open_loop", [True, True, True, True, False]),
+        ("adopted", [True, True, True, False, False]),
+        ("imported", [False, True, False, False, False]),
+        ("trio-asyncio", [False, True, True, True, False]),
+        ("trio", [False, True, False, False, False]),
+    ],
 )
-def test_a_worker_runs_on_what_it_is_told(carrier, expected):
-    needs(carrier)
+def test_a_worker_runs_on_what_it_is_told(mode, expected):
+    needs(mode)
     program = """if True:
-        import sys
-        from pathlib import Path
-        from benchmarks.carriers import load
-        module, run = load(sys.argv[1])
+        import json, sys
+        from benchmarks.modes import load
+        function_of, run = load(sys.argv[1])
+        from benchmarks.workloads import asyncio
+        async def child():
+            return len(getattr(asyncio.get_running_loop(), "_scheduler").stand_ins) > 0
         async def main():
-            if "trio" not in sys.modules:
-                return False
             try:
-                sys.modules["trio"].lowlevel.current_trio_token()
-            except RuntimeError:
-                return False
-            return True
-        print("adapters" in module.asyncio.tasks.__file__, run(main))
+                trio = sys.modules["trio"]
+                trio.lowlevel.current_trio_token()
+                in_trio = True
+            except (KeyError, RuntimeError):
+                in_trio = False
+            loop = asyncio._get_running_loop()
+            in_task = loop is not None and type(asyncio.current_task()) is real_task
+            carried = hasattr(loop, "_scheduler") and in_task and await asyncio.create_task(child())
+            return ["adapters" in asyncio.tasks.__file__, in_trio, loop is not None, in_task, carried]
+        import _asyncio
+        real_task = _asyncio.Task
+        print(json.dumps(run(main)))
     """
-    assert python("-W", "ignore::DeprecationWarning", "-c", program, carrier).strip() == expected
+    assert json.loads(python("-W", "ignore::DeprecationWarning", "-c", program, mode)) == expected
 
 
 LINES = [
@@ -130,43 +169,69 @@ LINES = [
         "core",
         {
             "asyncio": Figure(2e-6, 1e-7),
-            "us": Figure(1e-6, 0.0),
+            "own": Figure(1e-6, 0.0),
             "trio-asyncio": Figure(8e-6, 0.0),
             "trio": Figure(3e-6, 0.0),
         },
     ),
-    Line("two", "µs CPU", "core", {"asyncio": Figure(1e-6, 0.0), "us": Figure(8e-6, 0.0), "trio": Figure(1.2e-5, 0.0)}),
-    Line("<memory>", "KiB", "other", {"asyncio": Figure(1024.0, 0.0), "us": Figure(4096.0, 0.0)}),
-    Line("<echo>", "ms CPU", "streams", {"asyncio": Figure(2e-3, 0.0), "us": Figure(1e-3, 0.0)}),
+    Line(
+        "two", "µs CPU", "core", {"asyncio": Figure(1e-6, 0.0), "own": Figure(8e-6, 0.0), "trio": Figure(1.2e-5, 0.0)}
+    ),
+    Line("<memory>", "KiB", "absolute", {"asyncio": Figure(1024.0, 0.0), "own": Figure(4096.0, 0.0)}),
+    Line("<echo>", "ms CPU", "streams", {"asyncio": Figure(2e-3, 0.0), "own": Figure(1e-3, 0.0)}),
+    Line(
+        "nursery",
+        "µs CPU",
+        "trio",
+        {"own": Figure(3e-6, 3e-7), "adopted": Figure(2e-6, 0.0), "trio": Figure(2e-6, 0.0)},
+    ),
 ]
 
 
-def test_means():
-    mean = means(LINES[:2])
-    assert mean == pytest.approx(
-        {("us", "asyncio"): (0.5 * 8) ** 0.5, ("trio-asyncio", "us"): 8, ("trio", "us"): (3 * 1.5) ** 0.5}
-    )
+def words_of(text):
+    return ["---" if line.startswith("---") else " ".join(line.split()) for line in text.splitlines()]
+
+
+def test_ratios():
+    assert ratios(LINES, "own", "asyncio") == pytest.approx([0.5, 8, 4, 0.5])
+    assert ratios(LINES, "trio-asyncio", "own") == pytest.approx([8])
+    assert ratios(LINES, "hosted", "asyncio") == []
 
 
 def test_table():
-    lines = ["---" if line.startswith("---") else " ".join(line.split()) for line in table(LINES).splitlines()]
-    assert lines[2:] == [
+    assert words_of(table(LINES)) == [
+        "median ± spread unit asyncio own trio-asyncio trio",
+        "/asyncio /asyncio /asyncio",
         "---",
-        "one µs CPU 2.00 ±5% 1.00 ±0% 8.00 ±0% 3.00 ±0% 0.50 8.00 3.00",
-        "two µs CPU 1.00 ±0% 8.00 ±0% - 12.0 ±0% 8.00 - 1.50",
+        "one µs CPU 2.00 ±5% 0.50 ±0% 4.00 ±0% 1.50 ±0%",
+        "two µs CPU 1.00 ±0% 8.00 ±0% - 12.00 ±0%",
         "---",
-        "<echo> ms CPU 2.00 ±0% 1.00 ±0% - - 0.50 - -",
+        "<echo> ms CPU 2.00 ±0% 0.50 ±0% - -",
         "---",
-        "<memory> KiB 1.00 ±0% 4.00 ±0% - - 4.00 - -",
+        "core: geometric mean 2.00 4.00 4.24",
+        "core: worst 8.00 4.00 12.00",
+        "core: trio-asyncio by this, mean 8.00",
+        "streams: geometric mean 0.50",
+        "streams: worst 0.50",
+        "streams: trio-asyncio by this, mean",
+        "",
+        "median ± spread unit trio own adopted",
+        "/trio /trio",
         "---",
-        "geometric mean of the core 2.00 8.00 2.12",
-        "geometric mean of streams 0.50 - -",
+        "nursery µs CPU 2.00 ±0% 1.50 ±10% 1.00 ±0%",
+        "---",
+        "trio's work: geometric mean 1.50 1.00",
+        "trio's work: worst 1.50 1.00",
+        "",
+        "median ± spread unit asyncio own",
+        "---",
+        "<memory> KiB 1.00 ±0% 4.00 ±0%",
+        "---",
     ]
 
 
 def test_table_without_means():
-    lines = [line.split()[0] for line in table(LINES[2:3]).splitlines() if "---" not in line]
-    assert lines[2:] == ["<memory>"]
+    assert words_of(table(LINES[2:3]))[2:] == ["<memory> KiB 1.00 ±0% 4.00 ±0%", "---"]
 
 
 def test_picture():
@@ -174,31 +239,55 @@ def test_picture():
     svg = "{http://www.w3.org/2000/svg}"
     words = [each.text for each in root.iter(f"{svg}text")]
     assert "on <this> machine" in words
-    assert "one" in words
     assert "<memory>" not in words
-    assert words.index("two") < words.index("<echo>")
+    headings = ["core, of asyncio's time", "streams, of asyncio's time"]
+    headings.append("trio's work, of trio's time")
+    for before, after in pairwise(
+        [headings[0], "one", "two", headings[1], "<echo>", headings[2], "nursery", "on <this> machine"]
+    ):
+        assert words.index(before) < words.index(after)
+    assert words.count("geometric mean") == 3
     by_colour = {}
     for dot in root.iter(f"{svg}circle"):
         by_colour.setdefault(dot.get("fill"), []).append(float(dot.get("cx")))
-    legend_and_lines = sorted(map(len, by_colour.values()))
-    assert legend_and_lines == [2, 3, 4]
+    # the legend's, then each line's, and the means'
+    assert {mode: len(by_colour[colour]) for mode, colour in COLOURS.items() if colour in by_colour} == {
+        "own": 1 + 4 + 3,
+        "adopted": 1 + 1 + 1,
+        "trio-asyncio": 1 + 1 + 1,
+        "trio": 1 + 2 + 1,
+    }
     ticks = {
         each.text: float(each.get("x")) for each in root.iter(f"{svg}text") if each.text[:-1].replace(".", "").isdigit()
     }
     assert list(ticks) == ["0.5x", "1x", "2x", "4x", "8x", "16x"]
-    ours = max(by_colour.values(), key=len)
-    assert ours[1:] == [ticks["0.5x"], ticks["8x"], ticks["0.5x"]]
+    assert by_colour[COLOURS["own"]][1:6] == [ticks[each] for each in ("0.5x", "8x", "2x", "0.5x", "0.5x")]
 
 
 def test_command(tmp_path):
     pytest.importorskip("pyperf", reason="the extra `bench` is not installed")
     json_file, svg_file = tmp_path / "values.json", tmp_path / "picture.svg"
-    out = python("-m", "benchmarks", "--quick", "--json", json_file, "--svg", svg_file, "lock_free", "memory")
+    out = python(
+        "-m",
+        "benchmarks",
+        "--quick",
+        "--json",
+        json_file,
+        "--svg",
+        svg_file,
+        "lock_free",
+        "channel_ping_pong",
+        "memory",
+    )
     assert "lock, free" in out
-    assert "memory of an idle task" in out
+    assert "memory channel, ping-pong" in out
+    assert "idle task" in out
     assert "queue" not in out
     names = {each["metadata"]["name"] for each in json.loads(json_file.read_text())["benchmarks"]}
-    assert names >= {f"{name} ({carrier})" for name in ("lock_free", "memory") for carrier in ("asyncio", "us", "trio")}
+    expected = {"lock_free": modes_of("lock_free"), "channel_ping_pong": FOR_TRIO, "memory": GAUGES["memory"].modes}
+    missing = set() if has_trio_asyncio() else {"trio-asyncio"}
+    assert names == {f"{name} ({mode})" for name, modes in expected.items() for mode in modes if mode not in missing}
+    assert ("trio-asyncio is left out" in out) == bool(missing)
     assert ElementTree.parse(svg_file).getroot().tag.endswith("svg")
 
 
@@ -208,3 +297,50 @@ def test_command_with_a_name_that_is_none():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.endswith("no such workload: lock_fre\n")
+
+
+SERVER = """
+async def answer(reader, writer):
+    while await reader.readline():
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\n\\r\\nHello, world")
+    writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+run(main)
+"""
+CLIENT = """
+async def main():
+    await measure(lambda: asyncio.sleep(0.001))
+run(main)
+"""
+
+
+@pytest.mark.slow
+def test_web_command(monkeypatch, capsys):
+    monkeypatch.setattr(web, "SERVERS", {"colorsys": SERVER})  # a library is a module that can be found
+    monkeypatch.setattr(web, "CLIENTS", {"keyword": CLIENT, "no_such_library": CLIENT})
+    monkeypatch.chdir(ROOT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setitem(web.URLS, "keyword", f"redis://127.0.0.1:{server.getsockname()[1]}")
+        web.main(["--seconds", "0.1", "--rounds", "2", "--connections", "3"])
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == "no_such_library is left out: no module named no_such_library"
+    assert [line.split()[:2] for line in lines] == [
+        [name, mode] for name in ("colorsys", "keyword") for mode in ("asyncio", "own", "hosted")
+    ]
+
+
+def test_web_command_without_the_server_of_a_client(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setitem(web.URLS, "keyword", f"redis://127.0.0.1:{port}")
+    assert web.what_is_missing("keyword").startswith(f"no server at 127.0.0.1:{port}: ")
+
+
+def test_web_command_with_a_name_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        web.main(["aiohtp"])
+    assert capsys.readouterr().err.endswith("no such library: aiohtp\n")
