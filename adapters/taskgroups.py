@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ._trio import nurseries, runs
+from ._trio.cancellation import Cancelled
 from ._trio.names import protected
 
 __all__ = ("TaskGroup",)
@@ -44,12 +45,13 @@ class TaskGroup(_Base):  # type: ignore[misc]
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
         if self._manager is None:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
-        knows = nurseries.is_told(self._manager) and exc_type is not asyncio.CancelledError
+        knows = nurseries.is_told(self._manager) and not isinstance(exc, Cancelled)
         try:
             return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
-        except BaseExceptionGroup:
-            if nurseries.is_told(self._manager) and not knows:
-                nurseries.tell_again(self._manager)  # asyncio raises the errors alone
+        except BaseException as error:
+            # asyncio raises the Tasks' errors alone, and of cancellations the first
+            if not isinstance(error, Cancelled) and nurseries.is_told(self._manager) and not knows:
+                nurseries.tell_again(self._manager)
             raise
         finally:
             manager, self._manager, self.__class__ = self._manager, None, TaskGroup

@@ -312,7 +312,7 @@ class Interpreter:
         self.program = program
         self.log: list[str] = []
         self.faults: list[str] = []
-        self.numbers, self.items = itertools.count(), itertools.count()
+        self.numbers, self.items, self.moments = itertools.count(), itertools.count(), itertools.count(1)
         self.variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
         self.frames: list[Frame] = []
         self.tasks: list[tuple[int, Any]] = []
@@ -631,7 +631,7 @@ class Interpreter:
             case "cancel_scope", number if self.scopes:
                 pick(self.scopes, number).cancel()
             case "set_deadline", number, delay if self.scopes:
-                pick(self.scopes, number).deadline = trio.current_time() + (delay - 1 if delay else inf)
+                pick(self.scopes, number).deadline = trio.current_time() + (self.moment(delay) - 1 if delay else inf)
             case "set_shield", number, shield if self.scopes:
                 pick(self.scopes, number).shield = shield
             case "set_result", number:
@@ -693,6 +693,10 @@ class Interpreter:
         self.create_task(frame, body, create=group.create_task)
         inside.append(frame)
 
+    def moment(self, delay: float) -> float:
+        """The delay, made a little longer: a generator's statements are executed more than once."""
+        return delay and delay + next(self.moments) / 2**24
+
     # Waits.
 
     def wait(self, frame: Frame, node: Node) -> Any:
@@ -701,7 +705,7 @@ class Interpreter:
             case "sleep", delay:
                 return asyncio.sleep(delay, "slept")
             case "trio_sleep", delay:
-                return trio.sleep(delay)
+                return trio.sleep(self.moment(delay))
             case "forever", world:
                 if world == "trio":
                     return trio.sleep_forever()
@@ -816,7 +820,7 @@ class Interpreter:
             if is_held:  # else nobody waits for the thread any more
                 hold(False)
                 try:
-                    await trio.sleep(delay)
+                    await trio.sleep(self.moment(delay))
                 finally:
                     hold(not is_over)
                     await blocked()
@@ -863,11 +867,11 @@ class Interpreter:
                 finally:
                     await run(cleanup)
             case "move_on_after", delay, body:
-                with trio.move_on_after(delay) as scope:
+                with trio.move_on_after(self.moment(delay)) as scope:
                     await self.in_scope(frame, scope, body)
                 return scope.cancelled_caught
             case "fail_after", delay, body:
-                with trio.fail_after(delay) as scope:
+                with trio.fail_after(self.moment(delay)) as scope:
                     await self.in_scope(frame, scope, body)
             case "scope", shield, body:
                 with trio.CancelScope(shield=shield) as scope:

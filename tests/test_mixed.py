@@ -105,6 +105,27 @@ MENDED = {
             ),
         ),
     ),
+    "a scope is cancelled while a group in it is cancelled": (
+        (
+            "task",
+            (
+                (
+                    "scope",
+                    False,
+                    (
+                        (
+                            "catch",
+                            "cancel",
+                            (("group", ((("finally", (("event",),), (("cancel_scope", 0),)),),), (("event",),)),),
+                            (("event",),),
+                            True,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        ("task", (("hops", 2), ("cancel", 0, "a"))),
+    ),
 }
 
 
