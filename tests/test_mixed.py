@@ -126,6 +126,17 @@ MENDED = {
         ),
         ("task", (("hops", 2), ("cancel", 0, "a"))),
     ),
+    "gather() that returns exceptions has one already": (
+        ("plain", (("gather", (("trio_event", 8), ("wait_for", ("future", 0), 0)), True), ("get",))),
+        ("task", (("sleep", 1), ("cancel_scope", 0))),
+    ),
+    "gather() in a Task that returns exceptions has one already": (
+        (
+            "task",
+            (("scope", False, (("gather", (("trio_event", 8), ("wait_for", ("future", 0), 0)), True), ("get",))),),
+        ),
+        ("task", (("sleep", 1), ("cancel_scope", 0))),
+    ),
 }
 
 
