@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from asyncio import Task
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +34,15 @@ def answer_first() -> None:
     for module, name, answer in _ANSWERS:
         theirs = getattr(module, name)
         if not hasattr(theirs, "_knows_our_loops") and (answer is _task_of_ours_or or inspect.isfunction(theirs)):
-            setattr(module, name, answer(theirs))
+            ours = answer(theirs)
+            for holder in [module, *_modules_that_took(name, theirs)]:
+                setattr(holder, name, ours)
+
+
+def _modules_that_took(name: str, function: Any) -> list[Any]:
+    """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
+    modules = {key: module for key, module in sys.modules.items() if key != "_asyncio"}
+    return [module for module in modules.values() if getattr(module, "__dict__", {}).get(name) is function]
 
 
 def _is_ours(loop: Any) -> bool:

@@ -571,9 +571,7 @@ class Connections:
 
     def _feed_what_came_early(self, layer: Any, protocol: Any) -> list[Any]:
         """Let the TLS layer have, soon, what a StreamReader has received and nobody has read: the client's hello."""
-        from .streams import StreamReaderProtocol
-
-        reader = protocol._stream_reader if isinstance(protocol, StreamReaderProtocol) else None
+        reader = getattr(protocol, "_stream_reader", None)
         if reader is None or not reader._buffer:
             return []
         early = bytes(reader._buffer)

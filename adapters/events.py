@@ -23,7 +23,7 @@ import time
 import types
 import warnings
 import weakref
-from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
+from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
 from asyncio.log import logger
@@ -46,11 +46,13 @@ from ._pipes import Pipes
 from ._sockets import Sockets
 from ._trio import runs
 from ._trio.deadlines import Alarm
-from ._trio.names import protected
+from ._trio.names import protect_all_of, protected
 from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
 from .base_subprocess import Subprocesses
-from .futures import Future
+
+if sys.version_info < (3, 14):
+    from . import _child_watchers
 
 __all__ = (
     "AbstractEventLoop",
@@ -66,6 +68,23 @@ __all__ = (
 
 # 3.14 on: a Handle that another thread may cancel.
 ThreadSafeHandle: type[Handle] = getattr(std_events, "_ThreadSafeHandle", Handle)
+
+_std: Any = asyncio  # to a type checker its underscored names do not exist
+
+# Ctrl-C must not break into these either, which are the interpreter's: who waits would wait for ever, or nobody would
+# hear of it, as the interpreter ignores what is raised in a finalizer.
+for _class in (
+    *(asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore, asyncio.BoundedSemaphore, asyncio.Barrier),
+    *(asyncio.Queue, asyncio.PriorityQueue, asyncio.LifoQueue, asyncio.TaskGroup, asyncio.Timeout),
+):
+    for _base in _class.__mro__:
+        protected(_base)
+for _function in (
+    *(asyncio.gather, asyncio.shield, asyncio.wait, asyncio.sleep, asyncio.as_completed),
+    *(_std.BaseEventLoop.call_exception_handler, _std.BaseEventLoop.default_exception_handler),
+    *(weakref.WeakSet.__init__, weakref.WeakKeyDictionary.__init__, weakref.WeakValueDictionary.__init__),
+):
+    protect_all_of(_function.__code__)
 
 # Callbacks are the program's own code: Ctrl-C may interrupt them.
 disable_ki_protection(Handle._run)
@@ -93,8 +112,6 @@ class MonotonicClock(Clock):
 # What makes the clock of a loop that is given none; for compat.virtual_time().
 make_clock: Callable[[], Clock] = MonotonicClock
 
-
-_std: Any = asyncio  # to a type checker its underscored names do not exist
 
 # To a type checker AbstractEventLoop has dozens of abstract methods; at run time it has none.
 _AbstractEventLoop: Any = AbstractEventLoop
@@ -486,6 +503,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             if not self._closed:
                 self.call_soon_threadsafe(self.create_task, agen.aclose())
 
+        for function in (first_iteration, finalize):
+            enable_ki_protection(function)
         return first_iteration, finalize
 
     async def shutdown_asyncgens(self) -> None:
@@ -728,12 +747,10 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
 
         def get_child_watcher(self) -> Any:
             """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
-            from . import unix_events
-
             if self._watcher is None:
                 use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
-                kind = unix_events.PidfdChildWatcher if use_pidfd() else unix_events.ThreadedChildWatcher
-                self._watcher = kind()
+                watchers = _child_watchers
+                self._watcher = watchers.PidfdChildWatcher() if use_pidfd() else watchers.ThreadedChildWatcher()
             _warn_of_child_watchers("get_child_watcher")
             return self._watcher
 

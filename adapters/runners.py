@@ -16,7 +16,7 @@ import sys
 import threading
 from asyncio import Task, iscoroutine
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from trio.lowlevel import currently_ki_protected
 
 from ._asyncio import get_running_loop as _get_running_loop
 from ._trio import runs
+from ._trio.names import protected
 from ._trio.stand_ins import AsyncioStandIn
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
 from .tasks import all_tasks, sleep, wait_for_awaitable
@@ -193,14 +194,34 @@ def _report_errors(tasks: set[Any], loop: Any) -> None:
             )
 
 
-@asynccontextmanager
-async def open_loop() -> AsyncIterator[BaseLoop]:
+@protected
+class _LoopBlock(AbstractAsyncContextManager[BaseLoop]):
+    """Ctrl-C does not come between the block and what ends the loop."""
+
+    def __init__(self) -> None:
+        self._block = _open_loop()
+
+    async def __aenter__(self) -> BaseLoop:
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(exc_type, exc, tb)
+
+
+def open_loop() -> AbstractAsyncContextManager[BaseLoop]:
     """Open an asyncio loop in the running trio run: inside the block, and in every trio task meanwhile, asyncio works.
 
     At the end, also when it is cancelled, the loop's tasks are cancelled as asyncio.run() cancels them, and waited for;
     then async generators and the threads of run_in_executor() are shut down. Raises RuntimeError outside of trio, and
     where a loop is open already: there is one for each run. SystemExit and KeyboardInterrupt of a Task end the block.
     """
+    return _LoopBlock()
+
+
+@asynccontextmanager
+async def _open_loop() -> AsyncIterator[BaseLoop]:
     if runs.current_runner() is None:
         raise RuntimeError(
             "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"

@@ -20,6 +20,7 @@ __all__ = ("TaskGroup",)
 _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not exist
 
 
+@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 
@@ -43,21 +44,29 @@ class TaskGroup(_Base):  # type: ignore[misc]
     ) -> bool | None:
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
-        if self._manager is None:
-            return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
-        knows = nurseries.is_told(self._manager) and not isinstance(exc, Cancelled)
+        in_nursery = self._manager is not None
+        knew = in_nursery and nurseries.is_told(self._manager) and not isinstance(exc, Cancelled)
         try:
-            return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+            while True:
+                try:
+                    return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+                except KeyboardInterrupt as error:
+                    # trio has brought Ctrl-C into the wait of its main task. asyncio has it come as a cancellation,
+                    # and waits for the Tasks.
+                    if not self._tasks:
+                        raise
+                    exc_type, exc, tb = type(error), error, error.__traceback__
         except BaseException as error:
             # asyncio raises the Tasks' errors alone, and of cancellations the first
-            if not isinstance(error, Cancelled) and nurseries.is_told(self._manager) and not knows:
+            if in_nursery and not (knew or isinstance(error, Cancelled)) and nurseries.is_told(self._manager):
                 nurseries.tell_again(self._manager)
             raise
         finally:
-            manager, self._manager, self.__class__ = self._manager, None, TaskGroup
-            del self._scheduler, self._nursery
-            await nurseries.leave_nursery(manager)
             del exc, tb
+            if in_nursery:
+                manager, self._manager, self.__class__ = self._manager, None, TaskGroup
+                del self._scheduler, self._nursery
+                await nurseries.leave_nursery(manager)
 
 
 @protected

@@ -312,7 +312,6 @@ def test_a_wait_that_is_cancelled_moves_nothing(world):
     world(main)
 
 
-@pytest.mark.leaves("report", reason="a fault of ours: a late cancel() asks again, when the Task has ended")
 @pytest.mark.parametrize("move_late", ["get", "put"])
 def test_an_item_that_was_handed_over_wins_over_a_late_cancellation(world, move_late):
     """The Task that is woken with an item, or by its taker, and cancelled before its step, ends with the item moved."""
@@ -398,7 +397,6 @@ def test_stress_of_a_queue_as_channels(world, producers, consumers, size):
     world(main)
 
 
-@pytest.mark.leaves("report", reason="a fault of ours: a late cancel() asks again, when the Task has ended")
 @pytest.mark.parametrize(("producers", "consumers"), [("tt", "aa"), ("aa", "tt"), ("ta", "at")])
 @pytest.mark.parametrize("size", [0, 5])
 def test_stress_of_channels_as_a_queue(world, producers, consumers, size):

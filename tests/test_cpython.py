@@ -1,4 +1,7 @@
-"""CPython's own asyncio tests, module by module, each in an interpreter of its own under the redirect."""
+"""CPython's own asyncio tests, module by module, each in an interpreter of its own under the redirect.
+
+CPYTHON_PATHS says which paths they take through the core.
+"""
 
 import json
 import os
@@ -16,6 +19,7 @@ from worlds import PATIENCE
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
+TAKEN = os.environ.get("CPYTHON_PATHS", "own").split()
 KINDS = ("passed", "excluded", "failed", "skipped", "not ours")
 
 
@@ -27,13 +31,14 @@ def _cpythons_tests() -> Path:
     return folder
 
 
+@pytest.mark.parametrize("path", TAKEN)
 @pytest.mark.parametrize("module", MODULES)
-def test_module(module: str, figures: Callable[[str, str, Mapping[str, int]], None], tmp_path: Path) -> None:
+def test_module(module: str, path: str, figures: Callable[[str, str, Mapping[str, int]], None], tmp_path: Path) -> None:
     if not (_cpythons_tests() / f"{module}.py").exists():
         pytest.skip(f"Python {sys.version_info.major}.{sys.version_info.minor} has no {module}")
     results = tmp_path / "results.json"
     run = subprocess.run(
-        [sys.executable, "-m", "compat", "-m", "cpython.run", module, str(results)],
+        [sys.executable, "-m", "compat", "-m", "cpython.run", module, path, str(results)],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])},
         stdout=subprocess.PIPE,
@@ -44,6 +49,6 @@ def test_module(module: str, figures: Callable[[str, str, Mapping[str, int]], No
     counts = json.loads(results.read_text()) if results.exists() else {}
     if "running" in counts:
         pytest.fail(f"{counts['running']} hangs, or has ended the interpreter\n{run.stdout}", pytrace=False)
-    figures("CPython's tests of asyncio, on trio", module, {kind: counts.get(kind, 0) for kind in KINDS})
+    figures(f"CPython's tests of asyncio, on trio: {path}", module, {kind: counts.get(kind, 0) for kind in KINDS})
     if run.returncode != 0:
         pytest.fail(run.stdout, pytrace=False)

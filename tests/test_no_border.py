@@ -385,7 +385,6 @@ def test_cancel_around_the_wakeup(world, tasks, native, hops):
     world(main)
 
 
-@pytest.mark.leaves("report", reason="a fault of ours: a late cancel() asks again, when the Task has ended")
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_no_item_is_lost(world, tasks, moment):
     """Of consumers that are cancelled at each moment none takes an item away with it."""

@@ -317,6 +317,25 @@ def run_code(code, cwd):
     return ended.out
 
 
+def test_who_took_current_task_before(tmp_path):
+    """A module that has asyncio's function by its name knows a trio task in asyncio's loop, too: anyio's has."""
+    (tmp_path / "taken.py").write_text("from asyncio import current_task")
+    code = """
+        import asyncio, taken, trio, compat
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio_task)
+
+        async def trio_task():
+            print(taken.current_task() is asyncio.current_task() is not None)
+
+        compat.run(main)
+        print(taken.current_task is asyncio.current_task)
+        """
+    assert run_code(code, tmp_path) == "True\nTrue\n"
+
+
 def test_has_every_name():
     assert {*dir(std)} <= {*dir(asyncio)}
     assert asyncio.__all__ == std.__all__

@@ -54,8 +54,8 @@ try:
               " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _runner"
               " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data",
         # The run: its queue, its tasks, its deadlines, and what ends it.
-        Runner: "reschedule task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task_outcome"
-                " main_task init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
+        Runner: "reschedule spawn_impl task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task"
+                " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
         _EntryQueue: "wakeup",
@@ -121,6 +121,7 @@ __all__ = [
     "WaitTaskRescheduled",
     "ki_protection_enabled",
     "parking_lot",
+    "protect_all_of",
     "protected",
     "setup_runner",
     "traps",
@@ -136,6 +137,10 @@ ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback
 
 
+# trio leaves it out: Ctrl-C in there would leave a task in its nursery that never begins.
+trio.lowlevel.enable_ki_protection(Runner.spawn_impl)
+
+
 def protected(cls: type[T]) -> type[T]:
     """Keep Ctrl-C out of the methods of a class, as trio keeps it out of its own: it comes at the next checkpoint."""
     for member in vars(cls).values():
@@ -143,6 +148,14 @@ def protected(cls: type[T]) -> type[T]:
         if isinstance(function, types.FunctionType) and function.__module__ == cls.__module__:
             trio.lowlevel.enable_ki_protection(function)
     return cls
+
+
+def protect_all_of(code: types.CodeType) -> None:
+    """Keep Ctrl-C out of a function that is not ours, and of the functions in it."""
+    trio.lowlevel.enable_ki_protection(types.SimpleNamespace(__code__=code))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            protect_all_of(inner)
 
 
 class Derivable:

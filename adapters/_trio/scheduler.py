@@ -14,6 +14,7 @@ import asyncio
 import select
 import sys
 import weakref
+from asyncio import Handle
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -109,6 +110,20 @@ def make_step(context: Context, function: Callable[..., object], *args: Any) -> 
         context.run(function, *args)
     finally:
         del context, function, args  # a traceback may lead to this frame
+
+
+_OPEN_TO_INTERRUPTS = {make_step.__code__, Handle._run.__code__}
+
+
+def _has_begun(error: BaseException) -> bool:
+    """Tell whether an entry had begun to run when Ctrl-C came; it may come before the first instruction."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code in _OPEN_TO_INTERRUPTS:
+            return traceback.tb_lineno != code.co_firstlineno
+        traceback = traceback.tb_next
+    return True
 
 
 def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
@@ -345,18 +360,18 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Run the entries that are in the run queue now."""
         queue, state = self.queue, self.state
         is_watched = bool(self.instruments) and self._is_watched()
-        pending, interrupted, stand_ins = self.pending, self.interrupted, self.stand_ins
+        is_plain = not (is_watched or self.debug)
+        pending, stand_ins = self.pending, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
         entry: Any
-        stand_in: Any
         for _ in range(len(queue)):
-            entry = queue.popleft()
+            entry = self.entry = queue.popleft()
             kind = type(entry)
             if kind is Task:
                 if not in_trio:
                     SNIFFIO.name, in_trio = "trio", True
-                self.entry = state["task"] = entry
+                state["task"] = entry
                 if self.aio_stand_ins or entry.custom_sleep_data is not None or type(entry._next_send) is Error:
                     self._prepare(entry)
                 if is_watched:
@@ -369,44 +384,25 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             else:
                 if in_trio:
                     SNIFFIO.name, in_trio = None, False
-                stand_in = None
-                if kind is TrioStandIn:  # a Task goes on after a wait of trio's
-                    stand_in, kind = entry, tuple
-                    stand_in._next_send_fn = None
-                    entry = stand_in.step_context, stand_in.wakeup, DONE
-                self.entry = entry
                 try:
-                    if kind is tuple:
-                        if stand_in is None and stand_ins:
-                            stand_in = stand_ins.get(entry[1].__self__)
-                        if stand_in is not None:
-                            state["task"] = stand_in
-                            stand_in._schedule_points += 1
-                            stand_in._cancel_points += 1
-                            if interrupted:
-                                entry = self._with_interruption(entry)
-                        if entry is None:
-                            pass
-                        elif is_watched:
-                            self._make_watched_step(entry)
-                        elif self.debug:
-                            self._make_timed_step(entry)
-                        else:
-                            make_step(*entry)
+                    if kind is tuple and is_plain and not stand_ins:
+                        make_step(*entry)
+                    elif kind is tuple or kind is TrioStandIn:
+                        self._make_step(entry, is_watched)
                     elif not entry._cancelled:
-                        if self.debug:
-                            entry._loop._run_timed(entry)
-                        else:
+                        if is_plain:
                             entry._run()
+                        else:
+                            entry._loop._run_timed(entry)
                 except (SystemExit, KeyboardInterrupt) as error:
+                    if not _has_begun(error):
+                        queue.appendleft(entry)  # or who waits for it would wait for ever
                     self.stop_with(error)
                 except BaseException as error:
-                    self._report(entry, error)
-                if stand_in is None and stand_ins and kind is tuple:
-                    stand_in = stand_ins.get(self.entry[1].__self__)  # made in this step
-                if stand_in is not None and stand_in.aio_task.done():
-                    stand_in.end()
-            entry = stand_in = None  # a traceback may lead to this frame
+                    self._report(self.entry, error)
+                if stand_ins and type(self.entry) is tuple:
+                    self._end_stand_in()
+            entry = None  # a traceback may lead to this frame
             if pending:
                 self.settle()
             if "task" in state:
@@ -418,6 +414,36 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             SNIFFIO.name = None
 
     # asyncio's entries.
+
+    def _make_step(self, entry: Any, is_watched: bool) -> None:
+        """Make the step of a Task that has a stand-in, or that is watched or timed."""
+        if type(entry) is TrioStandIn:  # the Task goes on after a wait of trio's
+            stand_in: TrioStandIn | None = entry
+            entry._next_send_fn = None
+            step = self.entry = entry.step_context, entry.wakeup, DONE
+        else:
+            stand_in, step = self.stand_ins.get(entry[1].__self__), entry
+        try:
+            if stand_in is not None:
+                self.state["task"] = stand_in
+                stand_in._schedule_points += 1
+                stand_in._cancel_points += 1
+                if self.interrupted and (step := self._with_interruption(step)) is None:
+                    return
+            if is_watched:
+                self._make_watched_step(step)
+            elif self.debug:
+                self._make_timed_step(step)
+            else:
+                make_step(*step)
+        finally:
+            del entry, step, stand_in  # a traceback may lead to this frame
+
+    def _end_stand_in(self) -> None:
+        """If the Task whose step was made is done, so is its stand-in, which may have been made in this step."""
+        stand_in = self.stand_ins.get(self.entry[1].__self__)
+        if stand_in is not None and stand_in.aio_task.done():
+            stand_in.end()
 
     def _with_interruption(self, step: Any) -> Any:
         """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised.
@@ -487,6 +513,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             else:
                 handle._run()
         except (SystemExit, KeyboardInterrupt) as error:
+            if not _has_begun(error):
+                self.queue.append(handle)
             self.stop_with(error)
         finally:
             self.entry, self.state["task"] = entry, task
@@ -644,14 +672,16 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         return {task for task in asyncio.all_tasks(self.loop()) if type(task) is not AsyncioStandIn}
 
     def current_task_in_scope(self) -> Task | None:
-        """The current trio task, if it is in a cancel scope beyond that of the loop's nursery."""
+        """The current trio task, if it is in a cancel scope of the program's, beyond where the loop was opened."""
         task: Task | None = self.state.get("task")
         if task is None:
             aio_task = _asyncio.running_task(self.loop())
             if type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins and not self._home(aio_task):
                 return None
             task = self.find_task()
-        return None if task._cancel_status is self.nursery._cancel_status else task
+        nursery = self.nursery
+        outermost = nursery._cancel_status, nursery.parent_task._parent_nursery._cancel_status  # type: ignore[union-attr]
+        return None if task._cancel_status in outermost else task
 
     def current_aio_stand_in(self) -> AsyncioStandIn | None:
         """The asyncio Task of the trio task whose step this is; None if it is not a trio task's."""

@@ -387,8 +387,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
             # It goes on after a wait of asyncio's. The cancellation comes first, as in asyncio.
             if isinstance(task._next_send, trio.Cancelled):
                 self._scheduler.told.take_back(task)  # the scope's can come again
-            if not is_plain(task._next_send):
-                task._next_send_fn, task._next_send = task.coro.throw, request.error()
+            task._next_send_fn, task._next_send = task.coro.throw, request.error()
         elif is_in_checkpoint(task.coro):
             task._next_send = Error(request.error())
         elif not (isinstance(task._next_send, Error) and is_plain(task._next_send.error)):
@@ -398,13 +397,12 @@ class AsyncioStandIn(asyncio.Task[Any]):
 
     def finish(self, outcome: Outcome[Any]) -> Outcome[Any]:
         """The trio task has ended. Return what its nursery gets: a cancelled Task is no failure."""
-        message = None if self._request is None else self._request.message
         if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
             outcome = Error(self._request.error())
         if not isinstance(outcome, Error):
             asyncio.Future.set_result(self, outcome.unwrap())
         elif is_cancellation(outcome.error):
-            asyncio.Future.cancel(self, message)
+            asyncio.Future.cancel(self, *(outcome.error.args[:1] if is_plain(outcome.error) else ()))
         else:
             asyncio.Future.set_exception(self, outcome.error)
             self._log_traceback = False  # the nursery tells of it

@@ -5,7 +5,10 @@ test passes although it is excluded: the list stays as short as it can be.
 """
 
 import sys
+from collections.abc import Collection
 from typing import NamedTuple
+
+from paths import PATHS
 
 SINCE_3_14 = sys.version_info >= (3, 14)
 
@@ -78,12 +81,13 @@ if not SINCE_3_14:
 
 
 class Exclusion(NamedTuple):
-    """Tests that need not pass, why, whether that holds on this interpreter, and whether they are better not run."""
+    """Tests that need not pass, why, whether that holds on this interpreter, whether they are better not run, where."""
 
     pattern: str
     reason: str
     holds: bool = True
     hangs: bool = False
+    paths: Collection[str] = tuple(PATHS)
 
 
 MOCKED = "replaces a module inside asyncio.unix_events by a mock; ours is used elsewhere"

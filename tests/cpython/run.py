@@ -23,6 +23,7 @@ from typing import Any
 from compat import adapters
 from cpython.exclusions import EXCLUDED, LEFT_OUT
 from cpython.plug import plug_in
+from paths import taken
 from worlds import PATIENCE
 
 PACKAGE = "test.test_asyncio."
@@ -82,8 +83,8 @@ class Watch:
         sys.setprofile(see)
 
 
-def main(module: str, results: str = os.devnull) -> int:
-    """Run the module and print the figures. Returns the exit status.
+def main(module: str, path: str = "own", results: str = os.devnull) -> int:
+    """Run the module in one of the paths, and print the figures. Returns the exit status.
 
     The file `results` gets the figures as JSON; before the end, the name of the running test.
     """
@@ -93,8 +94,9 @@ def main(module: str, results: str = os.devnull) -> int:
     every_test = list(_tests_in(unittest.defaultTestLoader.loadTestsFromName(PACKAGE + module)))
     tests = [test for test in every_test if _class(test) not in LEFT_OUT]
     names = [_name(test) for test in tests]
-    excluded = {entry.pattern: entry.reason for entry in EXCLUDED if entry.holds}
-    hanging = {name for name in names for entry in EXCLUDED if entry.hangs and fnmatch.fnmatchcase(name, entry.pattern)}
+    holding = [entry for entry in EXCLUDED if entry.holds and path in entry.paths]
+    excluded = {entry.pattern: entry.reason for entry in holding}
+    hanging = {name for name in names for entry in holding if entry.hangs and fnmatch.fnmatchcase(name, entry.pattern)}
     complaints = _without_match("LEFT_OUT", module, LEFT_OUT, {_class(test) for test in every_test})
     complaints += _without_match("EXCLUDED", module, excluded, names)
 
@@ -107,7 +109,8 @@ def main(module: str, results: str = os.devnull) -> int:
             watch.put_on(test)
             suite.addTest(test)
     del test, tests, every_test  # the suite lets go of each test when it has been run
-    suite.run(record)
+    with taken(path):
+        suite.run(record)
 
     reports, skipped = _by_test(record.failures + record.errors), _by_test(record.skipped)
     figures: Counter[str] = Counter()
@@ -131,7 +134,7 @@ def main(module: str, results: str = os.devnull) -> int:
             print(f"not ours: {name}")
     complaints += [f"{name}\n{report}" for name, report in reports.items()]  # setUpModule and the like
     print(*complaints, sep="\n")
-    print(f"{module}: {summary(figures)}")
+    print(f"{module}, {path}: {summary(figures)}")
     tell(figures)
     return 1 if complaints or figures["failed"] else 0
 

@@ -156,7 +156,7 @@ async def run_clients(ports, seconds, number):
 def start_clients(ports, seconds, number):
     import subprocess
 
-    command = [sys.executable, __file__, "clients", json.dumps(ports), str(seconds), str(number)]
+    command = ["env", sys.executable, __file__, "clients", json.dumps(ports), str(seconds), str(number)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 

@@ -20,6 +20,9 @@ NATS = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 REDIRECTED = asyncio.tasks.__name__ == "compat.adapters.tasks"
 """Whether this process is run by `python -m compat`."""
 
+PYTHON = {"asyncio": ["env", sys.executable], "trio": [sys.executable, "-m", "compat"]}
+"""Starts a program of its own in either world; what another program starts (env) is on asyncio wherever this is run."""
+
 HOST = "127.0.0.1"
 NAME = f"aot{sys.version_info.minor}_{os.getpid()}"
 """A prefix for tables, queues and topics, so that two runs at a time do not meet."""

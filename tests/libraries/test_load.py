@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from worlds import PATIENCE
+
+from .peers import PYTHON
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -19,7 +20,7 @@ CLIENTS = int(os.environ.get("LOAD_CLIENTS", "100"))
 @pytest.mark.parametrize("world", ["asyncio", "trio"])
 def test_nothing_fails_and_nothing_grows(world):
     done = subprocess.run(
-        [sys.executable, *["-m", "compat"] * (world == "trio"), str(HERE / "load.py"), str(SECONDS), str(CLIENTS)],
+        [*PYTHON[world], str(HERE / "load.py"), str(SECONDS), str(CLIENTS)],
         env=os.environ | {"PYTHONPATH": str(HERE.parent.parent)},
         capture_output=True,
         text=True,

@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 
 from worlds import PATIENCE, ROOT
+
+from .peers import PYTHON
 
 pytest.importorskip("pytest_asyncio", reason="the extra `libraries` is not installed")
 pytestmark = pytest.mark.slow
@@ -109,15 +110,16 @@ async def test_trio_in_an_asyncio_test():
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-@pytest.mark.parametrize("on_trio", [False, True], ids=["asyncio", "trio"])
-def test_a_suite(tmp_path, on_trio, mode):
+@pytest.mark.parametrize("world", PYTHON)
+def test_a_suite(tmp_path, world, mode):
+    on_trio = world == "trio"
     suite = SUITE.replace("{on_trio}", str(on_trio)) + OF_TRIO * on_trio
     (tmp_path / "test_suite.py").write_text(suite)
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
     )
     done = subprocess.run(
-        [sys.executable, *["-m", "compat"] * on_trio, "-m", "pytest", "-q", f"--asyncio-mode={mode}", "-p", "no:trio"],
+        [*PYTHON[world], "-m", "pytest", "-q", f"--asyncio-mode={mode}", "-p", "no:trio"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         capture_output=True,
