@@ -38,8 +38,9 @@ from compat import asyncio
 from compat.adapters._trio.names import CancelStatus
 from compat.adapters._trio.runs import is_cancel_called
 from compat.adapters.events import Loop
+from paths import taken
 from traces import Custom, Node, Several, brief, pick
-from worlds import Steps, virtual_time
+from worlds import virtual_time
 
 EAGER = sys.version_info >= (3, 12)
 
@@ -155,37 +156,22 @@ def operations(kind: str, nesting: bool) -> list[Node]:
 Main = Callable[[], Any]
 
 
-def own(main: Main, *instruments: trio.abc.Instrument) -> None:
+def own(main: Main) -> None:
     """A loop with a trio run of its own."""
-    with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time(), instruments=instruments)) as runner:
+    with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time())) as runner:
         runner.run(main())
 
 
 def instrument(main: Main) -> None:
     """The same with an instrument, for which trio makes each step."""
-    own(main, Steps())
+    with taken("instrument"):
+        own(main)
 
 
 def carried(main: Main) -> None:
     """Each Task has a trio task from its first step on; an eager one, from its first wait on."""
-
-    async def carrying() -> None:
-        loop: Any = asyncio.get_running_loop()
-        create_task = loop.create_task
-
-        def create_carried(*args: Any, **kwargs: Any) -> Any:
-            task = create_task(*args, **kwargs)
-            if not task.done():
-                loop._scheduler.stand_in_for(task)
-            return task
-
-        loop.create_task = create_carried
-        try:
-            await create_carried(main())
-        finally:
-            del loop.create_task
-
-    own(carrying)
+    with taken("carried"):
+        own(main)
 
 
 def hosted(main: Main) -> None:
