@@ -592,7 +592,7 @@ class Interpreter:
             case ("look",):
                 task = asyncio.current_task()
                 if task is not None:
-                    if task not in [each for _, each in self.tasks] and frame.number >= 0:
+                    if task not in [each for _, each in self.tasks]:
                         self.tasks.append((frame.number, task))
                     return f"{task.get_name() if 'Task-' not in task.get_name() else '-'} {task.cancelling()}"
             case "set_variable", number:
@@ -715,7 +715,7 @@ class Interpreter:
                 later = [task for n, task in self.tasks if n > frame.number]
                 return pick(later, number) if later else asyncio.sleep(0)
             case "custom", inner:
-                return Custom(Awaited(self.wait(frame, inner)))
+                return Custom(self.wait(frame, inner))
             case "gather", inner, return_exceptions:
                 return asyncio.gather(*self.apart(frame, inner), return_exceptions=return_exceptions)
             case "wait_for", inner, timeout:
@@ -956,19 +956,6 @@ class Interpreter:
             for error in leaves(child.error):
                 if isinstance(error, Exception) and id(error) not in accounted:
                     self.fault(f"{frame.name} has left a {what}, and the error of {child.name} is lost: {error!r}")
-
-
-class Awaited:
-    """Whatever can be awaited, with __await__."""
-
-    def __init__(self, awaitable: Any) -> None:
-        self.awaitable = awaitable
-
-    def __await__(self) -> Any:
-        async def wait() -> Any:
-            return await self.awaitable
-
-        return wait().__await__()
 
 
 IN_TRIO = {"trio_sleep", "checkpoints", "trio_event", "send", "receive"}
