@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ._trio import nurseries, runs
+from ._trio.cancellation import Cancelled
 from ._trio.names import protected
 
 __all__ = ("TaskGroup",)
@@ -44,7 +45,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
         in_nursery = self._manager is not None
-        knew = in_nursery and nurseries.is_told(self._manager) and exc_type is not asyncio.CancelledError
+        knew = in_nursery and nurseries.is_told(self._manager) and not isinstance(exc, Cancelled)
         try:
             while True:
                 try:
@@ -55,9 +56,10 @@ class TaskGroup(_Base):  # type: ignore[misc]
                     if not self._tasks:
                         raise
                     exc_type, exc, tb = type(error), error, error.__traceback__
-        except BaseExceptionGroup:
-            if in_nursery and not knew and nurseries.is_told(self._manager):
-                nurseries.tell_again(self._manager)  # asyncio raises the errors alone
+        except BaseException as error:
+            # asyncio raises the Tasks' errors alone, and of cancellations the first
+            if in_nursery and not (knew or isinstance(error, Cancelled)) and nurseries.is_told(self._manager):
+                nurseries.tell_again(self._manager)
             raise
         finally:
             del exc, tb

@@ -38,8 +38,9 @@ from compat import asyncio
 from compat.adapters._trio.names import CancelStatus
 from compat.adapters._trio.runs import is_cancel_called
 from compat.adapters.events import Loop
+from paths import taken
 from traces import Custom, Node, Several, brief, pick
-from worlds import Steps, virtual_time
+from worlds import virtual_time
 
 EAGER = sys.version_info >= (3, 12)
 
@@ -155,37 +156,22 @@ def operations(kind: str, nesting: bool) -> list[Node]:
 Main = Callable[[], Any]
 
 
-def own(main: Main, *instruments: trio.abc.Instrument) -> None:
+def own(main: Main) -> None:
     """A loop with a trio run of its own."""
-    with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time(), instruments=instruments)) as runner:
+    with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time())) as runner:
         runner.run(main())
 
 
 def instrument(main: Main) -> None:
     """The same with an instrument, for which trio makes each step."""
-    own(main, Steps())
+    with taken("instrument"):
+        own(main)
 
 
 def carried(main: Main) -> None:
     """Each Task has a trio task from its first step on; an eager one, from its first wait on."""
-
-    async def carrying() -> None:
-        loop: Any = asyncio.get_running_loop()
-        create_task = loop.create_task
-
-        def create_carried(*args: Any, **kwargs: Any) -> Any:
-            task = create_task(*args, **kwargs)
-            if not task.done():
-                loop._scheduler.stand_in_for(task)
-            return task
-
-        loop.create_task = create_carried
-        try:
-            await create_carried(main())
-        finally:
-            del loop.create_task
-
-    own(carrying)
+    with taken("carried"):
+        own(main)
 
 
 def hosted(main: Main) -> None:
@@ -302,6 +288,10 @@ ERRORS = (
 COMPLAINTS = re.compile(
     "raised|closed to new arrivals|is shutting down|is finished|attempt to re-acquire an already held Lock"
     "|already holding"
+    # Task.cancel() interrupts trio's Condition.wait() where that takes its lock back
+    "|can't release a Lock you don't own|must hold the lock"
+    # trio's checkpoint_if_cancelled(), where a shield is set meanwhile
+    "|this should never happen"
 )
 
 
@@ -312,7 +302,7 @@ class Interpreter:
         self.program = program
         self.log: list[str] = []
         self.faults: list[str] = []
-        self.numbers, self.items = itertools.count(), itertools.count()
+        self.numbers, self.items, self.moments = itertools.count(), itertools.count(), itertools.count(1)
         self.variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
         self.frames: list[Frame] = []
         self.tasks: list[tuple[int, Any]] = []
@@ -604,7 +594,7 @@ class Interpreter:
             case ("look",):
                 task = asyncio.current_task()
                 if task is not None:
-                    if task not in [each for _, each in self.tasks] and frame.number >= 0:
+                    if task not in [each for _, each in self.tasks]:
                         self.tasks.append((frame.number, task))
                     return f"{task.get_name() if 'Task-' not in task.get_name() else '-'} {task.cancelling()}"
             case "set_variable", number:
@@ -631,7 +621,7 @@ class Interpreter:
             case "cancel_scope", number if self.scopes:
                 pick(self.scopes, number).cancel()
             case "set_deadline", number, delay if self.scopes:
-                pick(self.scopes, number).deadline = trio.current_time() + (delay - 1 if delay else inf)
+                pick(self.scopes, number).deadline = trio.current_time() + (self.moment(delay) - 1 if delay else inf)
             case "set_shield", number, shield if self.scopes:
                 pick(self.scopes, number).shield = shield
             case "set_result", number:
@@ -693,6 +683,10 @@ class Interpreter:
         self.create_task(frame, body, create=group.create_task)
         inside.append(frame)
 
+    def moment(self, delay: float) -> float:
+        """The delay, made a little longer: a generator's statements are executed more than once."""
+        return delay and delay + next(self.moments) / 2**24
+
     # Waits.
 
     def wait(self, frame: Frame, node: Node) -> Any:
@@ -701,7 +695,7 @@ class Interpreter:
             case "sleep", delay:
                 return asyncio.sleep(delay, "slept")
             case "trio_sleep", delay:
-                return trio.sleep(delay)
+                return trio.sleep(self.moment(delay))
             case "forever", world:
                 if world == "trio":
                     return trio.sleep_forever()
@@ -723,7 +717,7 @@ class Interpreter:
                 later = [task for n, task in self.tasks if n > frame.number]
                 return pick(later, number) if later else asyncio.sleep(0)
             case "custom", inner:
-                return Custom(Awaited(self.wait(frame, inner)))
+                return Custom(self.wait(frame, inner))
             case "gather", inner, return_exceptions:
                 return asyncio.gather(*self.apart(frame, inner), return_exceptions=return_exceptions)
             case "wait_for", inner, timeout:
@@ -816,7 +810,7 @@ class Interpreter:
             if is_held:  # else nobody waits for the thread any more
                 hold(False)
                 try:
-                    await trio.sleep(delay)
+                    await trio.sleep(self.moment(delay))
                 finally:
                     hold(not is_over)
                     await blocked()
@@ -863,11 +857,11 @@ class Interpreter:
                 finally:
                     await run(cleanup)
             case "move_on_after", delay, body:
-                with trio.move_on_after(delay) as scope:
+                with trio.move_on_after(self.moment(delay)) as scope:
                     await self.in_scope(frame, scope, body)
                 return scope.cancelled_caught
             case "fail_after", delay, body:
-                with trio.fail_after(delay) as scope:
+                with trio.fail_after(self.moment(delay)) as scope:
                     await self.in_scope(frame, scope, body)
             case "scope", shield, body:
                 with trio.CancelScope(shield=shield) as scope:
@@ -964,19 +958,6 @@ class Interpreter:
             for error in leaves(child.error):
                 if isinstance(error, Exception) and id(error) not in accounted:
                     self.fault(f"{frame.name} has left a {what}, and the error of {child.name} is lost: {error!r}")
-
-
-class Awaited:
-    """Whatever can be awaited, with __await__."""
-
-    def __init__(self, awaitable: Any) -> None:
-        self.awaitable = awaitable
-
-    def __await__(self) -> Any:
-        async def wait() -> Any:
-            return await self.awaitable
-
-        return wait().__await__()
 
 
 IN_TRIO = {"trio_sleep", "checkpoints", "trio_event", "send", "receive"}

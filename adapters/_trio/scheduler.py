@@ -51,9 +51,9 @@ from .stand_ins import (
     CancelRequest,
     FutureWait,
     TrioStandIn,
-    failure_of_children,
+    failure_of,
     make_stand_in,
-    unfinished_child,
+    unfinished_children,
 )
 
 # While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
@@ -228,7 +228,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # in this order
         self.owed: dict[TrioStandIn, CancelRequest] = {}  # Task.cancel() in a wait that could not be interrupted
         self.overcounted: set[TrioStandIn] = set()  # Task.cancelling() is one too high until the next step
-        self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled]] = {}
+        self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled, list[Any]]] = {}
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
         object.__setattr__(self._trap, "abort_func", never)
@@ -453,17 +453,20 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         if len(step) < 3 or (task := step[1].__self__) not in self.interrupted:
             return step
         context, wakeup, future = step
-        child = unfinished_child(future)
-        if child is not None:
-            child.add_done_callback(lambda child: self.queue.append(step))
+        unfinished = unfinished_children(future)
+        if unfinished:
+            unfinished[0].add_done_callback(lambda child: self.queue.append(step))
             return None
-        stand_in, cancels, cancellation = self.interrupted.pop(task)
+        stand_in, cancels, cancellation, children = self.interrupted.pop(task)
         # If Task.cancel() has come as well, its CancelledError is the one that may not be lost.
         if task.cancelling() <= cancels:
             try:
                 future.result()
             except asyncio.CancelledError:
-                return context, wakeup, _Failed(failure_of_children(future) or cancellation)
+                failure = failure_of(children)
+                if failure is None:
+                    return context, wakeup, _Failed(cancellation)
+                step = context, wakeup, _Failed(failure)
             except BaseException:
                 pass
         # What was awaited has not heeded the scope: it interrupts the next wait.

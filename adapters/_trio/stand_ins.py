@@ -89,18 +89,17 @@ def is_in_checkpoint(coro: Any) -> bool:
     return False
 
 
-def unfinished_child(future: Any) -> Any:
-    """A child of a future of gather()'s that is not done; None if there is none.
+def unfinished_children(future: Any) -> list[Any]:
+    """The children of a future of gather()'s that are not done.
 
     asyncio ends such a future with its first child that fails or is cancelled. But a cancel scope is left only when all
     that is inside has ended.
     """
-    return next((child for child in getattr(future, "_children", ()) if not child.done()), None)
+    return [child for child in getattr(future, "_children", ()) if not child.done()]
 
 
-def failure_of_children(future: Any) -> BaseException | None:
-    """The first error of a child, beside cancellations, of a future of gather()'s that was cancelled."""
-    children = getattr(future, "_children", ())
+def failure_of(children: list[Any]) -> BaseException | None:
+    """The first error, beside cancellations, of what gather() was waiting for when it was cancelled."""
     errors = (child.exception() for child in children if not child.cancelled())
     return next((error for error in errors if error is not None), None)
 
@@ -281,7 +280,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             self._interrupt_bare_yield()
             return self not in overcounted
         told.note(self, task.cancelling())
-        scheduler.interrupted[task] = self, task.cancelling(), Cancelled.of_scope(self._cancel_status)
+        cancellation = Cancelled.of_scope(self._cancel_status)
+        scheduler.interrupted[task] = self, task.cancelling(), cancellation, unfinished_children(awaited)
         awaited.cancel()
         return True
 
@@ -414,13 +414,14 @@ class AsyncioStandIn(asyncio.Task[Any]):
 class FutureWait:
     """A trio task waits for a future of asyncio's. This is the future's callback and the task's abort function."""
 
-    __slots__ = ("_interruption", "_request", "future", "scheduler", "task")
+    __slots__ = ("_children", "_interruption", "_request", "future", "scheduler", "task")
 
     def __init__(self, scheduler: Scheduler, task: Task, future: Any) -> None:
         self.scheduler = scheduler
         self.task = task
         self.future = future
         self._interruption: BaseException | None = None  # by a scope, or Ctrl-C
+        self._children: list[Any] = []  # those that the interruption meets
         self._request: CancelRequest | None = None
 
     def __call__(self, argument: Any) -> Abort | None:
@@ -435,7 +436,7 @@ class FutureWait:
                 return Abort.FAILED
             scheduler.told.note(task, scheduler.cancels(task))
             interruption = Cancelled.of(interruption)
-        self._interruption = interruption
+        self._interruption, self._children = interruption, unfinished_children(self.future)
         self.future.cancel()
         return Abort.FAILED
 
@@ -446,9 +447,9 @@ class FutureWait:
 
     def wake(self) -> None:
         """The future is done: have the task go on in the next batch."""
-        child = None if self._interruption is None else unfinished_child(self.future)
-        if child is not None:
-            child.add_done_callback(lambda child: self.wake())
+        children = [] if self._interruption is None else unfinished_children(self.future)
+        if children:
+            children[0].add_done_callback(lambda child: self.wake())
             return
         self.task._abort_func = None
         self.scheduler.resume(self.task)
@@ -465,7 +466,9 @@ class FutureWait:
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
         if self._request is None and isinstance(error, asyncio.CancelledError):
-            return failure_of_children(self.future) or interruption
+            error = failure_of(self._children)
+            if error is None:
+                return interruption
         if interruption is not None:
             self.scheduler.told.take_back(self.task)  # the scope interrupts the next wait
         return error if self._request is None else self._request.error()
