@@ -84,8 +84,8 @@ def time_limit(seconds: float) -> Iterator[None]:
 def without_old_errors(log: list[str]) -> list[str]:
     """What is to be the same where a plain trio task stands for a Task.
 
-    Who awaits a Task that was cancelled gets, once, the very exception that has ended it, with its cause and context. The
-    interpreter has no way to put that into another Future: there the exception is a new one each time.
+    Who awaits a Task that was cancelled gets, once, the very exception that has ended it, with its cause and context.
+    The interpreter has no way to put that into another Future: there the exception is a new one each time.
     """
     return [re.sub(r" (after|from) \w+(\([^()]*\)|\[.*\])|(?<=CancelledError)\([^()]*\)", "", step) for step in log]
 
