@@ -146,7 +146,7 @@ def run_as_trio_task(loop: Any, coro: Coroutine[Any, Any, Any], context: Context
 
     async def body() -> None:
         outcomes.append(await acapture(lambda: coro))
-        loop.stop()
+        loop.call_soon(loop.stop)  # as a Task's callback would do it
 
     loop._check_closed()
     loop._check_running()

@@ -3,15 +3,20 @@
 Each program runs in two processes, on asyncio and on trio, and both must write the same and have the same status.
 """
 
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from worlds import ON_TRIO, Ended
 
 pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+INTERRUPTS = int(os.environ.get("INTERRUPTS", "50"))
 
 # Sends itself a real SIGINT, from a thread: the signal arrives wherever the main thread is by then.
 PRELUDE = """
@@ -393,6 +398,22 @@ say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """,
     )
     assert (ended.out, ended.error) == ("background\nKeyboardInterrupt()\nTrue\n", "")
+
+
+@pytest.mark.parametrize("path", ["own", "instrument", "plain", "task", "open_loop"])
+def test_ctrl_c_at_a_random_moment(path):
+    """However often: KeyboardInterrupt comes out of the run, all has ended, and the thread runs loops as before."""
+    ended = Ended(
+        f"""
+        import sys
+        sys.path.insert(0, {str(HERE)!r})
+        import interrupts
+        sys.exit(interrupts.main({path!r}, {INTERRUPTS}))
+        """,
+        *("-W", "ignore"),  # a coroutine that Ctrl-C came before is not awaited
+    )
+    assert ended.out == f"{path}: 0 of {INTERRUPTS} failed\n", ended.out + ended.error
+    assert ended.status == 0
 
 
 # --- SystemExit and what else ends a loop ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ current Task, it gets an `AsyncioStandIn`. A stand-in is made when it is first a
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -317,8 +318,15 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._request: CancelRequest | None = None
         self._ends_cancelled = False  # the request came in a step of its own: as in asyncio, that may be the last one
         super().__init__(trio_task.coro, loop=loop, name=trio_task.name, context=trio_task.context)
-        scheduler.queue.pop()  # the first step, which super() has asked for
+        self._drop_first_step(scheduler.queue)
         self._log_destroy_pending = False
+
+    def _drop_first_step(self, queue: deque[Any]) -> None:
+        """super() has asked for it. Behind it may be what a signal handler or another thread has queued meanwhile."""
+        behind = []
+        while type(entry := queue.pop()) is not tuple or entry[1].__self__ is not self:
+            behind.append(entry)
+        queue.extend(reversed(behind))
 
     def get_name(self) -> str:
         """The name of the trio task."""
