@@ -45,7 +45,6 @@ from ._executors import Executors
 from ._pipes import Pipes
 from ._sockets import Sockets
 from ._trio import runs
-from ._trio.deadlines import Alarm
 from ._trio.names import protect_all_of, protected
 from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
@@ -172,7 +171,6 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         this = scheduler.loop = weakref.ref(self)
         scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
         scheduler.debug = self._debug
-        self._alarm = Alarm(run.runner, lambda: this()._run_due_timers())  # type: ignore[union-attr]
         self._closed = False
         open_loops.add(self)
 
@@ -223,7 +221,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._closed = True
         open_loops.discard(self)
         self._scheduled.clear()
-        self._alarm.set(math.inf)
+        self._scheduler.set_timer(math.inf)
         if self._poller is not None:
             self._poller.close()
         self._executor_shutdown_called = True
@@ -337,7 +335,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
         if self._scheduled[0] is timer:
-            self._set_alarm()
+            self._set_timer()
         return timer  # type: ignore[no-any-return]
 
     def _timer_handle_cancelled(self, timer: Any) -> None:
@@ -361,11 +359,11 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         while self._scheduled and self._scheduled[0]._cancelled:
             heapq.heappop(self._scheduled)._scheduled = False
             self._timer_cancelled_count -= 1
-        self._set_alarm()
+        self._set_timer()
 
-    def _set_alarm(self) -> None:
+    def _set_timer(self) -> None:
         when = self._scheduled[0]._when if self._scheduled else math.inf
-        self._alarm.set(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
+        self._scheduler.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
 
     def _run_due_timers(self) -> None:
         self._scheduler.poll_files()  # where trio's loop has polled: what is ready comes first
@@ -376,7 +374,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             if timer._cancelled:
                 self._timer_cancelled_count -= 1
             self._ready.append(timer)
-        self._set_alarm()
+        self._set_timer()
         if self._timer_cancelled_count:
             self._prune_timers_soon()
 

@@ -167,6 +167,6 @@ def exit_scope(
     self: trio.CancelScope, etype: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
 ) -> bool:
     """CancelScope.__exit__(): asyncio code may answer the scope's cancellation by an exception of asyncio's."""
-    if exc is not None and not isinstance(exc, Exception):
+    if exc is not None and not isinstance(exc, Exception | trio.Cancelled):
         exc = as_scopes(exc, self._cancel_status)
     return _exit_scope(self, etype, exc, tb)

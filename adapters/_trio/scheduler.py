@@ -30,6 +30,7 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 from .. import _asyncio
 from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes
+from .deadlines import Alarm
 from .names import (
     CONTEXT_FRAMES,
     RUN,
@@ -167,6 +168,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     __slots__ = (
         "_trap",
         "aio_stand_ins",
+        "alarm",
         "before_poll",
         "debug",
         "ended",
@@ -195,6 +197,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "state",
         "stopping",
         "stops_with",
+        "timer",
         "told",
     )
 
@@ -210,6 +213,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.error: BaseException | None = None
         self.stops_with: Callable[[BaseException], None] | None = None
         self.on_break: Callable[[], object] = _nothing  # called when the run is broken
+        self.timer = inf  # when the first of the loop's timers is due
+        self.alarm = Alarm(runner, self.ring)  # where trio's loop sees it
         self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
         self.files: weakref.ref[Any] | None = None
         self.polls_through_files = False  # else through trio's epoll
@@ -253,7 +258,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.runner.tasks = {*set.__iter__(self.runner.tasks)}
         self.runner.task_exited(self, Value(None))
         # Nothing waits for the garbage collector.
+        self.alarm.set(inf)
         self.queue.scheduler = self.nursery.scheduler = self._next_send_fn = self.stops_with = None
+        del self.alarm
 
     def start(self, coro: Any, name: str, context: Context) -> None:
         """Run what has a coroutine's `send` and `cr_frame` as a trio task of the loop's own.
@@ -302,6 +309,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             raise error
         finally:
             self.state, self.in_batch, self.has_polled, self.entry = {}, False, False, None
+            if not self.ended:
+                self.alarm.set(self.timer)
             state["task"] = self
             SNIFFIO.name = library
         return self._trap
@@ -338,7 +347,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 return  # trio's loop knows how to wait for that
             else:
                 busy = 0
-                seconds = runner.clock.deadline_to_sleep_time(runner.deadlines.next_deadline())
+                deadline = min(runner.deadlines.next_deadline(), self.timer)
+                seconds = runner.clock.deadline_to_sleep_time(deadline)
                 timeout = min(max(0, seconds), LONGEST_SLEEP)
             try:
                 events = self.poll(timeout)
@@ -352,9 +362,27 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self._expire_deadlines()
 
     def _expire_deadlines(self) -> None:
-        heap = self.runner.deadlines._heap
-        if heap and (heap[0][0] <= (now := self.runner.clock.current_time()) or len(heap) > MANY_DEADLINES):
-            self.runner.deadlines.expire(now)
+        deadlines, timer = self.runner.deadlines, self.timer
+        heap = deadlines._heap
+        if not heap and timer == inf:
+            return
+        now = self.runner.clock.current_time()
+        is_due = bool(heap) and heap[0][0] <= now
+        if timer <= now and not is_due:
+            self.ring()
+        elif is_due or len(heap) > MANY_DEADLINES:
+            self.alarm.set(timer)  # in order of time
+            deadlines.expire(now)
+
+    def set_timer(self, when: float) -> None:
+        """Ring at this time of the run's clock, in seconds, before the batch that is due then; math.inf for never."""
+        self.timer = when
+        if not self.state:  # trio's loop is what looks at the time
+            self.alarm.set(when)
+
+    def ring(self) -> None:
+        """The first of the loop's timers is due."""
+        self.loop()._run_due_timers()
 
     def _run_batch(self) -> None:
         """Run the entries that are in the run queue now."""
