@@ -705,8 +705,6 @@ class Interpreter:
                 return trio.lowlevel.checkpoint_if_cancelled()
             case ("shielded_checkpoint",):
                 return trio.lowlevel.cancel_shielded_checkpoint()
-            case ("bare_yield",):
-                return bare_yield()
             case ("event",):
                 return self.event.wait()
             case "trio_event", number:
@@ -756,6 +754,8 @@ class Interpreter:
             case "checkpoints", count:
                 for _ in range(count):
                     await trio.lowlevel.checkpoint()
+            case ("bare_yield",):
+                await bare_yield()
             case ("put",):
                 item = next(self.items)
                 await self.queue.put(item)
