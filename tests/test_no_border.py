@@ -1027,6 +1027,37 @@ def test_task_that_swallows_the_scopes_cancellation(world, tasks):
     world(main)
 
 
+def test_outer_scope_is_cancelled_after_the_inner_one_was_swallowed(world, tasks):
+    """As with asyncio's timeouts: each scope tells once."""
+
+    async def body():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(HOUR)
+        log.append("inner")
+        try:
+            await asyncio.sleep(HOUR)
+        except asyncio.CancelledError:
+            log.append("outer")
+            raise
+
+    async def scopes():
+        with trio.CancelScope() as outer:
+            with trio.CancelScope() as inner:
+                loop = asyncio.get_running_loop()
+                loop.call_soon(inner.cancel)
+                loop.call_later(0.01, outer.cancel)
+                await body()
+        log.append((inner.cancelled_caught, outer.cancelled_caught))
+
+    async def main():
+        async with tasks() as spawn:
+            await spawn(scopes)
+
+    log = []
+    world(main)
+    assert log == ["inner", "outer", (False, True)]
+
+
 def test_scope_around_a_failed_clean_up(world, tasks):
     async def main():
         async def fail():

@@ -80,9 +80,14 @@ class Told:
         self._last: dict[Task, list[CancelStatus]] = {}
 
     def is_due(self, task: Task) -> bool:
-        """Tell whether the task is in a cancelled block and has not been told."""
-        status = task._cancel_status
-        return status.effectively_cancelled and status not in self._blocks.get(task, ())
+        """Tell whether the task is in a cancelled block, and has not been told of each cancelled one around it."""
+        blocks = self._blocks.get(task, {})
+        status: CancelStatus | None = task._cancel_status
+        while status is not None and status.effectively_cancelled:
+            if status not in blocks:
+                return True
+            status = None if status._scope._shield else status._parent
+        return False
 
     def note(self, task: Task, cancels: int) -> None:
         """The task is told: in its block, and in those around it that are cancelled for the same reason."""
@@ -110,6 +115,17 @@ class Told:
         """The task was told by Task.cancel(), which is taken back now."""
         for status in self._last.get(task, ()):
             self._blocks[task][status] -= 1
+
+    def tell_in(self, block: CancelStatus) -> None:
+        """A scope is cancelled: tell the tasks that have answered the cancellation of a scope inside, and wait now."""
+        for child in list(block._children):
+            if child._scope._shield:
+                continue
+            for task in [task for task in child._tasks if task in self._blocks]:
+                is_in_trios_wait = task._abort_func not in (None, task.custom_sleep_data)
+                if not is_in_trios_wait and self.is_due(task):
+                    task._attempt_delivery_of_any_pending_cancel()
+            self.tell_in(child)
 
     def knows(self, task: Task) -> bool:
         """Tell whether the task has been told of anything."""
@@ -170,3 +186,19 @@ def exit_scope(
     if exc is not None and not isinstance(exc, Exception | trio.Cancelled):
         exc = as_scopes(exc, self._cancel_status)
     return _exit_scope(self, etype, exc, tb)
+
+
+_cancel_name = "_cancel" if hasattr(trio.CancelScope, "_cancel") else "cancel"  # in newer trio deadlines call the first
+_cancel = vars(trio.CancelScope)[_cancel_name]
+
+
+# Public, this would be a function to be called when a scope is cancelled.
+@replaces(trio.CancelScope, _cancel_name)
+@enable_ki_protection
+def cancel_scope(self: trio.CancelScope, *reason: Any, **words: Any) -> None:
+    """CancelScope.cancel(): trio tells nobody who is in a cancelled scope already, further inside."""
+    is_first = not self._cancel_called
+    _cancel(self, *reason, **words)
+    scheduler = RUN.__dict__.get("scheduler")
+    if is_first and scheduler is not None and self._cancel_status is not None:
+        scheduler.told.tell_in(self._cancel_status)

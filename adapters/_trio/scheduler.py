@@ -632,7 +632,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             task._abort_func = task.custom_sleep_data = wait  # type: ignore[assignment]
             if self.runner.ki_pending and task is self.runner.main_task:
                 task._attempt_delivery_of_pending_ki()
-            if task._cancel_status.effectively_cancelled and task._abort_func is not None:
+            if task._abort_func is not None and self.told.is_due(task):
                 task._attempt_delivery_of_any_pending_cancel()
 
     def resume(self, task: Task, error: BaseException | None = None) -> None:
