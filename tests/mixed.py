@@ -509,7 +509,7 @@ class Interpreter:
         """What a statement raises is something that it may raise."""
         for each in leaves(error):
             if isinstance(each, trio.Cancelled):
-                # If by now there is a shield, it has come too late. A group may be that of another task, which has failed.
+                # A shield may have come too late, and a group may be that of another task, which has failed.
                 if each is error and not any(map(is_cancel_called, frame.scopes)):
                     self.fault(f"{frame.name}: {brief(node)} raises Cancelled, and no scope is cancelled")
                 frame.told.update(frame.scopes)
