@@ -509,7 +509,8 @@ class Interpreter:
         """What a statement raises is something that it may raise."""
         for each in leaves(error):
             if isinstance(each, trio.Cancelled):
-                if not any(map(is_cancel_called, frame.scopes)):  # if by now there is a shield, it has come too late
+                # A shield may have come too late, and a group may be that of another task, which has failed.
+                if each is error and not any(map(is_cancel_called, frame.scopes)):
                     self.fault(f"{frame.name}: {brief(node)} raises Cancelled, and no scope is cancelled")
                 frame.told.update(frame.scopes)
             elif isinstance(each, std.CancelledError) and not each.args:
@@ -712,7 +713,8 @@ class Interpreter:
             case "future", number:
                 return pick(self.futures, number)
             case "task", number:
-                later = [task for n, task in self.tasks if n > frame.number]
+                # Not with a condition held, which that task may want, and wait for however often it is cancelled.
+                later = [] if frame.conditions else [task for n, task in self.tasks if n > frame.number]
                 return pick(later, number) if later else asyncio.sleep(0)
             case "custom", inner:
                 return Custom(self.wait(frame, inner))

@@ -685,8 +685,11 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             stand_in = self.stand_ins.setdefault(aio_task, new)
             if stand_in is not new:  # a signal handler has come in between
                 new._activate_cancel_status(None)
-            elif self.instruments:
+                return stand_in
+            if self.instruments:
                 self.tell("task_spawned", stand_in)
+            if stand_in._cancel_status.effectively_cancelled:
+                stand_in._attempt_delivery_of_any_pending_cancel()
         return stand_in
 
     def _home(self, aio_task: Any) -> trio.Nursery | None:

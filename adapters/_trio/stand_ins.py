@@ -140,8 +140,6 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
         self._cancel_status = status = nursery._cancel_status
         status._tasks.add(self)
-        if status.effectively_cancelled:
-            self._attempt_delivery_of_any_pending_cancel()
         # How the interpreter wakes the Task after a wait of trio's; set with the first one.
         self.wakeup: Any
         self.step_context: Any
