@@ -41,7 +41,7 @@ def guest(async_fn):
     return ended[0].unwrap()
 
 
-PATHS = [driven, stepped_by_trio, hosted, plain, in_open_loop, guest]
+PATHS = [driven, stepped_by_trio, hosted, plain, in_open_loop, pytest.param(guest, marks=pytest.mark.slow)]
 each_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
 
 # --- kinds of task ----------------------------------------------------------------------------------------------------
@@ -283,7 +283,9 @@ def test_two_loops_are_opened_in_one_batch():
     assert ends == ["refused", "worked"]
 
 
-@pytest.mark.leaves("report", reason="the generator is finalized outside of the task in which it has opened the nursery")
+@pytest.mark.leaves(
+    "report", reason="the generator is finalized outside of the task in which it has opened the nursery"
+)
 def test_generator_that_leaves_a_nursery_open():
     async def generate():
         async with trio.open_nursery() as nursery:
