@@ -105,7 +105,7 @@ EXCLUDED = (
     Exclusion(
         "test_tasks.*.test_log_destroyed_pending_task",
         "a Task that has a trio task is held by the run, and is not collected while it waits",
-        paths=("carried",),
+        paths=("carried", "instrument"),
     ),
     Exclusion(
         "test_events.EPollEventLoopTests.test_run_until_complete_stopped",
