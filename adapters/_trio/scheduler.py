@@ -506,7 +506,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         stand_in = self.stand_in_for(step[1].__self__)
         self.tell("before_task_step", stand_in)
         try:
-            make_step(*step)
+            if self.debug:
+                self._make_timed_step(step)
+            else:
+                make_step(*step)
         finally:
             self.tell("after_task_step", stand_in)
             del step, stand_in  # a traceback may lead to this frame
