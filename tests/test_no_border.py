@@ -1032,10 +1032,10 @@ def test_outer_scope_is_cancelled_after_the_inner_one_was_swallowed(world, tasks
 
     async def body():
         with suppress(asyncio.CancelledError):
-            await asyncio.sleep(HOUR)
+            await asyncio.sleep(FOREVER)
         log.append("inner")
         try:
-            await asyncio.sleep(HOUR)
+            await asyncio.sleep(FOREVER)
         except asyncio.CancelledError:
             log.append("outer")
             raise
@@ -1051,7 +1051,7 @@ def test_outer_scope_is_cancelled_after_the_inner_one_was_swallowed(world, tasks
 
     async def main():
         async with tasks() as spawn:
-            await spawn(scopes)
+            await (await spawn(scopes))
 
     log = []
     world(main)
