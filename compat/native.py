@@ -9,6 +9,8 @@ every name, and its tests show the change of meaning; then the spelling can beco
 https://docs.python.org/3/library/asyncio-api-index.html
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from compat.adapters import native as _native
@@ -135,6 +137,17 @@ to_thread = threads.to_thread
 Timeout = timeouts.Timeout
 timeout = timeouts.timeout
 timeout_at = timeouts.timeout_at
+
+
+def install() -> None:
+    """From here on, `import asyncio` gives this in every module of the process, and `asyncio.queues` the queues here.
+
+    That is what `python -m compat --native` does. A module that has imported asyncio earlier keeps the real one.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "asyncio"]:
+        del sys.modules[name]
+    sys.modules["asyncio"] = sys.modules[__name__]
+    sys.modules.update((f"asyncio.{name}", value) for name, value in globals().items() if isinstance(value, ModuleType))
 
 
 if not TYPE_CHECKING:  # who would take it for a promise of any name
