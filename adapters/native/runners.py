@@ -67,7 +67,7 @@ class Runner:
         self._check_open()
         if self._context is None:
             self._context = contextvars.copy_context()
-        return (context or self._context).copy().run(trio.run, _main, Task(coro, None))
+        return (context or self._context).copy().run(trio.run, _main, Task(coro, None, trio.CancelScope()))
 
     def _check_open(self) -> None:
         if self._closed:

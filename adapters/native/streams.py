@@ -7,11 +7,13 @@ cancelled, and no byte is lost or sent twice. At the end of the run all connecti
 """
 
 import logging
+import os
 import socket
 import ssl as ssl_module
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
 
@@ -41,7 +43,8 @@ _logger = logging.getLogger("compat.native")
 class StreamReader:
     """A trio.abc.ReceiveStream with a buffer. Made by open_connection() and the like, or of any stream of trio's.
 
-    A read that is cancelled has taken nothing. Each raises OSError when the stream breaks, trio.ClosedResourceError
+    A read that is cancelled has taken nothing; each can be cancelled, and gives way to other tasks when it has to
+    receive. Each raises OSError when the stream breaks, trio.ClosedResourceError
     when this side has closed it, and trio.BusyResourceError when another task is reading.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader
     """
@@ -70,7 +73,7 @@ class StreamReader:
         if n and not self._buffer:
             await self._fill()
         else:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
         return self._take(n)
 
     async def readexactly(self, n: int) -> bytes:
@@ -80,8 +83,7 @@ class StreamReader:
         """
         if n < 0:
             raise ValueError("readexactly() needs a size of 0 or more")
-        if len(self._buffer) >= n:
-            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._buffer) < n:
             if not await self._fill():
                 raise IncompleteReadError(self._take(len(self._buffer)), n)
@@ -112,7 +114,7 @@ class StreamReader:
             raise ValueError("readuntil() needs separators of a byte or more")
         longest = max(map(len, separators))
         searched = 0
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             found = [
                 (start + len(each), start) for each in separators if (start := self._buffer.find(each, searched)) >= 0
@@ -213,16 +215,30 @@ class StreamWriter:
                 self._progress.unpark_all()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Have data sent, by send_all() in the task behind. Raises trio.ClosedResourceError after close().
+        """Send what goes at once, and have the rest sent by send_all() in the task behind.
 
+        Raises trio.ClosedResourceError after close() and write_eof(); drain() says so if the stream is broken.
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write
         """
         if self._error is not None:
             return  # drain() says so
         if self._closing or self._end_wanted:
             raise trio.ClosedResourceError("this writer was closed")
-        self._buffer += memoryview(data)
-        self._news.unpark()
+        rest = memoryview(data).cast("B")
+        if not self._buffer and not self._sending:
+            rest = rest[self._send_now(rest) :]
+        if rest:
+            self._buffer += rest
+            self._news.unpark()
+
+    def _send_now(self, data: memoryview) -> int:
+        """Send what a socket takes at once, as asyncio does: a step of the task behind would take as long again."""
+        if isinstance(self._stream, trio.SocketStream) and sys.platform != "win32":
+            fileno = self._stream.socket.fileno()
+            if fileno >= 0:  # else it was closed
+                with suppress(OSError):  # it takes none, or is broken: then send_all() says so
+                    return os.write(fileno, data)
+        return 0
 
     def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         """write() for each of several."""
@@ -232,12 +248,14 @@ class StreamWriter:
     async def drain(self) -> None:
         """Wait until no more than 64 KiB are left to send. Cancelled, it leaves them to be sent.
 
+        It can be cancelled in any case, and gives way to other tasks when it has to wait.
+
         Raises OSError if the stream is broken. https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.drain
         """
         await self._sent(_LIMIT)
 
     async def _sent(self, all_but: int) -> None:
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._buffer) + self._sending > all_but:
             await self._progress.park()
         if self._error is not None:
@@ -663,7 +681,7 @@ class Server:
             nursery.start_soon(writer.carry)
             handling = self._callback(reader, writer)
             if handling is not None:
-                task = task_of(handling)
+                task = task_of(handling, trio.CancelScope())
                 try:
                     await task.work()
                     if task.failure is not None:

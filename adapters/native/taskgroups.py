@@ -56,6 +56,6 @@ class TaskGroup:
         if self._nursery is None:
             coro.close()
             raise RuntimeError("this TaskGroup has not been entered")
-        task = Task(coro, name)
+        task = Task(coro, name, trio.CancelScope())
         task.start_in(self._nursery, context)
         return task

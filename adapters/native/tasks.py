@@ -15,6 +15,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar, final, overload
 
 import trio
@@ -116,18 +117,18 @@ class Task(Generic[T]):
     """
 
     _result: T
+    _error: BaseException | None = None
+    _done = _awaited = False
+    _ended: trio.Event | None = None  # there once somebody waits
+    _trio_task: trio.lowlevel.Task | None = None
+    _background: Background | None = None
 
-    def __init__(self, coro: Coroutine[Any, Any, T], name: object) -> None:
-        if not isinstance(coro, Coroutine):
+    def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
+        if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         self._coro = coro
         self._name = getattr(coro, "__qualname__", "task") if name is None else str(name)
-        self._scope = trio.CancelScope()
-        self._trio_task: trio.lowlevel.Task | None = None
-        self._ended = trio.Event()
-        self._awaited = False
-        self._error: BaseException | None = None
-        self._background: Background | None = None
+        self._scope = scope
         self._callbacks: list[tuple[Callable[[Task[T]], object], contextvars.Context]] = []
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -154,43 +155,54 @@ class Task(Generic[T]):
 
     async def work(self) -> None:
         """Run the coroutine in this trio task, and keep what comes of it. Raises only what cancels it from outside."""
-        tasks, self._trio_task = _tasks_here(), trio.lowlevel.current_task()
+        tasks = _tasks_here()
+        self._trio_task = trio.lowlevel.current_task()
         tasks[self._trio_task] = self
         try:
-            with self._scope:
-                try:
-                    self._result = await self._coro
-                except BaseException as error:
-                    self._error = error
-                    raise
+            if self._scope is None:
+                self._result = await self._coro
+            else:
+                with self._scope:
+                    try:
+                        self._result = await self._coro
+                    except BaseException as error:
+                        self._error = error
+                        raise
         except BaseException as error:  # what the scope has left
             self._error = error
+        del tasks[self._trio_task]
         if self._error is not None:
             self._error = _cancelled_in(self._error) or self._error
-        del tasks[self._trio_task]
-        self._awaited = bool(self._ended.statistics().tasks_waiting)
-        self._ended.set()
+        self._done = True
+        if self._ended is not None:
+            self._awaited = self._ended.statistics().tasks_waiting > 0
+            self._ended.set()
         for callback, context in self._callbacks:
             context.run(callback, self)
         # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
         if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
             raise self._error
 
+    async def left_alone(self) -> None:
+        """Wait for the end, whatever it is; cancelling the wait leaves the task alone."""
+        if self._ended is None:
+            self._ended = trio.Event()
+            if self._done:
+                self._ended.set()
+        await self._ended.wait()
+
     async def ended(self) -> None:
         """Wait for the end, whatever it is. Cancelling the wait cancels the task, and waits on."""
         if current_task() is self:
             raise RuntimeError(f"{self!r} cannot await itself")
         try:
-            await self._ended.wait()
+            await self.left_alone()
         except BaseException:
-            self.cancel()
-            with trio.CancelScope(shield=True):
-                await self._ended.wait()
+            if not self._done:
+                self.cancel()
+                with trio.CancelScope(shield=True):
+                    await self.left_alone()
             raise
-
-    async def left_alone(self) -> None:
-        """Wait for the end; cancelling the wait leaves the task alone."""
-        await self._ended.wait()
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._join().__await__()
@@ -208,32 +220,40 @@ class Task(Generic[T]):
     def cancel(self, msg: str | None = None) -> bool:
         """Cancel the task's scope, for good: CancelScope.cancel(). Returns whether the task was still running.
 
-        A task that has not started runs to its first checkpoint. msg is trio's `reason`, where trio has one.
+        A task that has not started runs to its first checkpoint. Raises RuntimeError for a coroutine of gather(), whose
+        scope is the one around them all. msg is trio's `reason`, where trio has one.
         """
-        if self.done():
+        if self._done:
             return False
+        if self._scope is None:
+            raise RuntimeError(f"{self!r} is a part of gather(): cancel that, or put a trio.CancelScope into this")
         if msg is None or not _SCOPES_TAKE_A_REASON:
             self._scope.cancel()
         else:
             self._scope.cancel(reason=msg)
         return True
 
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether the task has a scope of its own: a part of gather() has not."""
+        return self._scope is not None
+
     def cancelling(self) -> int:
         """1 from cancel() on, 0 before: CancelScope.cancel_called."""
-        return int(self._scope.cancel_called)
+        return int(self._scope is not None and self._scope.cancel_called)
 
     def done(self) -> bool:
         """Whether the task has ended."""
-        return self._ended.is_set()
+        return self._done
 
     def cancelled(self) -> bool:
         """Whether the task has ended by trio.Cancelled."""
-        return self.done() and isinstance(self._error, trio.Cancelled)
+        return self._done and isinstance(self._error, trio.Cancelled)
 
     @property
     def failure(self) -> BaseException | None:
         """The error by which the task has ended, unless that is trio.Cancelled."""
-        return None if not self.done() or isinstance(self._error, trio.Cancelled) else self._error
+        return None if not self._done or isinstance(self._error, trio.Cancelled) else self._error
 
     def result(self) -> T:
         """The result. Raises the task's error, trio.Cancelled if it was cancelled, InvalidStateError before its end."""
@@ -251,7 +271,7 @@ class Task(Generic[T]):
 
     def outcome(self) -> BaseException | None:
         """What it has ended by: an error, trio.Cancelled or None. Who asks for it has to see to the error."""
-        if not self.done():
+        if not self._done:
             raise InvalidStateError(f"{self!r} has not ended")
         if self._background is not None:
             self._background.unread.discard(self)
@@ -265,7 +285,7 @@ class Task(Generic[T]):
         What the function raises is an error of that trio task, and so its nursery's.
         """
         context = contextvars.copy_context() if context is None else context
-        if self.done():
+        if self._done:
             context.copy().run(fn, self)
         else:
             self._callbacks.append((fn, context))
@@ -297,7 +317,7 @@ class Task(Generic[T]):
             raise instead_of(name, "Task")
 
     def __repr__(self) -> str:
-        state = "running" if not self.done() else "cancelled" if self.cancelled() else "done"
+        state = "running" if not self._done else "cancelled" if self.cancelled() else "done"
         return f"<Task {self._name!r} {state}>"
 
 
@@ -320,19 +340,19 @@ def _tasks_here() -> dict[trio.lowlevel.Task, Task[Any]]:
         return tasks
 
 
-def task_of(awaitable: Awaitable[T]) -> Task[T]:
+def task_of(awaitable: Awaitable[T], scope: trio.CancelScope | None = None) -> Task[T]:
     """A Task as it is, one that has not started of any other awaitable."""
     if isinstance(awaitable, Task):
         return awaitable
-    if isinstance(awaitable, Coroutine):
-        return Task(awaitable, None)
+    if isinstance(awaitable, (CoroutineType, Coroutine)):
+        return Task(awaitable, None, scope)
     if not isinstance(awaitable, Awaitable):
         raise TypeError(f"a coroutine or another awaitable was expected, got {awaitable!r}")
 
     async def wait_for_it() -> T:
         return await awaitable
 
-    return Task(wait_for_it(), None)
+    return Task(wait_for_it(), None, scope)
 
 
 def _start(task: Task[Any], context: contextvars.Context | None = None) -> None:
@@ -353,7 +373,7 @@ def create_task(
     task is cancelled when the main coroutine has ended, or another task in the background has failed.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
-    task = Task(coro, name)
+    task = Task(coro, name, trio.CancelScope())
     _start(task, context)
     return task
 
@@ -367,11 +387,11 @@ def current_task() -> Task[Any] | None:
 
 
 def all_tasks() -> set[Task[Any]]:
-    """The Tasks of this run that have started and not ended, but for those of trio code.
+    """The Tasks of this run that have started and not ended, but for the parts of gather(): see Task.cancel().
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
-    return set(_tasks_here().values())
+    return {task for task in _tasks_here().values() if task.can_be_cancelled}
 
 
 @overload
@@ -404,7 +424,7 @@ async def shield(arg: Awaitable[T]) -> T:
     cancellation of a whole block instead. Raises what it raises; after the wait was cancelled its error ends the run.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.shield
     """
-    task = task_of(arg)
+    task = task_of(arg, trio.CancelScope())
     if task is not arg:
         _start(task)
     await task.left_alone()
@@ -502,7 +522,7 @@ def as_completed(fs: Iterable[Awaitable[T]], *, timeout: float | None = None) ->
         raise TypeError(f"as_completed() takes several awaitables, not {fs!r}")
     tasks = []
     for awaitable in dict.fromkeys(fs):
-        tasks.append(task_of(awaitable))
+        tasks.append(task_of(awaitable, trio.CancelScope()))
         if tasks[-1] is not awaitable:
             _start(tasks[-1])
     return AsCompleted(tasks, None if timeout is None else trio.current_time() + timeout)
