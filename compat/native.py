@@ -138,6 +138,9 @@ Timeout = timeouts.Timeout
 timeout = timeouts.timeout
 timeout_at = timeouts.timeout_at
 
+_submodules = {name: value for name, value in vars(_native).items() if isinstance(value, ModuleType)}
+sys.modules.update((f"{__name__}.{name}", module) for name, module in _submodules.items())
+
 
 def install() -> None:
     """From here on, `import asyncio` gives this in every module of the process, and `asyncio.queues` the queues here.
@@ -147,7 +150,7 @@ def install() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "asyncio"]:
         del sys.modules[name]
     sys.modules["asyncio"] = sys.modules[__name__]
-    sys.modules.update((f"asyncio.{name}", value) for name, value in globals().items() if isinstance(value, ModuleType))
+    sys.modules.update((f"asyncio.{name}", module) for name, module in _submodules.items())
 
 
 if not TYPE_CHECKING:  # who would take it for a promise of any name

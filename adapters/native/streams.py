@@ -204,10 +204,11 @@ class StreamWriter:
                     await self._news.park()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._error = _os_error(error)
+            self._progress.unpark_all()
+            while not self._closing:  # there may be something left to read
+                await self._news.park()
         finally:
             self._closing = True
-            self._buffer.clear()
-            self._sending = 0
             try:
                 await self._stream.aclose()
             finally:
@@ -256,7 +257,7 @@ class StreamWriter:
 
     async def _sent(self, all_but: int) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._buffer) + self._sending > all_but:
+        while len(self._buffer) + self._sending > all_but and not (self._error or self._closed.is_set()):
             await self._progress.park()
         if self._error is not None:
             raise self._error
@@ -289,14 +290,15 @@ class StreamWriter:
 
     def is_closing(self) -> bool:
         """Whether it was closed, or is broken."""
-        return self._closing
+        return self._closing or self._error is not None
 
     async def wait_closed(self) -> None:
         """Wait until all is sent and the stream is closed. Raises OSError if it has broken before.
 
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.wait_closed
         """
-        await self._closed.wait()
+        if self._error is None or self._closing:
+            await self._closed.wait()
         if self._error is not None:
             raise self._error
 
