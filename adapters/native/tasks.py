@@ -387,7 +387,7 @@ def current_task() -> Task[Any] | None:
 
 
 def all_tasks() -> set[Task[Any]]:
-    """The Tasks of this run that have started and not ended, but for the parts of gather(): see Task.cancel().
+    """The Tasks that have a trio task now, but for the parts of gather(): see Task.cancel().
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
