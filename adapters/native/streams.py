@@ -120,7 +120,7 @@ class StreamReader:
                 (start + len(each), start) for each in separators if (start := self._buffer.find(each, searched)) >= 0
             ]
             if found:
-                end, start = min(found)
+                end, start = min(found, key=lambda place: (place[0], -place[1]))  # the shortest, if two end there
                 if start > self._limit:
                     raise LimitOverrunError(f"the separator is further off than the limit of {self._limit}", start)
                 return self._take(end)
@@ -173,9 +173,12 @@ class StreamWriter:
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter
     """
 
-    def __init__(self, stream: trio.abc.SendStream, reader: StreamReader | None = None) -> None:
+    def __init__(
+        self, stream: trio.abc.SendStream, reader: StreamReader | None = None, *, of_server: bool = False
+    ) -> None:
         self._stream = stream
         self._reader = reader
+        self._of_server = of_server
         self._buffer = bytearray()
         self._sending = 0  # bytes that send_all() is at
         self._end_wanted = self._end_sent = False
@@ -306,20 +309,21 @@ class StreamWriter:
         self,
         sslcontext: ssl_module.SSLContext,
         *,
-        server_side: bool = False,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
     ) -> None:
         """Put a trio.SSLStream around the stream, for the reader as well, when all that was written is sent.
 
-        Unlike asyncio's it has to be told which side this is. Raises OSError (ssl.SSLError, mostly) or TimeoutError,
-        and the connection is closed then. What the reader has in its buffer is left there: it came before.
+        Raises OSError (ssl.SSLError, mostly) or TimeoutError, and the connection is closed then. What the reader has in
+        its buffer is left there: it came before.
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.start_tls
         """
         await self._sent(0)
         if not isinstance(self._stream, trio.abc.Stream) or self._reader is None:
             raise TypeError("this stream goes in one direction only")
-        self._stream = await _with_tls(self._stream, sslcontext, server_hostname, server_side, ssl_handshake_timeout)
+        self._stream = await _with_tls(
+            self._stream, sslcontext, server_hostname, self._of_server, ssl_handshake_timeout
+        )
         self._reader.use(self._stream)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -356,10 +360,12 @@ def _os_error(error: BaseException) -> OSError:
     return error.__cause__ if isinstance(error.__cause__, OSError) else ConnectionResetError(*error.args)
 
 
-def reader_and_writer(stream: trio.abc.Stream, limit: int) -> tuple[StreamReader, StreamWriter]:
+def reader_and_writer(
+    stream: trio.abc.Stream, limit: int, *, of_server: bool = False
+) -> tuple[StreamReader, StreamWriter]:
     """Both for a connection that exists; the writer's carry() is left to the caller."""
     reader = StreamReader(stream, limit)
-    return reader, StreamWriter(stream, reader)
+    return reader, StreamWriter(stream, reader, of_server=of_server)
 
 
 async def _with_tls(
@@ -679,7 +685,7 @@ class Server:
                 _logger.warning("a client was left: its TLS handshake failed: %r", error)
                 return
         async with trio.open_nursery() as nursery:
-            reader, writer = reader_and_writer(stream, self._limit)
+            reader, writer = reader_and_writer(stream, self._limit, of_server=True)
             nursery.start_soon(writer.carry)
             handling = self._callback(reader, writer)
             if handling is not None:

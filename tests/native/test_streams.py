@@ -100,7 +100,8 @@ async def test_readuntil():
     assert await reader.readuntil(b"--") == b"a--"
     assert await reader.readuntil((b"--", b"x")) == b"b--"
     assert await reader.readuntil((b"--", b";")) == b"c;"
-    assert await reader.readuntil(b"--") == b"d--"
+    assert await reader.readuntil((b"d--", b"-", b"--")) == b"d-"
+    assert await reader.readuntil((b"-", b"zz")) == b"-"
     with pytest.raises(native.IncompleteReadError) as caught:
         await reader.readuntil(b"--")
     assert (caught.value.partial, caught.value.expected) == (b"e", None)
@@ -534,7 +535,7 @@ async def test_start_tls(tls):
     async def handler(reader, writer):
         assert await reader.readline() == b"STARTTLS\n"
         writer.write(b"go\n")
-        await writer.start_tls(tls[0], server_side=True)
+        await writer.start_tls(tls[0])
         await echo(reader, writer)
 
     async with connected(handler) as (reader, writer):
@@ -549,7 +550,7 @@ async def test_start_tls(tls):
 async def test_start_tls_with_the_wrong_name(tls, caplog):
     async def handler(reader, writer):
         with pytest.raises(OSError):
-            await writer.start_tls(tls[0], server_side=True)
+            await writer.start_tls(tls[0])
 
     async with connected(handler) as (_, writer):
         with pytest.raises(ssl.SSLCertVerificationError):
