@@ -49,7 +49,6 @@ class Loop:
         self._due: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._requests: Any = None
         self._over = False
-        Loop.open.append(self)
 
     open: "list[Loop]" = []  # noqa: RUF012
 
@@ -60,6 +59,7 @@ class Loop:
 
     def run_until_complete(self, awaitable: Any) -> Any:
         if self._requests is None:
+            Loop.open.append(self)
             self._requests, requests = trio.open_memory_channel[Any](math.inf)
             trio.lowlevel.start_guest_run(
                 self._main, requests, run_sync_soon_threadsafe=self._due.put, done_callback=self._end
@@ -92,6 +92,7 @@ class Loop:
         if self._requests is not None and not self._over:
             self._due.put(self._requests.close)
             self._pump(lambda: self._over)
+            self._requests, self._over = None, False
 
     def create_task(self, coro: Any, **options: Any) -> Any:
         async def start() -> Any:
@@ -304,7 +305,7 @@ WHY = {
         test_locks.BarrierTests.test_barrier
         test_locks.BarrierTests.test_filling_task_by_task
         test_timeouts.TimeoutTests.test_repr_*
-        test_timeouts.TimeoutTests.test_timeout_*entere*
+        test_timeouts.TimeoutTests.test_timeout_*enter*
         test_timeouts.TimeoutTests.test_timeout_expired
         test_timeouts.TimeoutTests.test_timeout_without_task
         test_taskgroups.TestTaskGroup.test_taskgroup_already_entered
