@@ -19,7 +19,7 @@ from trio.testing import MockClock
 from compat import native
 from compat.adapters.native.queues import _Channel
 
-PROGRAMS = settings(max_examples=40)
+PROGRAMS = settings(max_examples=20)
 RANDOM = given(st.integers(0, 2**32).map(Random))
 
 
