@@ -6,6 +6,7 @@ an error of a handler ends the run. What write() has taken is sent by a task in 
 cancelled, and no byte is lost or sent twice. At the end of the run all connections are closed.
 """
 
+import functools
 import logging
 import os
 import socket
@@ -301,9 +302,13 @@ class StreamWriter:
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.wait_closed
         """
         if self._error is None or self._closing:
-            await self._closed.wait()
+            await self.closed()
         if self._error is not None:
             raise self._error
+
+    async def closed(self) -> None:
+        """Wait until the stream is closed, broken or not."""
+        await self._closed.wait()
 
     async def start_tls(
         self,
@@ -671,31 +676,30 @@ class Server:
         try:
             async with trio.open_nursery() as connections:
                 with self._accepting:
-                    await trio.serve_listeners(self._connect, self._listeners, handler_nursery=connections)
+                    connect = functools.partial(self._connect, connections)
+                    await trio.serve_listeners(connect, self._listeners, handler_nursery=connections)
         finally:
             self.close()
             self._ended.set()
 
-    async def _connect(self, stream: trio.abc.Stream) -> None:
+    async def _connect(self, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
         """Serve a connection; trio.serve_listeners() closes it afterwards."""
         if self._ssl is not None:
             try:
                 stream = await _with_tls(stream, self._ssl, None, True, self._handshake_timeout)
             except OSError as error:
-                _logger.warning("a client was left: its TLS handshake failed: %r", error)
+                _logger.debug("a client was left: its TLS handshake failed: %r", error)
                 return
-        async with trio.open_nursery() as nursery:
-            reader, writer = reader_and_writer(stream, self._limit, of_server=True)
-            nursery.start_soon(writer.carry)
-            handling = self._callback(reader, writer)
-            if handling is not None:
-                task = task_of(handling, trio.CancelScope())
-                try:
-                    await task.work()
-                    if task.failure is not None:
-                        raise task.failure
-                finally:
-                    writer.close()
+        reader, writer = reader_and_writer(stream, self._limit, of_server=True)
+        connections.start_soon(writer.carry)
+        handling = self._callback(reader, writer)
+        if handling is not None:
+            task = task_of(handling, trio.CancelScope())
+            await task.work()
+            if task.failure is not None:
+                raise task.failure
+            writer.close()
+        await writer.closed()
 
     if not TYPE_CHECKING:
 

@@ -122,6 +122,7 @@ class Task(Generic[T]):
     _ended: trio.Event | None = None  # there once somebody waits
     _trio_task: trio.lowlevel.Task | None = None
     _background: Background | None = None
+    _callbacks: "tuple[tuple[Callable[[Task[T]], object], contextvars.Context], ...]" = ()
 
     def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
         if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
@@ -129,7 +130,6 @@ class Task(Generic[T]):
         self._coro = coro
         self._name = getattr(coro, "__qualname__", "task") if name is None else str(name)
         self._scope = scope
-        self._callbacks: list[tuple[Callable[[Task[T]], object], contextvars.Context]] = []
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -138,17 +138,18 @@ class Task(Generic[T]):
     ) -> None:
         """nursery.start_soon(), in a copy of the context. Raises RuntimeError if the nursery is closed."""
         self._background = background
-        start = functools.partial(nursery.start_soon, self._run, name=self._name)
         try:
-            # A copy, as one that is in use cannot be entered; trio makes another.
-            start() if context is None else context.copy().run(start)
+            if context is None:
+                nursery.start_soon(self._run, name=self._name)
+            else:  # a copy, as one that is in use cannot be entered; trio makes another
+                context.copy().run(functools.partial(nursery.start_soon, self._run, name=self._name))
         except RuntimeError:
             self._coro.close()
             raise
 
     async def _run(self) -> None:
         await self.work()
-        if self.failure is not None:
+        if self._error is not None and self.failure is not None:
             if self._background is None or not self._awaited or not isinstance(self.failure, Exception):
                 raise self.failure
             self._background.unread.add(self)
@@ -180,7 +181,7 @@ class Task(Generic[T]):
         for callback, context in self._callbacks:
             context.run(callback, self)
         # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
-        if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
+        if self._error is not None and isinstance(self._error, trio.Cancelled) and has_been_cancelled():
             raise self._error
 
     async def left_alone(self) -> None:
@@ -288,11 +289,11 @@ class Task(Generic[T]):
         if self._done:
             context.copy().run(fn, self)
         else:
-            self._callbacks.append((fn, context))
+            self._callbacks += ((fn, context),)
 
     def remove_done_callback(self, fn: Callable[["Task[T]"], object], /) -> int:
         """Take a function back; returns how many times it was there."""
-        kept = [entry for entry in self._callbacks if entry[0] != fn]
+        kept = tuple(entry for entry in self._callbacks if entry[0] != fn)
         removed = len(self._callbacks) - len(kept)
         self._callbacks = kept
         return removed
@@ -460,10 +461,11 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
         except trio.Cancelled:
             if task.failure is None:
                 raise
-        error = task.outcome()
-        if error is not None and not return_exceptions:
-            failures.append(error)
-            nursery.cancel_scope.cancel()
+        if task._error is not None:
+            task.outcome()  # it is seen to here
+            if not return_exceptions:
+                failures.append(task._error)
+                nursery.cancel_scope.cancel()
 
     try:
         async with trio.open_nursery() as nursery:
@@ -472,8 +474,8 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     finally:
         if failures:
             raise failures[0] if len(failures) == 1 else BaseExceptionGroup("errors of gather()", failures)
-    results = [tasks[awaitable] for awaitable in coros_or_futures]
-    return [task.result() if task.outcome() is None else task.outcome() for task in results]
+    ended = [tasks[awaitable] for awaitable in coros_or_futures]
+    return [task._result if task._error is None else task._error for task in ended]
 
 
 async def wait(

@@ -1,5 +1,6 @@
 """open_connection, start_server, the Unix variants, StreamReader, StreamWriter and TLS, on real sockets."""
 
+import logging
 import os
 import socket
 import ssl
@@ -511,6 +512,7 @@ async def test_tls(tls):
 
 
 async def test_a_certificate_that_is_not_trusted(tls, caplog):
+    caplog.set_level(logging.DEBUG, "compat.native")
     async with await native.start_server(echo, "127.0.0.1", 0, ssl=tls[0]) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ssl.SSLCertVerificationError):
