@@ -140,22 +140,25 @@ class Task(Generic[T]):
         self._background = background
         try:
             if context is None:
-                nursery.start_soon(self._run, name=self._name)
+                nursery.start_soon(self.work, self._report, name=self._name)
             else:  # a copy, as one that is in use cannot be entered; trio makes another
-                context.copy().run(functools.partial(nursery.start_soon, self._run, name=self._name))
+                context.copy().run(functools.partial(nursery.start_soon, self.work, self._report, name=self._name))
         except RuntimeError:
             self._coro.close()
             raise
 
-    async def _run(self) -> None:
-        await self.work()
+    def _report(self, _: "Task[T]") -> None:
+        """Give the nursery an error that is nobody else's."""
         if self._error is not None and self.failure is not None:
             if self._background is None or not self._awaited or not isinstance(self.failure, Exception):
                 raise self.failure
             self._background.unread.add(self)
 
-    async def work(self) -> None:
-        """Run the coroutine in this trio task, and keep what comes of it. Raises only what cancels it from outside."""
+    async def work(self, then: "Callable[[Task[T]], object] | None" = None) -> None:
+        """Run the coroutine in this trio task, and keep what comes of it; `then` is called with the task at its end.
+
+        Raises what `then` raises, and what cancels the task from outside, without calling it.
+        """
         tasks = _tasks_here()
         self._trio_task = trio.lowlevel.current_task()
         tasks[self._trio_task] = self
@@ -183,6 +186,8 @@ class Task(Generic[T]):
         # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
         if self._error is not None and isinstance(self._error, trio.Cancelled) and has_been_cancelled():
             raise self._error
+        if then is not None:
+            then(self)
 
     async def left_alone(self) -> None:
         """Wait for the end, whatever it is; cancelling the wait leaves the task alone."""
@@ -404,7 +409,10 @@ async def sleep(delay: float, result: object = None) -> object:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
-    await trio.sleep(max(delay, 0))
+    if delay <= 0:
+        await trio.lowlevel.checkpoint()
+    else:
+        await trio.sleep(delay)
     return result
 
 
@@ -455,22 +463,28 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
     failures: list[BaseException] = []
 
-    async def join(awaitable: Awaitable[Any], task: Task[Any]) -> None:
-        try:
-            await (task.ended() if task is awaitable else task.work())
-        except trio.Cancelled:
-            if task.failure is None:
-                raise
+    def note(task: Task[Any]) -> None:
         if task._error is not None:
             task.outcome()  # it is seen to here
             if not return_exceptions:
                 failures.append(task._error)
                 nursery.cancel_scope.cancel()
 
+    async def join(task: Task[Any]) -> None:
+        try:
+            await task.ended()
+        except trio.Cancelled:
+            if task.failure is None:
+                raise
+        note(task)
+
     try:
         async with trio.open_nursery() as nursery:
             for awaitable, task in tasks.items():
-                nursery.start_soon(join, awaitable, task)
+                if task is awaitable:
+                    nursery.start_soon(join, task)
+                else:
+                    nursery.start_soon(task.work, note)
     finally:
         if failures:
             raise failures[0] if len(failures) == 1 else BaseExceptionGroup("errors of gather()", failures)
