@@ -22,7 +22,7 @@ import trio
 
 from .exceptions import IncompleteReadError, LimitOverrunError
 from .refusals import instead_of, refuse
-from .tasks import task_of, the_background
+from .tasks import open_nursery, task_of, the_background
 
 __all__ = [
     "Server",
@@ -674,7 +674,7 @@ class Server:
 
     async def _serve(self) -> None:
         try:
-            async with trio.open_nursery() as connections:
+            async with open_nursery() as connections:
                 with self._accepting:
                     connect = functools.partial(self._connect, connections)
                     await trio.serve_listeners(connect, self._listeners, handler_nursery=connections)

@@ -11,7 +11,7 @@ import trio
 
 from .refusals import instead_of
 from .streams import StreamReader, StreamWriter
-from .tasks import the_background
+from .tasks import open_nursery, the_background
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "Process", "create_subprocess_exec", "create_subprocess_shell"]
 
@@ -133,7 +133,7 @@ class Process:
                 pass
             writer.close()
 
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             if self.stdin is not None:
                 nursery.start_soon(write, self.stdin)
             for reader in (self.stdout, self.stderr):

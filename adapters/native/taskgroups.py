@@ -11,7 +11,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
-from .tasks import Task, has_been_cancelled
+from .tasks import Task, has_been_cancelled, open_nursery
 
 __all__ = ["TaskGroup"]
 
@@ -27,8 +27,7 @@ class TaskGroup:
     """
 
     def __init__(self) -> None:
-        # trio 0.24 has another default.
-        self._manager = trio.open_nursery(strict_exception_groups=True)
+        self._manager = open_nursery()
         self._nursery: trio.Nursery | None = None
 
     async def __aenter__(self) -> "TaskGroup":

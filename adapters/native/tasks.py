@@ -64,6 +64,24 @@ _tasks: trio.lowlevel.RunVar[dict[trio.lowlevel.Task, "Task[Any]"]] = trio.lowle
 
 
 @asynccontextmanager
+async def open_nursery() -> AsyncIterator[trio.Nursery]:
+    """trio.open_nursery(), out of which a cancellation comes as one trio.Cancelled, and not as a group of them.
+
+    `except CancelledError` around what is made of a nursery would not see it in a group.
+    """
+    cancelled = None
+    try:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:  # trio 0.24 has another default
+            yield nursery
+    except BaseExceptionGroup as group:
+        cancelled = _cancelled_in(group)
+        if cancelled is None:
+            raise
+    if cancelled is not None:
+        raise cancelled
+
+
+@asynccontextmanager
 async def open_background() -> AsyncIterator[None]:
     """Open the nursery for create_task(), servers, connections and processes in a trio run that exists.
 
@@ -76,7 +94,7 @@ async def open_background() -> AsyncIterator[None]:
     unread: set[Task[Any]] = set()
     errors: list[BaseException] = []
     try:
-        async with trio.open_nursery(strict_exception_groups=True) as nursery:  # trio 0.24 has another default
+        async with open_nursery() as nursery:
             _background.set(Background(nursery, unread))
             yield
             nursery.cancel_scope.cancel()
@@ -479,7 +497,7 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
         note(task)
 
     try:
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             for awaitable, task in tasks.items():
                 if task is awaitable:
                     nursery.start_soon(join, task)
@@ -511,7 +529,7 @@ async def wait(
             nursery.cancel_scope.cancel()
 
     with trio.move_on_at(math.inf if timeout is None else trio.current_time() + timeout):
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             for task in tasks:
                 nursery.start_soon(watch, task)
     done = {task for task in tasks if task.done()}

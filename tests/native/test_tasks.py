@@ -425,6 +425,47 @@ async def test_a_part_of_gather_has_a_task_that_cannot_be_cancelled_alone():
     assert await native.gather(part()) == [0]
 
 
+async def in_group():
+    async with native.TaskGroup() as group:
+        group.create_task(trio.sleep_forever())
+        group.create_task(trio.sleep_forever())
+        await trio.sleep_forever()
+
+
+async def in_gather():
+    await native.gather(trio.sleep_forever(), native.create_task(trio.sleep_forever()), trio.sleep_forever())
+
+
+async def in_wait():
+    await native.wait([native.create_task(trio.sleep_forever()) for _ in range(3)])
+
+
+async def in_background_group():
+    await native.create_task(in_group())
+
+
+@pytest.mark.parametrize("work", [in_group, in_gather, in_wait, in_background_group])
+async def test_a_cancellation_is_one_exception_and_no_group(work):
+    seen = []
+
+    async def catching():
+        try:
+            await work()
+        except native.CancelledError:
+            seen.append("told")
+            raise
+
+    task = native.create_task(catching())
+    await trio.testing.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(native.CancelledError):
+        await task
+    with trio.move_on_after(1) as scope:
+        await catching()
+    assert scope.cancelled_caught
+    assert seen == ["told", "told"]
+
+
 # --- wait, as_completed -----------------------------------------------------------------------------------------------
 
 
