@@ -2,6 +2,7 @@
 
 It differs from asyncio's in what trio says of nurseries: a task that is started while the group is being cancelled
 starts cancelled, where asyncio refuses it, and KeyboardInterrupt and SystemExit come in the group like any other error.
+A cancellation comes out of it as one trio.Cancelled, where trio's nursery raises a group of them.
 """
 
 import contextvars
