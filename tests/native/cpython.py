@@ -391,7 +391,7 @@ WHY = {
         test_waitfor.AsyncioWaitForTest.test_wait_for_timeout_less_then_0_or_0_coroutine_do_not_started""",
     "shield() is a coroutine, and no future": """
         test_waitfor.WaitForShieldTests.test_zero_timeout""",
-    "trio.lowlevel.open_process() raises TypeError": """
+    "trio.lowlevel.open_process() raises TypeError for what is not bytes, and not ValueError": """
         test_subprocess.NativeTests.test_create_subprocess_*_text_mode_fails""",
     "the end of a stream is noticed where it is read": """
         test_streams.StreamTests.test_at_eof""",

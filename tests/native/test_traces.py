@@ -284,10 +284,7 @@ def tree_trace(root: Node, group: Any, timeout: Any) -> list[Any]:
                 if node.fails:
                     raise ValueError(node.name)
             note(node, "ended")
-        except trio.Cancelled:
-            note(node, "cancelled")
-            raise
-        except Exception as error:
+        except BaseException as error:
             note(node, shape(error))
             raise
 
@@ -302,6 +299,11 @@ def tree_trace(root: Node, group: Any, timeout: Any) -> list[Any]:
 
 
 def shape(error: BaseException) -> str:
+    """The error, or the tree of errors; a nursery's group of nothing but trio.Cancelled is one."""
+    if isinstance(error, trio.Cancelled) or (
+        isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
+    ):
+        return "cancelled"
     if isinstance(error, BaseExceptionGroup):
         return f"group({', '.join(sorted(map(shape, error.exceptions)))})"
     return repr(error)
