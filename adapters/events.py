@@ -204,7 +204,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             return self._debug
 
     def set_debug(self, enabled: bool) -> None:
-        """Set debug mode. The slow steps of a Task are logged if it was on when the Task was made."""
+        """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""
         self._debug = self._scheduler.debug = enabled
         if self.is_running():
             self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
