@@ -1,4 +1,4 @@
-"""The functions of asyncio's that are not public and that the core needs, and how the interpreter schedules a step."""
+"""The private functions of asyncio's that the core needs, and how the interpreter schedules the step of a Task."""
 
 from __future__ import annotations
 

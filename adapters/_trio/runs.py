@@ -34,7 +34,7 @@ def current_scheduler() -> Scheduler | None:
 
 
 def is_in_run() -> bool:
-    """Tell whether this thread is in a trio run, and not in what os.fork() has copied of one."""
+    """Tell whether this thread is in a trio run; what os.fork() has copied of one with a loop does not count."""
     scheduler = current_scheduler()
     return current_runner() is not None and not (scheduler is not None and scheduler.is_of_parent)
 

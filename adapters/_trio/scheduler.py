@@ -5,7 +5,8 @@ run queue shows it a single entry, the `Scheduler`. That is a trio task, and its
 first out: callbacks, steps of asyncio Tasks, and trio tasks. So a batch is an iteration of asyncio's loop.
 
 The scheduler goes on with further batches in one step, and polls for I/O in between, as trio's loop does. It returns to
-trio's loop where that has something else to do: with instruments, in guest mode, and while somebody waits for idleness.
+trio's loop where that has something else to do: with instruments, in guest mode, and while somebody, or a clock, waits
+for idleness.
 """
 
 from __future__ import annotations
