@@ -365,7 +365,8 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         when = self._scheduled[0]._when if self._scheduled else math.inf
         self._scheduler.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
 
-    def _run_due_timers(self) -> None:
+    def run_due_timers(self) -> None:
+        """Queue the handles of the timers that are due. The scheduler calls it before each batch that has any."""
         self._scheduler.poll_files()  # where trio's loop has polled: what is ready comes first
         until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
         while scheduled and not scheduled[0]._when >= until:

@@ -2,6 +2,7 @@
 
 - `python -m compat app.py` runs a program with asyncio being on trio; `-m MODULE` and `-c CODE` as `python` has them.
 - `from compat import asyncio` is asyncio, module by module, without touching what others import.
+- `from compat import native as asyncio` is asyncio's names with trio's meaning, for porting.
 - `install()` makes every later `import asyncio` of this process get it; `uninstall()` ends that.
 - `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.

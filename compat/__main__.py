@@ -23,7 +23,7 @@ import compat
 from compat import _children
 
 USAGE = """\
-usage: python -m compat PROGRAM [ARG...]
+usage: python -m compat [--native] PROGRAM [ARG...]
 
 Run a program as python itself would, its asyncio being carried by trio. PROGRAM is one of
 
@@ -31,6 +31,7 @@ Run a program as python itself would, its asyncio being carried by trio. PROGRAM
   -m MODULE    a module of the library or a package, such as pytest or unittest
   -c CODE      code given on the command line
 
+  --native     asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
   -h, --help   show this
   --version    show the version
 """
@@ -98,14 +99,17 @@ class OwnPackages:
 def main() -> None:
     """Run the program that sys.argv names, and end as it ends."""
     option, *arguments = sys.argv[1:] or [""]
+    native = option == "--native"
+    if native:
+        option, *arguments = arguments or [""]
     if option in ("-h", "--help"):
         print(USAGE, end="")
     elif option in ("-V", "--version"):
         print(f"asyncio-on-trio {compat.__version__}")
     elif option[:2] in ("-c", "-m") and (option[2:] or arguments):
-        run_program(option[:2], option[2:] or arguments.pop(0), arguments)
+        run_program(option[:2], option[2:] or arguments.pop(0), arguments, native)
     elif option == "-" or option[:1] not in ("", "-"):
-        run_program("", option, arguments)
+        run_program("", option, arguments, native)
     else:
         if option:
             print("Argument expected for" if option in ("-c", "-m") else "Unknown option:", option, file=sys.stderr)
@@ -113,13 +117,18 @@ def main() -> None:
         sys.exit(2)
 
 
-def run_program(option: str, program: str, arguments: list[str]) -> None:
+def run_program(option: str, program: str, arguments: list[str], on_native: bool) -> None:
     """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file."""
     # Nothing of ours is imported after this, so that whatever the program has under the same names does not get in.
-    compat.install()
-    for name in compat.__all__:
-        getattr(compat, name)
-    _children.start_on_trio()
+    if on_native:
+        from compat import native  # which takes time, and nobody else needs it
+
+        native.install()
+    else:
+        compat.install()
+        for name in compat.__all__:
+            getattr(compat, name)
+        _children.start_on_trio()
     sys.meta_path.insert(0, OwnPackages("compat"))
 
     module = sys.modules["__main__"] = ModuleType("__main__")

@@ -103,7 +103,7 @@ def fill(drop_in: ModuleType) -> None:
     ours = {
         info.name: importlib.import_module(f"{adapters.__name__}.{info.name}")
         for info in pkgutil.iter_modules(adapters.__path__)
-        if not info.name.startswith("_")
+        if not info.ispkg and not info.name.startswith("_")
     }
     names = {name: value for name, value in vars(std).items() if not name.startswith("__")}
     for full_name, original in sorted(_loaded().items()):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters import _executors as _executors
     from adapters import _trio as _trio
     from adapters import events as events
+    from adapters import native as native
     from adapters import queues as queues
     from adapters import runners as runners
     from adapters import streams as streams

@@ -383,7 +383,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     def ring(self) -> None:
         """The first of the loop's timers is due."""
-        self.loop()._run_due_timers()
+        self.loop().run_due_timers()
 
     def _run_batch(self) -> None:
         """Run the entries that are in the run queue now."""

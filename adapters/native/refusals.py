@@ -1,0 +1,55 @@
+"""What asyncio has and native has not, each with trio's way to do it."""
+
+__all__ = ["instead_of", "refuse"]
+
+_WAYS = {
+    "trio has no loop object: trio.lowlevel.current_trio_token().run_sync_soon() calls a function soon, "
+    "trio.current_time() tells the time, trio.open_nursery() starts tasks": """
+        AbstractEventLoop BaseEventLoop EventLoop SelectorEventLoop ProactorEventLoop get_event_loop get_running_loop
+        new_event_loop set_event_loop Handle Runner.get_loop Server.get_loop Task.get_loop""",
+    "a timer is a task: trio.sleep_until() in a nursery, then the call": "TimerHandle",
+    "trio has neither policies nor loops to choose from: trio.run() is all": """
+        AbstractEventLoopPolicy DefaultEventLoopPolicy WindowsProactorEventLoopPolicy WindowsSelectorEventLoopPolicy
+        get_event_loop_policy set_event_loop_policy IocpProactor""",
+    "trio waits for its processes itself": """
+        AbstractChildWatcher FastChildWatcher MultiLoopChildWatcher PidfdChildWatcher SafeChildWatcher
+        ThreadedChildWatcher get_child_watcher set_child_watcher""",
+    "a future made by hand is a trio.Event beside a variable, or a trio.open_memory_channel(1)": """
+        Future isfuture Task.set_result Task.set_exception""",
+    "a thread's result is what `await trio.to_thread.run_sync()` returns": "wrap_future",
+    "use create_task() for a coroutine, or a nursery: trio.open_nursery()": "ensure_future",
+    "a trio task does not start before its parent's next checkpoint": "create_eager_task_factory eager_task_factory",
+    "use inspect.iscoroutine()": "iscoroutine",
+    "use inspect.iscoroutinefunction()": "iscoroutinefunction",
+    "transports and protocols are a trio.abc.Stream: send_all(), receive_some(), aclose()": """
+        BaseTransport ReadTransport WriteTransport Transport BaseProtocol BufferedProtocol Protocol StreamReaderProtocol
+        StreamReader.set_transport StreamWriter.transport""",
+    "datagrams are sent and received by a trio.socket.socket(type=trio.socket.SOCK_DGRAM)": """
+        DatagramProtocol DatagramTransport""",
+    "processes are trio.Process: trio.run_process(), trio.lowlevel.open_process()": """
+        SubprocessProtocol SubprocessTransport""",
+    "a server is trio.serve_listeners() in a nursery": "AbstractServer",
+    "a file is sent by reading it: trio.open_file(), send_all()": "SendfileNotAvailableError",
+    "a cancelled scope stays cancelled: put a trio.CancelScope around what is to be cancelled": "Task.uncancel",
+    "see trio.lowlevel.Task.context, of trio.lowlevel.current_task()": "Task.get_context",
+    "see trio.lowlevel.Task.iter_await_frames()": """
+        Task.get_stack Task.print_stack capture_call_graph format_call_graph print_call_graph FrameCallGraphEntry
+        FutureCallGraph future_add_to_awaited_by future_discard_from_awaited_by""",
+    "put a stream of your own behind the reader, such as trio.testing.MemoryReceiveStream": """
+        StreamReader.exception StreamReader.feed_data StreamReader.feed_eof StreamReader.set_exception""",
+}
+_INSTEAD = {name: way for way, names in _WAYS.items() for name in names.split()}
+
+
+def instead_of(name: str, owner: str = "asyncio") -> AttributeError:
+    """The error for a name that is not there: it says what trio has, if asyncio has it."""
+    full_name = name if owner == "asyncio" else f"{owner}.{name}"
+    missing = f"compat.native has no {full_name}"
+    return AttributeError(f"{missing}: {_INSTEAD[full_name]}" if full_name in _INSTEAD else missing)
+
+
+def refuse(function: str, instead: str, **parameters: object) -> None:
+    """Raise TypeError if a parameter was given that trio has nothing for."""
+    for name, value in parameters.items():
+        if value:
+            raise TypeError(f"{function}() takes no {name}= here: {instead}")

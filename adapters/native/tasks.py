@@ -1,0 +1,603 @@
+"""Tasks: a trio task in a nursery, with a trio.CancelScope of its own.
+
+create_task() starts them in one nursery of the run, which run() or open_background() opens. What differs from asyncio
+follows from that:
+
+- An error belongs to who awaits the task. If nobody does when the task fails, it is the nursery's, and ends the run.
+- Task.cancel() cancels the scope: it holds for each checkpoint from then on, and cannot be taken back or swallowed.
+- What is started together is left together: gather() does not leave others running behind an error.
+- Tasks start in no particular order.
+"""
+
+import contextvars
+import functools
+import inspect
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar, final, overload
+
+import trio
+
+from .exceptions import InvalidStateError
+from .refusals import instead_of
+from .timeouts import timeout as open_timeout
+from .timeouts import timeout_at
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "Task",
+    "all_tasks",
+    "as_completed",
+    "create_task",
+    "current_task",
+    "gather",
+    "open_background",
+    "shield",
+    "sleep",
+    "wait",
+    "wait_for",
+]
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+
+FIRST_COMPLETED: Final = "FIRST_COMPLETED"
+FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
+ALL_COMPLETED: Final = "ALL_COMPLETED"
+
+
+class Background(NamedTuple):
+    """The nursery of a run, and the tasks that failed while somebody waited, who has not asked for the error yet."""
+
+    nursery: trio.Nursery
+    unread: "set[Task[Any]]"
+
+
+_background: trio.lowlevel.RunVar[Background | None] = trio.lowlevel.RunVar("compat.native background", None)
+_tasks: trio.lowlevel.RunVar[dict[trio.lowlevel.Task, "Task[Any]"]] = trio.lowlevel.RunVar("compat.native tasks")
+
+
+@asynccontextmanager
+async def open_nursery() -> AsyncIterator[trio.Nursery]:
+    """trio.open_nursery(), out of which a cancellation comes as one trio.Cancelled, and not as a group of them.
+
+    `except CancelledError` around what is made of a nursery would not see it in a group.
+    """
+    cancelled = None
+    try:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:  # trio 0.24 has another default
+            yield nursery
+    except BaseExceptionGroup as group:
+        cancelled = _cancelled_in(group)
+        if cancelled is None:
+            raise
+    if cancelled is not None:
+        raise cancelled
+
+
+@asynccontextmanager
+async def open_background() -> AsyncIterator[None]:
+    """Open the nursery for create_task(), servers, connections and processes in a trio run that exists.
+
+    run() has it open. In a plain trio program, or in one of the exact side, put it around what uses native: at the end
+    of the block what still runs is cancelled. Raises an ExceptionGroup of the errors of tasks that nobody has awaited,
+    as a nursery does; RuntimeError where one is open already.
+    """
+    if _background.get() is not None:
+        raise RuntimeError("create_task()'s nursery is open in this run already")
+    unread: set[Task[Any]] = set()
+    errors: list[BaseException] = []
+    try:
+        async with open_nursery() as nursery:
+            _background.set(Background(nursery, unread))
+            yield
+            nursery.cancel_scope.cancel()
+    except BaseException as error:
+        if not unread:
+            raise
+        errors += error.exceptions if isinstance(error, BaseExceptionGroup) else [error]
+    finally:
+        _background.set(None)
+    errors += [task.failure for task in unread if task.failure is not None]
+    if errors:
+        raise BaseExceptionGroup("errors of tasks that nobody has asked for", errors)
+
+
+def the_background() -> Background:
+    """The nursery for what outlives the call that starts it. Raises RuntimeError where none is open."""
+    background = _background.get()
+    if background is None:
+        raise RuntimeError(
+            "there is no nursery here for what runs in the background: start the program by native.run(), put "
+            "`async with native.open_background():` around it, or use trio.open_nursery()"
+        )
+    return background
+
+
+def has_been_cancelled() -> bool:
+    """Whether a scope around this task's code is cancelled, so that a Cancelled here is trio's own."""
+    return trio.current_effective_deadline() == -math.inf
+
+
+@final
+class Task(Generic[T]):
+    """A trio task, its trio.CancelScope, and what comes of it. Made by create_task() and TaskGroup.create_task().
+
+    `await task` waits for its end, and raises its error, or trio.Cancelled if it was cancelled. Cancelling this wait
+    cancels the task, and goes on when that has ended; shield() leaves it alone.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
+    """
+
+    _result: T
+    _error: BaseException | None = None
+    _done = _awaited = False
+    _ended: trio.Event | None = None  # there once somebody waits
+    _trio_task: trio.lowlevel.Task | None = None
+    _background: Background | None = None
+    _callbacks: "tuple[tuple[Callable[[Task[T]], object], contextvars.Context], ...]" = ()
+
+    def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
+        if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
+            raise TypeError(f"a coroutine was expected, got {coro!r}")
+        self._coro = coro
+        self._name = getattr(coro, "__qualname__", "task") if name is None else str(name)
+        self._scope = scope
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    def start_in(
+        self, nursery: trio.Nursery, context: contextvars.Context | None = None, background: Background | None = None
+    ) -> None:
+        """nursery.start_soon(), in a copy of the context. Raises RuntimeError if the nursery is closed."""
+        self._background = background
+        try:
+            if context is None:
+                nursery.start_soon(self.work, self._report, name=self._name)
+            else:  # a copy, as one that is in use cannot be entered; trio makes another
+                context.copy().run(functools.partial(nursery.start_soon, self.work, self._report, name=self._name))
+        except RuntimeError:
+            self._coro.close()
+            raise
+
+    def _report(self, _: "Task[T]") -> None:
+        """Give the nursery an error that is nobody else's."""
+        if self._error is not None and self.failure is not None:
+            if self._background is None or not self._awaited or not isinstance(self.failure, Exception):
+                raise self.failure
+            self._background.unread.add(self)
+
+    async def work(self, then: "Callable[[Task[T]], object] | None" = None) -> None:
+        """Run the coroutine in this trio task, and keep what comes of it; `then` is called with the task at its end.
+
+        Raises what `then` raises, and what cancels the task from outside, without calling it.
+        """
+        tasks = _tasks_here()
+        self._trio_task = trio.lowlevel.current_task()
+        tasks[self._trio_task] = self
+        try:
+            if self._scope is None:
+                self._result = await self._coro
+            else:
+                with self._scope:
+                    try:
+                        self._result = await self._coro
+                    except BaseException as error:
+                        self._error = error
+                        raise
+        except BaseException as error:  # what the scope has left
+            self._error = error
+        del tasks[self._trio_task]
+        if self._error is not None:
+            self._error = _cancelled_in(self._error) or self._error
+        self._done = True
+        if self._ended is not None:
+            self._awaited = self._ended.statistics().tasks_waiting > 0
+            self._ended.set()
+        for callback, context in self._callbacks:
+            context.run(callback, self)
+        # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
+        if self._error is not None and isinstance(self._error, trio.Cancelled) and has_been_cancelled():
+            raise self._error
+        if then is not None:
+            then(self)
+
+    async def left_alone(self) -> None:
+        """Wait for the end, whatever it is; cancelling the wait leaves the task alone."""
+        if self._ended is None:
+            self._ended = trio.Event()
+            if self._done:
+                self._ended.set()
+        await self._ended.wait()
+
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is. Cancelling the wait cancels the task, and waits on."""
+        if current_task() is self:
+            raise RuntimeError(f"{self!r} cannot await itself")
+        try:
+            await self.left_alone()
+        except BaseException:
+            if not self._done:
+                self.cancel()
+                with trio.CancelScope(shield=True):
+                    await self.left_alone()
+            raise
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._join().__await__()
+
+    async def _join(self) -> T:
+        try:
+            await self.ended()
+        except trio.Cancelled:
+            if self.failure is None:
+                raise
+        return self.result()
+
+    # --- asyncio's methods --------------------------------------------------------------------------------------------
+
+    def cancel(self, msg: str | None = None) -> bool:
+        """Cancel the task's scope, for good: CancelScope.cancel(). Returns whether the task was still running.
+
+        A task that has not started runs to its first checkpoint. Raises RuntimeError for a coroutine of gather(), whose
+        scope is the one around them all. msg is trio's `reason`, where trio has one.
+        """
+        if self._done:
+            return False
+        if self._scope is None:
+            raise RuntimeError(f"{self!r} is a part of gather(): cancel that, or put a trio.CancelScope into this")
+        if msg is None or not _SCOPES_TAKE_A_REASON:
+            self._scope.cancel()
+        else:
+            self._scope.cancel(reason=msg)
+        return True
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether the task has a scope of its own: a part of gather() has not."""
+        return self._scope is not None
+
+    def cancelling(self) -> int:
+        """1 from cancel() on, 0 before: CancelScope.cancel_called."""
+        return int(self._scope is not None and self._scope.cancel_called)
+
+    def done(self) -> bool:
+        """Whether the task has ended."""
+        return self._done
+
+    def cancelled(self) -> bool:
+        """Whether the task has ended by trio.Cancelled."""
+        return self._done and isinstance(self._error, trio.Cancelled)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The error by which the task has ended, unless that is trio.Cancelled."""
+        return None if not self._done or isinstance(self._error, trio.Cancelled) else self._error
+
+    def result(self) -> T:
+        """The result. Raises the task's error, trio.Cancelled if it was cancelled, InvalidStateError before its end."""
+        error = self.outcome()
+        if error is not None:
+            raise error
+        return self._result
+
+    def exception(self) -> BaseException | None:
+        """The error, or None. Raises trio.Cancelled if the task was cancelled, InvalidStateError before its end."""
+        error = self.outcome()
+        if isinstance(error, trio.Cancelled):
+            raise error
+        return error
+
+    def outcome(self) -> BaseException | None:
+        """What it has ended by: an error, trio.Cancelled or None. Who asks for it has to see to the error."""
+        if not self._done:
+            raise InvalidStateError(f"{self!r} has not ended")
+        if self._background is not None:
+            self._background.unread.discard(self)
+        return self._error
+
+    def add_done_callback(
+        self, fn: Callable[["Task[T]"], object], /, *, context: contextvars.Context | None = None
+    ) -> None:
+        """Call a function with the task when it ends, in its own trio task; at once if it has ended.
+
+        What the function raises is an error of that trio task, and so its nursery's.
+        """
+        context = contextvars.copy_context() if context is None else context
+        if self._done:
+            context.copy().run(fn, self)
+        else:
+            self._callbacks += ((fn, context),)
+
+    def remove_done_callback(self, fn: Callable[["Task[T]"], object], /) -> int:
+        """Take a function back; returns how many times it was there."""
+        kept = tuple(entry for entry in self._callbacks if entry[0] != fn)
+        removed = len(self._callbacks) - len(kept)
+        self._callbacks = kept
+        return removed
+
+    def get_name(self) -> str:
+        """The trio task's name."""
+        return self._name
+
+    def set_name(self, value: object) -> None:
+        """Rename the trio task."""
+        self._name = str(value)
+        if self._trio_task is not None:
+            self._trio_task.name = self._name
+
+    def get_coro(self) -> Coroutine[Any, Any, T]:
+        """The coroutine."""
+        return self._coro
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise instead_of(name, "Task")
+
+    def __repr__(self) -> str:
+        state = "running" if not self._done else "cancelled" if self.cancelled() else "done"
+        return f"<Task {self._name!r} {state}>"
+
+
+_SCOPES_TAKE_A_REASON = "reason" in inspect.signature(trio.CancelScope.cancel).parameters
+
+
+def _cancelled_in(error: BaseException) -> trio.Cancelled | None:
+    """The trio.Cancelled in an error that is nothing else: itself or, out of a nursery, a group of them."""
+    while isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None:
+        error = error.exceptions[0]
+    return error if isinstance(error, trio.Cancelled) else None
+
+
+def _tasks_here() -> dict[trio.lowlevel.Task, Task[Any]]:
+    try:
+        return _tasks.get()
+    except LookupError:
+        tasks: dict[trio.lowlevel.Task, Task[Any]] = {}
+        _tasks.set(tasks)
+        return tasks
+
+
+def task_of(awaitable: Awaitable[T], scope: trio.CancelScope | None = None) -> Task[T]:
+    """A Task as it is, one that has not started of any other awaitable."""
+    if isinstance(awaitable, Task):
+        return awaitable
+    if isinstance(awaitable, (CoroutineType, Coroutine)):
+        return Task(awaitable, None, scope)
+    if not isinstance(awaitable, Awaitable):
+        raise TypeError(f"a coroutine or another awaitable was expected, got {awaitable!r}")
+
+    async def wait_for_it() -> T:
+        return await awaitable
+
+    return Task(wait_for_it(), None, scope)
+
+
+def _start(task: Task[Any], context: contextvars.Context | None = None) -> None:
+    try:
+        background = the_background()
+    except RuntimeError:
+        task.get_coro().close()
+        raise
+    task.start_in(background.nursery, context, background)
+
+
+def create_task(
+    coro: Coroutine[Any, Any, T], *, name: object = None, context: contextvars.Context | None = None
+) -> Task[T]:
+    """nursery.start_soon() in the nursery that run() has open, in a copy of the context.
+
+    Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine. The
+    task is cancelled when the main coroutine has ended, or another task in the background has failed.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
+    """
+    task = Task(coro, name, trio.CancelScope())
+    _start(task, context)
+    return task
+
+
+def current_task() -> Task[Any] | None:
+    """The Task of trio.lowlevel.current_task(), None in one that trio code has started.
+
+    Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
+    """
+    return _tasks_here().get(trio.lowlevel.current_task())
+
+
+def all_tasks() -> set[Task[Any]]:
+    """The Tasks that have a trio task now, but for the parts of gather(): see Task.cancel().
+
+    Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
+    """
+    return {task for task in _tasks_here().values() if task.can_be_cancelled}
+
+
+@overload
+async def sleep(delay: float) -> None: ...
+@overload
+async def sleep(delay: float, result: T) -> T: ...
+async def sleep(delay: float, result: object = None) -> object:
+    """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
+
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
+    """
+    if delay <= 0:
+        await trio.lowlevel.checkpoint()
+    else:
+        await trio.sleep(delay)
+    return result
+
+
+async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+    """`with trio.fail_after(timeout):` around the await, in this task; raises TimeoutError.
+
+    With a timeout of 0 or less it is cancelled at its first checkpoint. A result that is there in spite of the deadline
+    is returned. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+    """
+    async with open_timeout(timeout):
+        return await fut
+
+
+async def shield(arg: Awaitable[T]) -> T:
+    """Leave the awaitable running in create_task()'s nursery while only the wait for it is cancelled.
+
+    It starts when shield() is awaited, and ends at the latest with the run; trio.CancelScope(shield=True) holds off the
+    cancellation of a whole block instead. Raises what it raises; after the wait was cancelled its error ends the run.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.shield
+    """
+    task = task_of(arg, trio.CancelScope())
+    if task is not arg:
+        _start(task)
+    await task.left_alone()
+    return task.result()
+
+
+@overload
+async def gather(  # type: ignore[overload-overlap]
+    a: Awaitable[A], b: Awaitable[B], /, *, return_exceptions: Literal[False] = False
+) -> tuple[A, B]: ...
+@overload
+async def gather(  # type: ignore[overload-overlap]
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /, *, return_exceptions: Literal[False] = False
+) -> tuple[A, B, C]: ...
+@overload
+async def gather(*coros_or_futures: Awaitable[T], return_exceptions: Literal[False] = False) -> list[T]: ...
+@overload
+async def gather(*coros_or_futures: Awaitable[T], return_exceptions: bool) -> list[T | BaseException]: ...
+async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = False) -> Any:
+    """A trio nursery around the awaitables, and the list of their results.
+
+    The first error, or a task among them that is cancelled, cancels the others, and is raised when these have ended:
+    by itself, or in a group if more than one has failed. With return_exceptions=True the errors are among the results,
+    and cancel nothing. Cancelling gather() cancels all. They start when gather() is awaited.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
+    """
+    tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
+    failures: list[BaseException] = []
+
+    def note(task: Task[Any]) -> None:
+        if task._error is not None:
+            task.outcome()  # it is seen to here
+            if not return_exceptions:
+                failures.append(task._error)
+                nursery.cancel_scope.cancel()
+
+    async def join(task: Task[Any]) -> None:
+        try:
+            await task.ended()
+        except trio.Cancelled:
+            if task.failure is None:
+                raise
+        note(task)
+
+    try:
+        async with open_nursery() as nursery:
+            for awaitable, task in tasks.items():
+                if task is awaitable:
+                    nursery.start_soon(join, task)
+                else:
+                    nursery.start_soon(task.work, note)
+    finally:
+        if failures:
+            raise failures[0] if len(failures) == 1 else BaseExceptionGroup("errors of gather()", failures)
+    ended = [tasks[awaitable] for awaitable in coros_or_futures]
+    return [task._result if task._error is None else task._error for task in ended]
+
+
+async def wait(
+    fs: Iterable[Task[T]], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> tuple[set[Task[T]], set[Task[T]]]:
+    """A trio nursery that waits for Tasks, and leaves them alone; returns those that have ended, and the others.
+
+    Nothing is cancelled, neither by the timeout nor when the wait is. The errors are in the Tasks: one that nobody asks
+    for ends the run at its end. Raises TypeError for what is no Task, ValueError for no Tasks and an unknown
+    return_when. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait
+    """
+    tasks = {_checked(task) for task in fs}
+    if not tasks or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"wait() needs Tasks and one of its three return_when, not {return_when!r}")
+
+    async def watch(task: Task[T]) -> None:
+        await task.left_alone()
+        if return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and task.failure is not None):
+            nursery.cancel_scope.cancel()
+
+    with trio.move_on_at(math.inf if timeout is None else trio.current_time() + timeout):
+        async with open_nursery() as nursery:
+            for task in tasks:
+                nursery.start_soon(watch, task)
+    done = {task for task in tasks if task.done()}
+    return done, tasks - done
+
+
+def _checked(task: Task[T]) -> Task[T]:
+    if not isinstance(task, Task):
+        if inspect.iscoroutine(task):
+            task.close()
+        raise TypeError(f"wait() takes Tasks, made by create_task(), not {task!r}")
+    return task
+
+
+def as_completed(fs: Iterable[Awaitable[T]], *, timeout: float | None = None) -> "AsCompleted[T]":
+    """The awaitables as tasks of create_task()'s nursery, which hand themselves over by a trio memory channel.
+
+    `for coro in ...: await coro` gives their results in the order in which they end, and raises their errors;
+    `async for task in ...` gives the Tasks. When the timeout is over that raises TimeoutError; nothing is cancelled.
+    Raises RuntimeError where there is no such nursery.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed
+    """
+    if isinstance(fs, Awaitable):
+        raise TypeError(f"as_completed() takes several awaitables, not {fs!r}")
+    tasks = []
+    for awaitable in dict.fromkeys(fs):
+        tasks.append(task_of(awaitable, trio.CancelScope()))
+        if tasks[-1] is not awaitable:
+            _start(tasks[-1])
+    return AsCompleted(tasks, None if timeout is None else trio.current_time() + timeout)
+
+
+@final
+class AsCompleted(Generic[T]):
+    """What as_completed() returns: an iterator of coroutines, and an async iterator of Tasks."""
+
+    def __init__(self, tasks: list[Task[T]], deadline: float | None) -> None:
+        self._left = len(tasks)
+        self._deadline = deadline
+        self._send, self._receive = trio.open_memory_channel[Task[T]](math.inf)
+        for task in tasks:
+            the_background().nursery.start_soon(self._pass_on, task)
+
+    async def _pass_on(self, task: Task[T]) -> None:
+        await task.left_alone()
+        self._send.send_nowait(task)
+
+    async def _next_task(self) -> Task[T]:
+        async with timeout_at(self._deadline):
+            return await self._receive.receive()
+
+    async def _next_result(self) -> T:
+        return (await self._next_task()).result()
+
+    def __iter__(self) -> Iterator[Coroutine[Any, Any, T]]:
+        return self
+
+    def __next__(self) -> Coroutine[Any, Any, T]:
+        if not self._left:
+            raise StopIteration
+        self._left -= 1
+        return self._next_result()
+
+    def __aiter__(self) -> "AsCompleted[T]":
+        return self
+
+    async def __anext__(self) -> Task[T]:
+        if not self._left:
+            raise StopAsyncIteration
+        self._left -= 1
+        return await self._next_task()

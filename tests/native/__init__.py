@@ -1,0 +1,1 @@
+"""Tests of `compat.native`: asyncio's names on trio's primitives."""
