@@ -41,8 +41,8 @@ def answer_first() -> None:
 
 def _modules_that_took(name: str, function: Any) -> list[Any]:
     """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
-    modules = {key: module for key, module in sys.modules.items() if key != "_asyncio"}
-    return [module for module in modules.values() if getattr(module, "__dict__", {}).get(name) is function]
+    modules = [module for key, module in list(sys.modules.items()) if key != "_asyncio"]  # other threads may import
+    return [module for module in modules if getattr(module, "__dict__", {}).get(name) is function]
 
 
 def _is_ours(loop: Any) -> bool:

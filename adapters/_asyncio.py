@@ -1,4 +1,4 @@
-"""Every name of asyncio's that is not public and that the core needs, in one place."""
+"""The private functions of asyncio's that the core needs, and how the interpreter schedules the step of a Task."""
 
 from __future__ import annotations
 
@@ -34,10 +34,6 @@ def running_task(loop: Any) -> Any:
     return interpreters_current_task(loop) or python_current_task(loop)
 
 
-# A step of a Task in the ready queue: its context, the function, and for a Task that is woken the future that is done.
-TaskStep = tuple[Any, ...]
-
-
 def _type_of_steps() -> type:
     class Recorder:
         def call_soon(self, step: object, *, context: object) -> None:
@@ -65,8 +61,11 @@ PYTHON_STEPS = {vars(_tasks._PyTask)[name] for name in ("_Task__step", "_Task__w
 UNCANCEL_KEEPS_THE_REQUEST = sys.version_info < (3, 13)
 
 
-def report_failed_step(step: TaskStep, error: BaseException) -> None:
-    """Tell the exception handler that the interpreter could not make the step of a Task."""
+def report_failed_step(step: tuple[Any, ...], error: BaseException) -> None:
+    """Tell the exception handler that the interpreter could not make the step of a Task.
+
+    A step is its context, the function, and for a Task that is woken the future that is done.
+    """
     context, function, *args = step
     loop = function.__self__.get_loop()
     source = _std.format_helpers._format_callback_source(function, args)

@@ -204,7 +204,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             return self._debug
 
     def set_debug(self, enabled: bool) -> None:
-        """Set debug mode. The slow steps of a Task are logged if it was on when the Task was made."""
+        """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""
         self._debug = self._scheduler.debug = enabled
         if self.is_running():
             self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
@@ -642,19 +642,22 @@ class HostedLoop(BaseLoop):
 
     def run_forever(self) -> NoReturn:
         """Refuse: trio runs it."""
+        self._check_closed()
         raise RuntimeError("This event loop is already running")
 
     def run_until_complete(self, future: Any) -> NoReturn:
         """Refuse: trio runs it. Await the future instead."""
+        self._check_closed()
         raise RuntimeError("This event loop is already running")
 
     def stop(self) -> NoReturn:
         """Refuse: it ends with its block."""
         raise RuntimeError("this loop ends with its compat.open_loop() block or compat.run(): leave it, or cancel it")
 
-    def close(self) -> NoReturn:
+    def close(self) -> None:
         """Refuse: it is closed at the end of its block."""
-        raise RuntimeError("Cannot close a running event loop")
+        if not self._closed:
+            raise RuntimeError("Cannot close a running event loop")
 
 
 def _not_there_yet(name: str) -> Callable[..., NoReturn]:

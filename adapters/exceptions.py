@@ -19,18 +19,14 @@ def is_cancellation(error: BaseException | None) -> bool:
     return error is not None and without(error, (asyncio.CancelledError, trio.Cancelled)) is None
 
 
-def is_task_cancellation(error: BaseException | None) -> bool:
-    """Tell whether an exception is Task.cancel()'s and nothing else: a trio scope's has to reach its scope."""
-    return error is not None and without(error, _is_by_task) is None
+def is_plain(error: BaseException | None) -> bool:
+    """Tell whether this is a CancelledError of asyncio's alone: Task.cancel()'s, or one that asyncio code has made."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
 
 
 def without_task_cancellation(error: BaseException) -> BaseException | None:
-    """What is left of an exception without Task.cancel()'s part in it."""
-    return without(error, _is_by_task)
-
-
-def _is_by_task(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
+    """What is left of an exception without the cancellations that are asyncio's alone."""
+    return without(error, is_plain)
 
 
 def without(error: BaseException, what: Any) -> BaseException | None:

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from asyncio import Task, iscoroutine
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,9 +26,8 @@ from trio.lowlevel import currently_ki_protected
 from ._asyncio import get_running_loop as _get_running_loop
 from ._trio import runs
 from ._trio.names import protected
-from ._trio.stand_ins import AsyncioStandIn
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import all_tasks, sleep, wait_for_awaitable
+from .tasks import all_tasks, sleep
 
 __all__ = ("Runner", "run")
 
@@ -159,7 +158,11 @@ TAKES_AWAITABLES = sys.version_info >= (3, 14)
 def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
     if not inspect.isawaitable(awaitable):
         raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
-    return wait_for_awaitable(awaitable)
+    return _wait_for(awaitable)
+
+
+async def _wait_for(awaitable: Awaitable[T]) -> T:
+    return await awaitable
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> T:
@@ -262,7 +265,7 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
 
 
 async def _end_tasks(loop: HostedLoop) -> None:
-    left = {task for task in all_tasks(loop) if type(task) is not AsyncioStandIn}
+    left = loop._scheduler.all_tasks()
     for task in left:
         task.cancel()
     if left:

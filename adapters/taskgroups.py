@@ -21,6 +21,7 @@ _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not
 
 
 @protected
+@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 
@@ -35,8 +36,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
         if scheduler is not None:
             manager = nurseries.enter_nursery(scheduler, self._tasks)
             if manager is not None:
-                self.__class__, self._manager = _GroupInNursery, manager
-                self._scheduler, self._nursery = scheduler, nurseries.nursery_of(manager)
+                self._manager, self._scheduler, self._nursery = manager, scheduler, nurseries.nursery_of(manager)
         return self
 
     async def __aexit__(
@@ -64,17 +64,14 @@ class TaskGroup(_Base):  # type: ignore[misc]
         finally:
             del exc, tb
             if in_nursery:
-                manager, self._manager, self.__class__ = self._manager, None, TaskGroup
+                manager, self._manager = self._manager, None
                 del self._scheduler, self._nursery
                 await nurseries.leave_nursery(manager)
 
-
-@protected
-class _GroupInNursery(TaskGroup):
-    """A TaskGroup that has a nursery: what costs time only where a scope is around."""
-
     def create_task(self, coro: Any, **kwargs: Any) -> Any:
         """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
+        if self._manager is None:
+            return super().create_task(coro, **kwargs)
         scheduler = self._scheduler
         outer, scheduler.nursery_for = scheduler.nursery_for, (coro, self._nursery)
         try:
@@ -88,11 +85,12 @@ class _GroupInNursery(TaskGroup):
         return task
 
     def _on_task_done(self, task: Any) -> None:
-        self._scheduler.homes.pop(task, None)
+        if self._manager is not None:
+            self._scheduler.homes.pop(task, None)
         super()._on_task_done(task)
 
     def _abort(self) -> None:
-        if nurseries.is_cancelled(self._manager):
+        if self._manager is not None and nurseries.is_cancelled(self._manager):
             self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
         else:
             super()._abort()

@@ -4,7 +4,8 @@ What carries them is the loop's run queue, where each step of a Task is an entry
 from a trio task: a Task can be cancelled by itself, once and not by scope; it has a result; and it does not bring its
 nursery down when it fails. A trio task has a Task that stands for it as soon as current_task() asks.
 
-Functions are written anew where asyncio's would say less of what is wrong in a trio run that has no loop.
+Functions are written anew where they have to know trio tasks, and where asyncio's would say less of what is wrong in a
+trio run that has no loop.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Task
 from asyncio.tasks import __all__ as __all__
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _answers
@@ -54,7 +55,7 @@ def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
     """
     get_running_loop()
     task: Any = _std_tasks.create_task(coro, **kwargs)
-    if task._source_traceback:
+    if getattr(task, "_source_traceback", None):
         del task._source_traceback[-1]
     return task  # type: ignore[no-any-return]
 
@@ -67,7 +68,3 @@ async def sleep(delay: float, result: Any = None) -> Any:
     if _get_running_loop() is None:
         get_running_loop()
     return await _sleep(delay, result)
-
-
-async def wait_for_awaitable(awaitable: Awaitable[T]) -> T:
-    return await awaitable

@@ -1,7 +1,7 @@
 """asyncio.timeout: the interpreter's own, on our loop's timers, which are a trio deadline.
 
 A trio cancel scope would not do: asyncio's timeout cancels once, may be caught, counts with Task.uncancel() among other
-requests, and ends as TimeoutError. It interrupts trio's waits, in asyncio Tasks and in trio tasks.
+requests, and ends as TimeoutError. asyncio's interrupts trio's waits too, in asyncio Tasks and in trio tasks.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class _Run:
         coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = _trio.runs.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
+        awaited = _trio.stand_ins.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
         if type(awaited) is _trio.stand_ins.TrioStandIn:
             awaited = None  # a wait of trio's
         return [title, *places, *_what_is_awaited(frames, awaited)]

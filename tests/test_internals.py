@@ -101,6 +101,7 @@ def test_each_private_name_is_checked():
         "_log_traceback",
         "_make_cancelled_error",
         "_run",
+        "_run_due_timers",
         "_run_timed",
     }
     assert {"_abort_func", "_epoll", "_heap", "_children"} <= used & checked

@@ -1608,3 +1608,74 @@ def test_futures_of_the_real_asyncio_in_plain_trio_tasks():
     with asyncio.Runner(loop_factory=lambda: Loop(clock=virtual_time())) as runner:
         runner.run(in_a_task())
     assert log == [2, [2, "slept"], "end"]
+
+
+def test_subclass_of_task_group_in_a_scope(world):
+    """It stays what it is, and its own create_task() is the one that is called."""
+
+    class Group(asyncio.TaskGroup):
+        __slots__ = ("made",)
+
+        def create_task(self, coro, **kwargs):
+            self.made = [*getattr(self, "made", ()), super().create_task(coro, **kwargs)]
+            return self.made[-1]
+
+    async def main():
+        with trio.move_on_after(FOREVER) as scope:
+            async with Group() as group:
+                group.create_task(asyncio.sleep(0))
+                group.create_task(asyncio.sleep(FOREVER))
+                await asyncio.sleep(0)
+                scope.cancel()
+        assert type(group) is Group
+        assert [task.cancelled() for task in group.made] == [False, True]
+
+    world(main)
+
+
+def test_future_that_is_done_when_it_is_awaited(world, tasks):
+    """The wait has ended when it begins: a scope that is cancelled in the next step interrupts the next wait."""
+
+    class Done:
+        def __await__(self):
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(None)
+            future._asyncio_future_blocking = True
+            yield future
+
+    async def body():
+        with trio.CancelScope() as scope:
+            await Done()
+            scope.cancel()
+            await asyncio.sleep(FOREVER)
+        assert scope.cancelled_caught
+
+    async def main():
+        async with tasks() as spawn:
+            await (await spawn(body))
+
+    world(main)
+
+
+def test_hosted_loop_after_its_block():
+    async def main():
+        async with compat.open_loop() as loop:
+            pass
+        loop.close()
+        for run in (loop.run_forever, partial(loop.run_until_complete, None)):
+            with pytest.raises(RuntimeError, match="Event loop is closed"):
+                run()
+
+    trio.run(main)
+
+
+def test_task_factory_that_makes_no_task(world):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro, **kwargs: coro)
+        coro = asyncio.sleep(0)
+        assert asyncio.create_task(coro) is coro
+        loop.set_task_factory(None)
+        await coro
+
+    world(main)

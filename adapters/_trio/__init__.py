@@ -1,7 +1,7 @@
 """Every name of trio's that is not public, in one place. Nothing outside of this package uses one.
 
     names          the names themselves, checked when they are imported, each with its reason
-    patches        the functions of trio's that are replaced while a loop is open, and the switch for them
+    patches        puts in, while a loop is open, what `@replaces` marks beside the code that needs it
     scheduler      runs the batches of a trio run in which a loop is open
     stand_ins      the trio task of an asyncio Task, and the asyncio Task of a trio task
     waits          trio's waits in an asyncio Task, asyncio's waits in a trio task
@@ -11,5 +11,5 @@
     deadlines      a deadline of a run without a cancel scope
     threads        trio's threads
 
-What is asyncio's and not public is in `adapters/_asyncio.py`.
+The private functions of asyncio's that the core needs are in `adapters/_asyncio.py`.
 """

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ..exceptions import is_plain
 from .names import RUN, CancelStatus, Derivable, Task, protected
 from .patches import replaces
 
@@ -34,8 +35,7 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
         """The same cancellation, with its reason and traceback."""
         if isinstance(original, cls):
             return original
-        names = ("source", "source_task", "reason")
-        reason = {name: getattr(original, name) for name in names if hasattr(original, name)}
+        reason = {name: getattr(original, name) for name in _REASON if hasattr(original, name)}
         both: Cancelled = cls._create(**reason)  # type: ignore[assignment]
         return both.with_traceback(original.__traceback__)
 
@@ -43,14 +43,14 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
     def of_scope(cls, status: CancelStatus) -> Cancelled:
         """The cancellation of the scope that this status belongs to."""
         reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
-        names = ("source", "source_task", "reason")
         words: dict[str, Any] = {"source": "unknown"} if _HAS_REASONS else {}
         if reason is not None:
-            words = {name: getattr(reason, name) for name in names}
+            words = {name: getattr(reason, name) for name in _REASON}
         both: Cancelled = cls._create(**words)  # type: ignore[assignment]
         return both
 
 
+_REASON = "source", "source_task", "reason"  # what newer trio tells of a cancellation
 _HAS_REASONS = hasattr(trio.CancelScope(), "_cancel_reason")
 
 
@@ -60,11 +60,6 @@ def raised_by(function: Callable[[], NoReturn]) -> BaseException:
         function()
     except BaseException as error:
         return error.with_traceback(None)
-
-
-def is_plain(error: BaseException | None) -> bool:
-    """Tell whether this is a CancelledError of asyncio's alone: Task.cancel()'s, or one that asyncio code has made."""
-    return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
 
 
 @protected
@@ -90,7 +85,7 @@ class Told:
         return False
 
     def note(self, task: Task, cancels: int) -> None:
-        """The task is told: in its block, and in those around it that are cancelled for the same reason."""
+        """The task is told: in its block, and in the cancelled ones around it, up to a shield."""
         old = self._blocks.get(task, {})
         blocks: dict[CancelStatus, int] = {}
         status: CancelStatus | None = task._cancel_status
@@ -107,7 +102,7 @@ class Told:
         self._last[task] = [status for status in blocks if status not in old]
 
     def take_back(self, task: Task) -> None:
-        """The wait that was interrupted last has ended otherwise, so that the task has not been told."""
+        """The wait that was interrupted last has ended otherwise: the task has not been told."""
         for status in self._last.pop(task, ()):
             self._blocks[task].pop(status, None)
 

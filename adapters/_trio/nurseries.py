@@ -6,14 +6,14 @@ import types
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import trio
 from outcome import Value
 from trio.lowlevel import enable_ki_protection
 
-from ..exceptions import is_cancellation
-from .cancellation import Cancelled, as_scopes, is_plain
+from ..exceptions import is_cancellation, is_plain
+from .cancellation import Cancelled, as_scopes
 from .names import (
     RUN,
     CancelReason,
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 
-N = TypeVar("N", bound="LoopNursery")
-
-
 @protected
 class LoopNursery(Derivable, trio.Nursery):  # type: ignore[misc]
-    """A nursery for asyncio Tasks. A Task has a trio task in it from the moment on that somebody looks."""
+    """A nursery for asyncio Tasks: the loop's own, or a TaskGroup's.
+
+    A Task has a trio task in it when somebody looks, or when a scope around a TaskGroup is cancelled.
+    """
 
     scheduler: Scheduler | None = None  # while the loop is open
     aio_tasks: set[Any] | None = None  # those that belong here; None for all that have no place elsewhere
@@ -64,7 +64,7 @@ class open_loop_nursery:
 
     async def __aenter__(self) -> LoopNursery:
         self._manager = trio.open_nursery(strict_exception_groups=True)
-        return _enter(self._manager, RUN.task, LoopNursery)
+        return _enter(self._manager, RUN.task)
 
     async def __aexit__(self, *error: Any) -> bool | None:
         return await self._manager.__aexit__(*error)
@@ -75,7 +75,7 @@ _parking_lots: dict[Task, Any] = getattr(parking_lot, "GLOBAL_PARKING_LOT_BREAKE
 
 @enable_ki_protection
 def break_parking_lots(task: Task) -> None:
-    """A task has ended: who waits for a lock of its is told, as trio does."""
+    """A task has ended: tell those who wait for a lock that it holds, as trio does."""
     if task in _parking_lots:
         for lot in _parking_lots.pop(task):
             lot.break_lot(task)
@@ -165,10 +165,6 @@ def _cancellation_in(group: BaseExceptionGroup[Any]) -> BaseException | None:
 # --- the nursery of a TaskGroup ---------------------------------------------------------------------------------------
 
 
-class GroupNursery(LoopNursery):  # type: ignore[misc]
-    """The nursery of a TaskGroup. Its Tasks have trio tasks in it when somebody looks, or when a scope is cancelled."""
-
-
 @protected
 class _TasksOfBlock(set[Task]):
     """The trio tasks in the block of a nursery. trio goes through them when the block is cancelled."""
@@ -192,7 +188,7 @@ def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
     if task is None or task._cancel_status.effectively_cancelled:
         return None
     manager = trio.open_nursery(strict_exception_groups=True)
-    nursery = _enter(manager, task, GroupNursery)
+    nursery = _enter(manager, task)
     nursery.scheduler, nursery.aio_tasks = scheduler, aio_tasks
     block = task._cancel_status
     block._tasks = _TasksOfBlock(block._tasks, nursery)
@@ -200,19 +196,20 @@ def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
 
 
 @enable_ki_protection
-def _enter(manager: Any, task: Task, kind: type[N]) -> N:
-    """`__aenter__` of trio.open_nursery(), for a nursery of this class. It waits for nothing."""
+def _enter(manager: Any, task: Task) -> LoopNursery:
+    """`__aenter__` of trio.open_nursery(), for a LoopNursery. It waits for nothing."""
     manager._scope = scope = trio.CancelScope()
     scope._has_been_entered = True
     scope._cancel_status = block = CancelStatus(scope=scope, parent=task._cancel_status)
     task._activate_cancel_status(block)
-    nursery = manager._nursery = kind._create(task, scope, True)
+    nursery: LoopNursery = LoopNursery._create(task, scope, True)
+    manager._nursery = nursery
     return nursery
 
 
-def nursery_of(manager: Any) -> GroupNursery:
-    """The nursery itself."""
-    nursery: GroupNursery = manager._nursery
+def nursery_of(manager: Any) -> LoopNursery:
+    """The nursery that was opened by this manager."""
+    nursery: LoopNursery = manager._nursery
     return nursery
 
 
@@ -244,7 +241,7 @@ def tell_again(manager: Any) -> None:
 def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     """Leave a nursery whose Tasks have ended.
 
-    trio wants a checkpoint there, which would make asyncio's program one batch late.
+    trio has a checkpoint there. It is left out, since with it an asyncio program would be one batch late.
     """
     nursery = manager._nursery
     nursery.scheduler.settle()  # an eager Task may have ended in this step

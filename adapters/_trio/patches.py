@@ -1,4 +1,4 @@
-"""Functions of trio's that are replaced while a loop is open in any thread. Without a loop trio is as it was.
+"""Functions of trio's that are replaced while a loop is open in any thread, and put back with the last one.
 
 Each replacement is made by `@replaces(owner, name)`, beside the code that needs it. There it says why, and what it
 would be as a public API of trio's.

@@ -20,7 +20,6 @@ from . import patches, waits  # noqa: F401  (waits is there for what it replaces
 from .names import RUN, SNIFFIO, THREAD_CACHE, Runner, Task, setup_runner, unrolled_run
 from .nurseries import LoopNursery, open_loop_nursery
 from .scheduler import Scheduler
-from .stand_ins import FutureWait
 
 
 def current_runner() -> Runner | None:
@@ -35,7 +34,7 @@ def current_scheduler() -> Scheduler | None:
 
 
 def is_in_run() -> bool:
-    """Tell whether this thread is in a trio run, and not in what os.fork() has copied of one."""
+    """Tell whether this thread is in a trio run; what os.fork() has copied of one with a loop does not count."""
     scheduler = current_scheduler()
     return current_runner() is not None and not (scheduler is not None and scheduler.is_of_parent)
 
@@ -53,12 +52,6 @@ def root_task(runner: Runner) -> Task | None:
 def is_main(task: Task) -> bool:
     """Tell whether it is the task of the function that was given to trio.run()."""
     return task is task._runner.main_task
-
-
-def awaited_future(task: Task) -> Any:
-    """The future of asyncio's that a trio task waits for; None if it does not."""
-    wait = task.custom_sleep_data
-    return wait.future if type(wait) is FutureWait else None
 
 
 def is_cancel_called(scope: trio.CancelScope) -> bool:
@@ -142,9 +135,8 @@ class Run:
             self.runner.ki_manager.close()
         # Signals wake the run only while it is driven, so the wakeup descriptor is set there, not by trio.
         self._steps = unrolled_run(self.runner, self._hold_nursery, (), host_uses_signal_set_wakeup_fd=True)
-        self._at_exit = weakref.finalize(
-            self, _abandon, self._steps
-        )  # a loop that is never closed ends with the program
+        # A loop that is never closed ends with the program.
+        self._at_exit = weakref.finalize(self, _abandon, self._steps)
         with _outside_any_run():
             RUN.runner = self.runner
             self._steps.send(None)  # type: ignore[arg-type]
@@ -235,7 +227,7 @@ class Run:
                 runner.ki_manager.close()
 
 
-# Of runs that were broken off where the process ends: kept, so that nothing of them is finalized and complains.
+# The root tasks of runs that were broken off where the process ends. They are kept: finalized, they would complain.
 _abandoned: list[Any] = []
 
 

@@ -5,7 +5,8 @@ run queue shows it a single entry, the `Scheduler`. That is a trio task, and its
 first out: callbacks, steps of asyncio Tasks, and trio tasks. So a batch is an iteration of asyncio's loop.
 
 The scheduler goes on with further batches in one step, and polls for I/O in between, as trio's loop does. It returns to
-trio's loop where that has something else to do: with instruments, in guest mode, and while somebody waits for idleness.
+trio's loop where that has something else to do: with instruments, in guest mode, and while somebody, or a clock, waits
+for idleness.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ from .stand_ins import (
     unfinished_children,
 )
 
-# While there is always something to run, a poll of the system takes as long as a short batch: 1.2 of 3.5 microseconds
-# for a lone task in sleep(0). So when that goes on for a while, there is one only if the last is so many seconds ago.
+# A poll of the system can take a third of a short batch: 1.2 of 3.5 microseconds for a lone task in sleep(0). So after
+# so many batches with no pause, in a loop that watches no files, a poll is made only so many seconds after the last.
 POLLED_BUSY_BATCHES = 16
 BUSY_POLL_INTERVAL = 50e-6
 LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
@@ -153,7 +154,7 @@ def _internal_error(cause: BaseException) -> trio.TrioInternalError:
 
 
 class _NoCoroutine:
-    """What who looks at trio's tasks finds instead of a coroutine."""
+    """The scheduler has no coroutine. This is what code that looks at all trio tasks finds instead."""
 
     cr_frame = cr_await = None
 
@@ -222,17 +223,17 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.in_batch = self.is_of_parent = False
         self.entry: Any = None  # the one that runs, or has run last
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
-        # Which tasks stand for which others, those that are to be interrupted at their next wait, and those whose wait
-        # a scope has interrupted.
+        # Which tasks stand for which others.
         self.stand_ins: dict[Any, TrioStandIn] = {}
         self.aio_stand_ins: dict[Task, AsyncioStandIn] = {}
         self.entered: AsyncioStandIn | None = None  # in the interpreter's account of running Tasks
-        # Where the trio tasks of Tasks in a TaskGroup belong, and of the Task of a coroutine while it is made.
+        # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
         self.homes: dict[Any, trio.Nursery] = {}
         self.nursery_for: tuple[Any, trio.Nursery] | None = None
-        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # in this order
+        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # those to settle after this entry, in this order
         self.owed: dict[TrioStandIn, CancelRequest] = {}  # Task.cancel() in a wait that could not be interrupted
         self.overcounted: set[TrioStandIn] = set()  # Task.cancelling() is one too high until the next step
+        # The Tasks whose wait of asyncio's a scope has interrupted.
         self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled, list[Any]]] = {}
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
@@ -243,7 +244,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         runner.tasks = RunTasks(runner.tasks)
         runner.tasks.scheduler = self
         self._next_send_fn = self.send
-        add_task(self, nursery)
+        _add_task(self, nursery)
 
     def leave(self) -> None:
         """The loop ends. What is left in the run is trio's alone again."""
@@ -253,7 +254,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             stand_in.let_go()
         self.aio_stand_ins.clear()
         self.pending.clear()
-        entries = [entry for entry in deque.__iter__(self.queue) if type(entry) is Task]
+        entries = [entry for entry in list(deque.__iter__(self.queue)) if type(entry) is Task]
         self.runner.runq = deque(entries)
         self.runner.tasks = {*set.__iter__(self.runner.tasks)}
         self.runner.task_exited(self, Value(None))
@@ -268,12 +269,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         Nursery.start_soon() takes only async functions, copies the context and refuses while the run stands still.
         """
         task = Task._create(self.nursery, coro, self.runner, name, context, False)
-        add_task(task, self.nursery)
+        _add_task(task, self.nursery)
         self.runner.reschedule(task, None)  # type: ignore[arg-type]
 
     def drop_callbacks(self) -> None:
         """Take the callbacks and the steps of Tasks out of the run queue."""
-        entries = [entry for entry in deque.__iter__(self.queue) if isinstance(entry, Task)]
+        entries = [entry for entry in list(deque.__iter__(self.queue)) if isinstance(entry, Task)]
         deque.clear(self.queue)
         self.queue.extend(entries)
 
@@ -529,6 +530,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         if isinstance(error.__context__, SystemExit | KeyboardInterrupt) and self.is_of_parent:
             # In the child of os.fork() 3.14 cannot leave the Task that forked, and raises that instead.
             self.stop_with(error.__context__)
+        elif type(step) is not tuple:
+            self.stop_with(error)  # a callback reports its own errors: this is one of the log, in debug mode
         else:
             _asyncio.report_failed_step(step, error)
 
@@ -630,9 +633,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         else:
             task._cancel_points += 1
             wait = FutureWait(self, task, yielded)
-            yielded._asyncio_future_blocking = False
-            yielded.add_done_callback(wait, context=task.context)
             task._abort_func = task.custom_sleep_data = wait  # type: ignore[assignment]
+            yielded._asyncio_future_blocking = False
+            yielded.add_done_callback(wait, context=task.context)  # which ends the wait at once if it is done already
             if self.runner.ki_pending and task is self.runner.main_task:
                 task._attempt_delivery_of_pending_ki()
             if task._abort_func is not None and self.told.is_due(task):
@@ -835,8 +838,8 @@ class _Failed:
             del self._error
 
 
-def add_task(task: Task, nursery: trio.Nursery) -> None:
-    """Have a trio run know a task that it does not step itself."""
+def _add_task(task: Task, nursery: trio.Nursery) -> None:
+    """Put a task into a nursery, and so into a trio run, as Nursery.start_soon() does; without scheduling it."""
     runner = task._runner
     runner.tasks.add(task)
     nursery._children.add(task)

@@ -18,8 +18,8 @@ from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort
 
 from .. import _asyncio
-from ..exceptions import is_cancellation
-from .cancellation import Cancelled, is_plain, raised_by
+from ..exceptions import is_cancellation, is_plain
+from .cancellation import Cancelled, raised_by
 from .names import CancelShieldedCheckpoint, Derivable, Task, protected
 from .nurseries import abandon_nurseries, break_parking_lots, note_reason
 
@@ -60,7 +60,7 @@ _init_task = Task.__init__
 
 
 class _Coroutine:
-    """A generator, or anything else that a Task can run, with what trio looks at in a coroutine."""
+    """Gives a generator, or anything else that a Task can run, the attributes that trio looks at in a coroutine."""
 
     def __init__(self, coro: Any) -> None:
         self._coro = coro
@@ -295,6 +295,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self.scheduler.told.note(self, task.cancelling())
 
 
+# TrioStandIn._create(), without a step in Python.
 make_stand_in = partial(type.__call__, TrioStandIn)
 
 
@@ -344,8 +345,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
 
     @property
     def _fut_waiter(self) -> Any:
-        wait = self.trio_task.custom_sleep_data
-        return wait.future if type(wait) is FutureWait else None
+        return awaited_future(self.trio_task)
 
     @property
     def _must_cancel(self) -> bool:
@@ -478,3 +478,9 @@ class FutureWait:
         if interruption is not None:
             self.scheduler.told.take_back(self.task)  # the scope interrupts the next wait
         return error if self._request is None else self._request.error()
+
+
+def awaited_future(task: Task) -> Any:
+    """The future of asyncio's that a trio task waits for; None if it does not."""
+    wait = task.custom_sleep_data
+    return wait.future if type(wait) is FutureWait else None
