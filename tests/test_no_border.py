@@ -1625,7 +1625,7 @@ def test_subclass_of_task_group_in_a_scope(world):
             async with Group() as group:
                 group.create_task(asyncio.sleep(0))
                 group.create_task(asyncio.sleep(FOREVER))
-                await asyncio.sleep(0)
+                await group.made[0]
                 scope.cancel()
         assert type(group) is Group
         assert [task.cancelled() for task in group.made] == [False, True]
