@@ -29,14 +29,17 @@ class TaskGroup(_Base):  # type: ignore[misc]
     """
 
     _manager: Any = None  # of the nursery, if there is one
+    _loop: Any
 
     async def __aenter__(self) -> TaskGroup:
         await super().__aenter__()
         scheduler = runs.current_scheduler()
         if scheduler is not None:
-            manager = nurseries.enter_nursery(scheduler, self._tasks)
+            manager = nurseries.enter_nursery(scheduler)
             if manager is not None:
-                self._manager, self._scheduler, self._nursery = manager, scheduler, nurseries.nursery_of(manager)
+                nursery = nurseries.nursery_of(manager)
+                self._manager, self._tasks = manager, nursery.aio_tasks
+                self._loop = _LoopOfNursery(self._loop, scheduler, nursery)
         return self
 
     async def __aexit__(
@@ -65,32 +68,32 @@ class TaskGroup(_Base):  # type: ignore[misc]
             del exc, tb
             if in_nursery:
                 manager, self._manager = self._manager, None
-                del self._scheduler, self._nursery
+                self._loop = self._loop.loop
                 await nurseries.leave_nursery(manager)
-
-    def create_task(self, coro: Any, **kwargs: Any) -> Any:
-        """Run a coroutine as a Task of the group. Raises RuntimeError before the block and once the group is ending."""
-        if self._manager is None:
-            return super().create_task(coro, **kwargs)
-        scheduler = self._scheduler
-        outer, scheduler.nursery_for = scheduler.nursery_for, (coro, self._nursery)
-        try:
-            task = super().create_task(coro, **kwargs)
-        finally:
-            scheduler.nursery_for = outer
-        if not task.done():
-            scheduler.homes[task] = self._nursery
-            if nurseries.is_cancelled(self._manager):
-                scheduler.stand_in_for(task)  # which is told at its first wait
-        return task
-
-    def _on_task_done(self, task: Any) -> None:
-        if self._manager is not None:
-            self._scheduler.homes.pop(task, None)
-        super()._on_task_done(task)
 
     def _abort(self) -> None:
         if self._manager is not None and nurseries.is_cancelled(self._manager):
             self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
         else:
             super()._abort()
+
+
+@protected
+class _LoopOfNursery:
+    """The loop, to a TaskGroup that has a nursery: an eager Task asks for its trio task before the group knows it."""
+
+    def __init__(self, loop: Any, scheduler: Any, nursery: Any) -> None:
+        self.loop = loop
+        self._scheduler = scheduler
+        self._nursery = nursery
+
+    def create_task(self, coro: Any, **kwargs: Any) -> Any:
+        scheduler = self._scheduler
+        outer, scheduler.nursery_for = scheduler.nursery_for, (coro, self._nursery)
+        try:
+            return self.loop.create_task(coro, **kwargs)
+        finally:
+            scheduler.nursery_for = outer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loop, name)

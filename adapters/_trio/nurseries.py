@@ -178,9 +178,28 @@ class _TasksOfBlock(set[Task]):
         return super().__iter__()
 
 
+@protected
+class _TasksOfGroup(set[Any]):
+    """The Tasks of a TaskGroup that has a nursery: that is where their trio tasks belong."""
+
+    def __init__(self, scheduler: Scheduler, nursery: LoopNursery) -> None:
+        self._scheduler = scheduler
+        self._nursery = nursery
+
+    def add(self, task: Any) -> None:
+        super().add(task)
+        self._scheduler.homes[task] = self._nursery
+        if self._nursery._cancel_status.effectively_cancelled:
+            self._scheduler.stand_in_for(task)  # which is told at its first wait
+
+    def discard(self, task: Any) -> None:
+        super().discard(task)
+        self._scheduler.homes.pop(task, None)
+
+
 @enable_ki_protection
-def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
-    """Open a nursery for these Tasks of a group, if a scope is around the current task; None if not.
+def enter_nursery(scheduler: Scheduler) -> Any:
+    """Open a nursery for the Tasks of a group, if a scope is around the current task; None if not.
 
     It waits for nothing. In a scope that is cancelled already there is none: the group may be part of a clean-up.
     """
@@ -189,7 +208,7 @@ def enter_nursery(scheduler: Scheduler, aio_tasks: set[Any]) -> Any:
         return None
     manager = trio.open_nursery(strict_exception_groups=True)
     nursery = _enter(manager, task)
-    nursery.scheduler, nursery.aio_tasks = scheduler, aio_tasks
+    nursery.scheduler, nursery.aio_tasks = scheduler, _TasksOfGroup(scheduler, nursery)
     block = task._cancel_status
     block._tasks = _TasksOfBlock(block._tasks, nursery)
     return manager
@@ -252,7 +271,7 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
                 trap = leaving.send(outcome)
                 is_checkpoint = trap is None or trap is CancelShieldedCheckpoint  # None: in an asyncio Task
                 outcome = Value(None) if is_checkpoint else (yield trap)
-    nursery._cancel_status._tasks = set()  # the other one refers to the nursery
+    nursery._cancel_status._tasks, nursery.aio_tasks = set(), set()  # the others refer to the nursery
 
 
 @enable_ki_protection
