@@ -587,14 +587,14 @@ class Loop(BaseLoop):
             return
         if self._debug:
             logger.debug("Close %r", self)
-        self._end_tasks_with_nurseries()
+        self._end_tasks_in_trio()
         self._take_nothing_more()
         if not self._run.ended:
             with self._run.current():
                 self._run.finish()
 
-    def _end_tasks_with_nurseries(self) -> None:
-        holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.child_nurseries]
+    def _end_tasks_in_trio(self) -> None:
+        holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.is_in_trio()]
         if holders and not self._run.ended and not is_thread_taken():
             self._scheduler.drop_callbacks()
             self._scheduled.clear()

@@ -431,7 +431,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     self._report(self.entry, error)
                 if stand_ins and type(self.entry) is tuple:
                     self._end_stand_in()
-            entry = None  # a traceback may lead to this frame
+            entry = self.entry = (
+                None  # what ends with it may ask whose step this is; a traceback may lead to this frame
+            )
             if pending:
                 self.settle()
             if "task" in state:
@@ -534,6 +536,13 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self.stop_with(error)  # a callback reports its own errors: this is one of the log, in debug mode
         else:
             _asyncio.report_failed_step(step, error)
+
+    def call_in_run(self, function: Callable[[], object]) -> None:
+        """Call a function now or, while the run stands still, when it goes on."""
+        if RUN.__dict__.get("runner") is self.runner:
+            function()
+        else:
+            self.loop().call_soon(function)
 
     def run_callback(self, handle: Any) -> None:
         """Run a callback of the loop's within the step of a trio task."""
@@ -654,6 +663,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     def _exit(self, task: Task, outcome: Outcome[Any]) -> None:
         """A trio task has ended. A cancellation of asyncio's is no failure for its nursery, but one for trio.run()."""
         stand_in = self.aio_stand_ins.pop(task, None)
+        self.entry = None
         if type(outcome) is Error and not isinstance(outcome.error, Exception):
             outcome = Error(as_scopes(outcome.error, task._cancel_status))
         if stand_in is not None:
@@ -741,8 +751,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         return bool(waiting)
 
     def _enter_aio_task(self, stand_in: AsyncioStandIn) -> None:
-        _asyncio.enter_task(self.loop(), stand_in)
-        self.entered = stand_in
+        if self.entered is None:  # else a finalizer has asked for it, just before the step
+            _asyncio.enter_task(self.loop(), stand_in)
+            self.entered = stand_in
 
     def _leave_aio_task(self) -> None:
         if self.entered is not None:

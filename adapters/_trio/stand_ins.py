@@ -155,6 +155,11 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if name:
             self.aio_task.set_name(name)
 
+    def is_in_trio(self) -> bool:
+        """Tell whether the Task is in a nursery, a cancel scope or a wait of trio's, which cannot be left later on."""
+        in_scope = self._parent_nursery is None or self._cancel_status is not self._parent_nursery._cancel_status
+        return in_scope or self._abort_func is not None
+
     def end(self) -> None:
         """The Task has ended: so has this."""
         task = self.aio_task
@@ -176,6 +181,9 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if scheduler.told.knows(self):
             scheduler.told.forget(self)
         scheduler.pending.pop(self, None)
+        scheduler.owed.pop(self, None)
+        scheduler.overcounted.discard(self)
+        scheduler.interrupted.pop(self.aio_task, None)
         if scheduler.instruments:
             scheduler.tell("task_exited", self)
 
@@ -237,8 +245,12 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         """Task.cancel() asks for this wait to end. If it cannot be interrupted, the next one is."""
         if self.request is None or not self.request.raised:  # else one error is for both requests, as in asyncio
             self.request = CancelRequest(msg, self.aio_task.cancelling())
-            interrupt_by(self.request, self)
+            self.scheduler.call_in_run(partial(self._interrupt_by, self.request))
         return True
+
+    def _interrupt_by(self, request: CancelRequest) -> None:
+        if self.request is request and not request.raised:
+            interrupt_by(request, self)
 
     # Cancel scopes.
 
@@ -370,9 +382,12 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._cancels += 1
         self._request = CancelRequest(msg, self._cancels)
         self._ends_cancelled = self._scheduler.entry is self.trio_task
+        self._scheduler.call_in_run(self._settle_or_wait)
+        return True
+
+    def _settle_or_wait(self) -> None:
         if not self.settle():
             self._scheduler.pending[self] = None
-        return True
 
     def settle(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
