@@ -2,18 +2,20 @@
 
 import gc
 import logging
+from functools import partial
 
 import pytest
 import trio
 
 from compat import asyncio
+from compat.adapters.events import MonotonicClock
 from worlds import FOREVER, WORLDS, hosted
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)
 def world(request):
-    """How the loop runs."""
-    return request.param
+    """How the loop runs. In real time it goes from one batch to the next without trio's loop in between."""
+    return partial(request.param, clock=MonotonicClock())
 
 
 @pytest.mark.leaves("report", reason="the error that nobody retrieves is what the test is about")
