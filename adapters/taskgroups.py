@@ -28,14 +28,17 @@ class TaskGroup(_Base):  # type: ignore[misc]
     https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup
     """
 
+    _place: Any = None  # the trio task and its scheduler, if a scope is around
     _manager: Any = None  # of the nursery, if there is one
     _loop: Any
 
     async def __aenter__(self) -> TaskGroup:
         await super().__aenter__()
         scheduler = runs.current_scheduler()
-        if scheduler is not None:
-            manager = nurseries.enter_nursery(scheduler)
+        task = None if scheduler is None else scheduler.current_task_in_scope()
+        if scheduler is not None and task is not None:
+            self._place = scheduler, task
+            manager = nurseries.enter_nursery(scheduler, task)
             if manager is not None:
                 nursery = nurseries.nursery_of(manager)
                 self._manager, self._tasks = manager, nursery.aio_tasks
@@ -47,8 +50,8 @@ class TaskGroup(_Base):  # type: ignore[misc]
     ) -> bool | None:
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
-        in_nursery = self._manager is not None
-        knew = in_nursery and nurseries.is_told(self._manager) and not isinstance(exc, Cancelled)
+        place, self._place = self._place, None
+        knew = place is None or (nurseries.is_told(*place) and not isinstance(exc, Cancelled))
         try:
             while True:
                 try:
@@ -61,12 +64,12 @@ class TaskGroup(_Base):  # type: ignore[misc]
                     exc_type, exc, tb = type(error), error, error.__traceback__
         except BaseException as error:
             # asyncio raises the Tasks' errors alone, and of cancellations the first
-            if in_nursery and not (knew or isinstance(error, Cancelled)) and nurseries.is_told(self._manager):
-                nurseries.tell_again(self._manager)
+            if not (knew or isinstance(error, Cancelled)) and nurseries.is_told(*place):
+                nurseries.tell_again(*place)
             raise
         finally:
-            del exc, tb
-            if in_nursery:
+            del exc, tb, place
+            if self._manager is not None:
                 manager, self._manager = self._manager, None
                 self._loop = self._loop.loop
                 await nurseries.leave_nursery(manager)

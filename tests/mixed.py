@@ -29,6 +29,7 @@ from functools import cache, partial
 from math import inf
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -36,6 +37,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import compat
 from compat import asyncio
 from compat.adapters._trio.names import CancelStatus
+from compat.adapters._trio.nurseries import _TasksOfGroup
 from compat.adapters._trio.runs import is_cancel_called
 from compat.adapters.events import Loop
 from paths import taken
@@ -237,12 +239,11 @@ def recalculate_in_order(self: Any) -> None:
 
 @contextmanager
 def in_order() -> Iterator[None]:
-    original: Any = CancelStatus.recalculate
-    CancelStatus.recalculate = recalculate_in_order
-    try:
+    with (
+        patch.object(CancelStatus, "recalculate", recalculate_in_order),
+        patch.object(_TasksOfGroup, "__iter__", InOrder.__iter__),
+    ):
         yield
-    finally:
-        CancelStatus.recalculate = original
 
 
 # --- how a program is run ---------------------------------------------------------------------------------------------

@@ -49,6 +49,23 @@ def test_same_steps_in_each_path(part: int, figures: Callable[[str, str, Mapping
 
 BODY_THAT_FAILS = (("hops", 1), ("raise", "OSError"))
 MENDED = {
+    "a group in a scope that was cancelled before it fails, and the next wait is told": (
+        (
+            "eager",
+            (
+                ("nursery", (), (("set_trio_event", 2),)),
+                ("nursery", ((("send",),),), (("sleep", 3),)),
+                (
+                    "nursery",
+                    (
+                        (("cancel_scope", 2),),
+                        (("group", ((("cancel_scope", 2),),), (("raise", "TimeoutError"),)), ("put",)),
+                    ),
+                    (("put_nowait",),),
+                ),
+            ),
+        ),
+    ),
     "group in a scope, by an eager Task of a trio task": (
         ("plain", (("spawn_eager", (("group", ((("receive_nowait",),),), (("look",),)),)),)),
     ),

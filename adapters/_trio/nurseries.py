@@ -198,13 +198,12 @@ class _TasksOfGroup(set[Any]):
 
 
 @enable_ki_protection
-def enter_nursery(scheduler: Scheduler) -> Any:
-    """Open a nursery for the Tasks of a group, if a scope is around the current task; None if not.
+def enter_nursery(scheduler: Scheduler, task: Task) -> Any:
+    """Open a nursery for the Tasks of a group, in the current task.
 
     It waits for nothing. In a scope that is cancelled already there is none: the group may be part of a clean-up.
     """
-    task = scheduler.current_task_in_scope()
-    if task is None or task._cancel_status.effectively_cancelled:
+    if task._cancel_status.effectively_cancelled:
         return None
     manager = trio.open_nursery(strict_exception_groups=True)
     nursery = _enter(manager, task)
@@ -239,17 +238,14 @@ def is_cancelled(manager: Any) -> bool:
 
 
 @enable_ki_protection
-def is_told(manager: Any) -> bool:
-    """Tell whether the task that has opened the nursery was told of a scope's cancellation there."""
-    nursery = manager._nursery
-    return is_cancelled(manager) and not nursery.scheduler.told.is_due(nursery.parent_task)
+def is_told(scheduler: Scheduler, task: Task) -> bool:
+    """Tell whether the task was told of a scope's cancellation in the block where it is."""
+    return task._cancel_status.effectively_cancelled and not scheduler.told.is_due(task)
 
 
 @enable_ki_protection
-def tell_again(manager: Any) -> None:
+def tell_again(scheduler: Scheduler, task: Any) -> None:
     """What the task was told has got lost: tell it in its next wait."""
-    nursery = manager._nursery
-    scheduler, task = nursery.scheduler, nursery.parent_task
     scheduler.told.take_back(task)
     if scheduler.is_asyncio_task(task):
         scheduler.pending[task] = None
