@@ -392,7 +392,8 @@ class AsyncioStandIn(asyncio.Task[Any]):
     def settle(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
         request, task = self._request, self.trio_task
-        if request is None or self.done() or request.raised or self._cancels < request.count:
+        taken_back = request is not None and self._cancels < request.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
+        if request is None or self.done() or request.raised or taken_back:
             self._request = None
             return True
         wait = task.custom_sleep_data
