@@ -158,7 +158,7 @@ MENDED = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", [name for name, tasks in MENDED.items() if EAGER or "spawn_eager" not in str(tasks)])
+@pytest.mark.parametrize("name", [name for name, tasks in MENDED.items() if EAGER or "eager" not in str(tasks)])
 @pytest.mark.parametrize("eager", [False, *([True] if EAGER else [])])
 def test_mended(path: str, name: str, eager: bool) -> None:
     tasks: Any = MENDED[name]
