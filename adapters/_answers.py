@@ -15,15 +15,6 @@ from ._asyncio import get_running_loop, interpreters_current_task
 _std: Any = asyncio
 
 
-def current_task(loop: Any) -> Task[Any] | None:
-    """asyncio.current_task() of a loop."""
-    running = get_running_loop()
-    task: Task[Any] | None = interpreters_current_task(loop)
-    if task is None and loop is running and (scheduler := getattr(running, "_scheduler", None)) is not None:
-        task = scheduler.current_aio_stand_in()
-    return task
-
-
 def answer_first() -> None:
     """Have the real asyncio's functions know our loops and, in them, the Task of a trio task.
 
@@ -61,6 +52,10 @@ def _task_of_ours_or(theirs: Callable[..., Any]) -> Any:
 
     answer._knows_our_loops = True  # type: ignore[attr-defined]
     return answer
+
+
+# asyncio.current_task(), of a loop that is given.
+current_task: Callable[[Any], Task[Any] | None] = _task_of_ours_or(interpreters_current_task)
 
 
 def _loop_of_ours_or(theirs: Callable[[], Any]) -> Any:

@@ -72,12 +72,12 @@ _std: Any = asyncio  # to a type checker its underscored names do not exist
 
 # Ctrl-C must not break into these either, which are the interpreter's: who waits would wait for ever, or nobody would
 # hear of it, as the interpreter ignores what is raised in a finalizer.
-for _class in (
+_CLASSES = (
     *(asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore, asyncio.BoundedSemaphore, asyncio.Barrier),
     *(asyncio.Queue, asyncio.PriorityQueue, asyncio.LifoQueue, asyncio.TaskGroup, asyncio.Timeout),
-):
-    for _base in _class.__mro__:
-        protected(_base)
+)
+for _class in {base for kind in _CLASSES for base in kind.__mro__}:
+    protected(_class)
 for _function in (
     *(asyncio.gather, asyncio.shield, asyncio.wait, asyncio.sleep, asyncio.as_completed),
     *(_std.BaseEventLoop.call_exception_handler, _std.BaseEventLoop.default_exception_handler),

@@ -25,7 +25,7 @@ import trio.testing
 
 import compat
 from compat import asyncio
-from worlds import WORLDS, Ended, on_both, virtual_time
+from worlds import WORLDS, Ended, on_both, stepped_by_trio, virtual_time
 
 PROGRAMS = []
 
@@ -1482,3 +1482,17 @@ def test_call_from_a_thread_that_comes_in_while_the_loop_is_being_closed(monkeyp
     loop.close()
     assert loop.is_closed()
     assert not called
+
+
+def test_callbacks_are_not_timed_without_debug_mode(caplog):
+    """With an instrument that looks at the steps of tasks, neither."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0
+        loop.call_soon(int)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    stepped_by_trio(main)
+    assert not caplog.records

@@ -16,6 +16,7 @@ import pytest
 import mixed
 from compat import asyncio
 from compat.adapters._trio.cancellation import Told
+from faulty import Lossy
 from mixed import EAGER, PATHS, Program, draw_program, judge
 
 PROGRAMS = int(os.environ.get("MIXED_PROGRAMS", "100"))
@@ -169,16 +170,8 @@ def test_mended(path: str, name: str, eager: bool) -> None:
 # --- does the test find what it is there to find? ---------------------------------------------------------------------
 
 
-class LossyQueue(asyncio.Queue[Any]):
-    """A getter that is cancelled takes an item with it."""
-
-    async def get(self) -> Any:
-        try:
-            return await super().get()
-        except asyncio.CancelledError:
-            if not self.empty():
-                self.get_nowait()
-            raise
+class LossyQueue(Lossy, asyncio.Queue[Any]):
+    pass
 
 
 class StickyLock(asyncio.Lock):

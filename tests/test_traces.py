@@ -28,6 +28,7 @@ from trio.testing import MockClock
 
 from compat import asyncio as ours
 from compat.adapters.events import Loop
+from faulty import Lossy
 from paths import PATHS, taken
 from traces import AsyncioLoop, Program, ShuffledAsyncioLoop, draw_program, names, programs, run
 
@@ -185,16 +186,8 @@ class LateEvent(asyncio.Event):
         await asyncio.sleep(0)
 
 
-class LossyQueue(asyncio.Queue[Any]):
-    """A getter that is cancelled takes an item with it."""
-
-    async def get(self) -> Any:
-        try:
-            return await super().get()
-        except asyncio.CancelledError:
-            if not self.empty():
-                self.get_nowait()
-            raise
+class LossyQueue(Lossy, asyncio.Queue[Any]):
+    pass
 
 
 class HastyCondition(asyncio.Condition):

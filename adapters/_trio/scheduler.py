@@ -419,10 +419,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     elif kind is tuple or kind is TrioStandIn:
                         self._make_step(entry, is_watched)
                     elif not entry._cancelled:
-                        if is_plain:
-                            entry._run()
-                        else:
+                        if self.debug:
                             entry._loop._run_timed(entry)
+                        else:
+                            entry._run()
                 except (SystemExit, KeyboardInterrupt) as error:
                     if not _has_begun(error):
                         queue.appendleft(entry)  # or who waits for it would wait for ever
@@ -431,9 +431,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     self._report(self.entry, error)
                 if stand_ins and type(self.entry) is tuple:
                     self._end_stand_in()
-            entry = self.entry = (
-                None  # what ends with it may ask whose step this is; a traceback may lead to this frame
-            )
+            # A finalizer may ask whose step this is, and a traceback may lead to this frame.
+            entry = self.entry = None
             if pending:
                 self.settle()
             if "task" in state:

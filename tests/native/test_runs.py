@@ -11,29 +11,7 @@ import trio.testing
 
 from compat import native
 from native.cancelling import at_each_step
-
-VAR: contextvars.ContextVar[int] = contextvars.ContextVar("VAR", default=0)
-
-
-async def value(result, seconds=0.0):
-    await native.sleep(seconds)
-    return result
-
-
-async def failing(error, seconds=0.0):
-    await native.sleep(seconds)
-    raise error
-
-
-async def noting(notes, name):
-    try:
-        await trio.sleep_forever()
-    finally:
-        notes.append(name)
-
-
-async def follow(task):
-    await task
+from native.coroutines import VAR, failing, follow, noting, value
 
 
 def test_run_returns_and_raises():

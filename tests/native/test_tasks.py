@@ -8,26 +8,7 @@ import trio
 import trio.testing
 
 from compat import native
-
-VAR: contextvars.ContextVar[int] = contextvars.ContextVar("VAR", default=0)
-
-
-async def value(result, seconds=0.0):
-    await native.sleep(seconds)
-    return result
-
-
-async def failing(error, seconds=0.0):
-    await native.sleep(seconds)
-    raise error
-
-
-async def noting(notes, name):
-    try:
-        await trio.sleep_forever()
-    finally:
-        notes.append(name)
-
+from native.coroutines import VAR, failing, follow, noting, value
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
@@ -199,10 +180,6 @@ async def test_awaiting_a_cancelled_task_ends_a_task_and_nobody_else():
         await follower
     assert follower.cancelled()
     assert await bystander == "well"
-
-
-async def follow(task):
-    await task
 
 
 async def test_a_task_cannot_await_itself():
