@@ -21,7 +21,6 @@ _Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not
 
 
 @protected
-@protected
 class TaskGroup(_Base):  # type: ignore[misc]
     """Tasks that end with the block of an `async with`.
 

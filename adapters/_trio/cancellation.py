@@ -71,12 +71,12 @@ class Told:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[Task, dict[CancelStatus, int]] = {}
+        self.blocks: dict[Task, dict[CancelStatus, int]] = {}
         self._last: dict[Task, list[CancelStatus]] = {}
 
     def is_due(self, task: Task) -> bool:
         """Tell whether the task is in a cancelled block, and has not been told of each cancelled one around it."""
-        blocks = self._blocks.get(task, {})
+        blocks = self.blocks.get(task, {})
         status: CancelStatus | None = task._cancel_status
         while status is not None and status.effectively_cancelled:
             if status not in blocks:
@@ -86,7 +86,7 @@ class Told:
 
     def note(self, task: Task, cancels: int) -> None:
         """The task is told: in its block, and in the cancelled ones around it, up to a shield."""
-        old = self._blocks.get(task, {})
+        old = self.blocks.get(task, {})
         blocks: dict[CancelStatus, int] = {}
         status: CancelStatus | None = task._cancel_status
         told = True
@@ -98,37 +98,33 @@ class Told:
                 blocks[status] = cancels
             told = told and not status._scope._shield
             status = status._parent
-        self._blocks[task] = blocks
+        self.blocks[task] = blocks
         self._last[task] = [status for status in blocks if status not in old]
 
     def take_back(self, task: Task) -> None:
         """The wait that was interrupted last has ended otherwise: the task has not been told."""
         for status in self._last.pop(task, ()):
-            self._blocks[task].pop(status, None)
+            self.blocks[task].pop(status, None)
 
     def take_back_cancel(self, task: Task) -> None:
         """The task was told by Task.cancel(), which is taken back now."""
         for status in self._last.get(task, ()):
-            self._blocks[task][status] -= 1
+            self.blocks[task][status] -= 1
 
     def tell_in(self, block: CancelStatus) -> None:
         """A scope is cancelled: tell the tasks that have answered the cancellation of a scope inside, and wait now."""
         for child in list(block._children):
             if child._scope._shield:
                 continue
-            for task in [task for task in child._tasks if task in self._blocks]:
+            for task in [task for task in child._tasks if task in self.blocks]:
                 is_in_trios_wait = task._abort_func not in (None, task.custom_sleep_data)
                 if not is_in_trios_wait and self.is_due(task):
                     task._attempt_delivery_of_any_pending_cancel()
             self.tell_in(child)
 
-    def knows(self, task: Task) -> bool:
-        """Tell whether the task has been told of anything."""
-        return task in self._blocks
-
     def forget(self, task: Task) -> None:
-        """The task has ended."""
-        self._blocks.pop(task, None)
+        """A task that was told of something has ended."""
+        del self.blocks[task]
         self._last.pop(task, None)
 
     def explains(self, task: Task, status: CancelStatus | None, cancels: int) -> bool:
@@ -136,7 +132,7 @@ class Told:
 
         It is, unless Task.cancel() has been called since.
         """
-        blocks = self._blocks.get(task)
+        blocks = self.blocks.get(task)
         return blocks is not None and status is not None and cancels <= blocks.get(status, -1)
 
 

@@ -70,15 +70,14 @@ class open_loop_nursery:
         return await self._manager.__aexit__(*error)
 
 
-_parking_lots: dict[Task, Any] = getattr(parking_lot, "GLOBAL_PARKING_LOT_BREAKER", {})  # in newer trio
+PARKING_LOTS: dict[Task, Any] = getattr(parking_lot, "GLOBAL_PARKING_LOT_BREAKER", {})  # in newer trio
 
 
 @enable_ki_protection
 def break_parking_lots(task: Task) -> None:
-    """A task has ended: tell those who wait for a lock that it holds, as trio does."""
-    if task in _parking_lots:
-        for lot in _parking_lots.pop(task):
-            lot.break_lot(task)
+    """A task that is in PARKING_LOTS has ended: tell those who wait for a lock that it holds, as trio does."""
+    for lot in PARKING_LOTS.pop(task):
+        lot.break_lot(task)
 
 
 @enable_ki_protection

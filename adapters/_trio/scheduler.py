@@ -181,15 +181,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "homes",
         "in_batch",
         "instruments",
-        "interrupted",
         "is_hosted",
         "is_of_parent",
         "loop",
         "nursery",
         "nursery_for",
         "on_break",
-        "overcounted",
-        "owed",
         "pending",
         "polls_through_files",
         "queue",
@@ -231,10 +228,6 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.homes: dict[Any, trio.Nursery] = {}
         self.nursery_for: tuple[Any, trio.Nursery] | None = None
         self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # those to settle after this entry, in this order
-        self.owed: dict[TrioStandIn, CancelRequest] = {}  # Task.cancel() in a wait that could not be interrupted
-        self.overcounted: set[TrioStandIn] = set()  # Task.cancelling() is one too high until the next step
-        # The Tasks whose wait of asyncio's a scope has interrupted.
-        self.interrupted: dict[Any, tuple[TrioStandIn, int, Cancelled, list[Any]]] = {}
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
         object.__setattr__(self._trap, "abort_func", never)
@@ -414,10 +407,16 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 if in_trio:
                     SNIFFIO.name, in_trio = None, False
                 try:
-                    if kind is tuple and is_plain and not stand_ins:
-                        make_step(*entry)
-                    elif kind is tuple or kind is TrioStandIn:
-                        self._make_step(entry, is_watched)
+                    if kind is tuple:
+                        stand_in = stand_ins.get(entry[1].__self__) if stand_ins else None
+                        if stand_in is None and is_plain:
+                            make_step(*entry)
+                        else:
+                            self._make_step(entry, stand_in, is_watched)
+                    elif kind is TrioStandIn:  # the Task goes on after a wait of trio's
+                        entry._next_send_fn = None
+                        self.entry = entry.step_context, entry.wakeup, DONE
+                        self._make_step(self.entry, entry, is_watched)
                     elif not entry._cancelled:
                         if self.debug:
                             entry._loop._run_timed(entry)
@@ -430,9 +429,11 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 except BaseException as error:
                     self._report(self.entry, error)
                 if stand_ins and type(self.entry) is tuple:
-                    self._end_stand_in()
+                    stand_in = stand_ins.get(self.entry[1].__self__)  # it may have been made in this step
+                    if stand_in is not None and stand_in.aio_task.done():
+                        stand_in.end()
             # A finalizer may ask whose step this is, and a traceback may lead to this frame.
-            entry = self.entry = None
+            entry = stand_in = self.entry = None
             if pending:
                 self.settle()
             if "task" in state:
@@ -445,20 +446,14 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     # asyncio's entries.
 
-    def _make_step(self, entry: Any, is_watched: bool) -> None:
+    def _make_step(self, step: Any, stand_in: TrioStandIn | None, is_watched: bool) -> None:
         """Make the step of a Task that has a stand-in, or that is watched or timed."""
-        if type(entry) is TrioStandIn:  # the Task goes on after a wait of trio's
-            stand_in: TrioStandIn | None = entry
-            entry._next_send_fn = None
-            step = self.entry = entry.step_context, entry.wakeup, DONE
-        else:
-            stand_in, step = self.stand_ins.get(entry[1].__self__), entry
         try:
             if stand_in is not None:
                 self.state["task"] = stand_in
                 stand_in._schedule_points += 1
                 stand_in._cancel_points += 1
-                if self.interrupted and (step := self._with_interruption(step)) is None:
+                if stand_in.interruption is not None and (step := self._with_interruption(stand_in, step)) is None:
                     return
             if is_watched:
                 self._make_watched_step(step)
@@ -467,27 +462,20 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             else:
                 make_step(*step)
         finally:
-            del entry, step, stand_in  # a traceback may lead to this frame
+            del step, stand_in  # a traceback may lead to this frame
 
-    def _end_stand_in(self) -> None:
-        """If the Task whose step was made is done, so is its stand-in, which may have been made in this step."""
-        stand_in = self.stand_ins.get(self.entry[1].__self__)
-        if stand_in is not None and stand_in.aio_task.done():
-            stand_in.end()
-
-    def _with_interruption(self, step: Any) -> Any:
-        """The step of a Task; if a scope has interrupted its wait, a step in which the scope's exception is raised.
+    def _with_interruption(self, stand_in: TrioStandIn, step: Any) -> Any:
+        """The step of a Task whose wait a scope has interrupted: in it the scope's exception is raised.
 
         None if it is not time for that step.
         """
-        if len(step) < 3 or (task := step[1].__self__) not in self.interrupted:
-            return step
         context, wakeup, future = step
         unfinished = unfinished_children(future)
         if unfinished:
             unfinished[0].add_done_callback(lambda child: self.queue.append(step))
             return None
-        stand_in, cancels, cancellation, children = self.interrupted.pop(task)
+        task = stand_in.aio_task
+        (cancels, cancellation, children), stand_in.interruption = stand_in.interruption, None  # type: ignore[misc]
         # If Task.cancel() has come as well, its CancelledError is the one that may not be lost.
         if task.cancelling() <= cancels:
             try:
@@ -670,7 +658,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         if type(outcome) is Error and task is not self.runner.main_task:
             rest = without_task_cancellation(outcome.error)
             outcome = Value(None) if rest is None else Error(rest)
-        if self.told.knows(task):
+        if task in self.told.blocks:
             self.told.forget(task)
         self.runner.task_exited(task, outcome)
 

@@ -11,7 +11,8 @@ import asyncio
 from collections import deque
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import trio
 from outcome import Error, Outcome, Value
@@ -21,7 +22,7 @@ from .. import _asyncio
 from ..exceptions import is_cancellation, is_plain
 from .cancellation import Cancelled, raised_by
 from .names import CancelShieldedCheckpoint, Derivable, Task, protected
-from .nurseries import abandon_nurseries, break_parking_lots, note_reason
+from .nurseries import PARKING_LOTS, abandon_nurseries, break_parking_lots, note_reason
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -56,7 +57,6 @@ def interrupt_by(request: CancelRequest, task: Task) -> None:
 
 _HAS_CONTEXT = hasattr(asyncio.Task, "get_context")  # from 3.12 on; before, it comes with the first wait of trio's
 _NO_CONTEXT = Context()
-_init_task = Task.__init__
 
 
 class _Coroutine:
@@ -105,6 +105,14 @@ def failure_of(children: list[Any]) -> BaseException | None:
     return next((error for error in errors if error is not None), None)
 
 
+class Interruption(NamedTuple):
+    """A scope has interrupted a Task's wait of asyncio's."""
+
+    cancels: int  # Task.cancelling() at that time
+    cancellation: Cancelled
+    children: list[Any]  # what gather() was waiting for
+
+
 # --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
 
 
@@ -121,6 +129,9 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         "aio_task",
         "get_loop",
         "in_checkpoint",
+        "interruption",
+        "is_overcounted",
+        "owed",
         "request",
         "scheduler",
         "step_context",
@@ -128,18 +139,30 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     )
 
     def __init__(self, aio_task: Any, scheduler: Scheduler, nursery: trio.Nursery) -> None:
-        self.aio_task = aio_task
-        self.scheduler = scheduler
         coro: Any = aio_task.get_coro()
-        if not hasattr(coro, "cr_frame"):
+        if type(coro) is not CoroutineType and not hasattr(coro, "cr_frame"):
             coro = _Coroutine(coro)
-        context = aio_task.get_context() if _HAS_CONTEXT else _NO_CONTEXT
-        _init_task(self, nursery, coro, scheduler.runner, "", context, False)
-        self.get_loop = aio_task.get_loop
-        self._asyncio_future_blocking = self.in_checkpoint = False
-        self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
+        # The attributes of a trio task. Its own __init__() would take four times as long.
+        self._parent_nursery = nursery
+        self.coro = coro
+        self._runner = scheduler.runner
+        self.context = aio_task.get_context() if _HAS_CONTEXT else _NO_CONTEXT
+        self._ki_protected = False
+        self._next_send_fn = self._next_send = self._abort_func = None
+        self.custom_sleep_data = self._eventual_parent_nursery = None
+        self._counter = self._schedule_points = self._cancel_points = 0
+        self._child_nurseries = []
         self._cancel_status = status = nursery._cancel_status
         status._tasks.add(self)
+
+        self.aio_task = aio_task
+        self.scheduler = scheduler
+        self.get_loop = scheduler.loop
+        self._asyncio_future_blocking = self.in_checkpoint = False
+        self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
+        self.owed: CancelRequest | None = None  # Task.cancel() has come in a wait that could not be interrupted
+        self.is_overcounted = False  # Task.cancelling() is one too high until the next step
+        self.interruption: Interruption | None = None
         # How the interpreter wakes the Task after a wait of trio's; set with the first one.
         self.wakeup: Any
         self.step_context: Any
@@ -177,13 +200,13 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         del scheduler.stand_ins[self.aio_task]
         self._cancel_status._tasks.discard(self)
         self._cancel_status = None  # type: ignore[assignment]
-        break_parking_lots(self)
-        if scheduler.told.knows(self):
+        self.interruption = None
+        if self in PARKING_LOTS:
+            break_parking_lots(self)
+        if self in scheduler.told.blocks:
             scheduler.told.forget(self)
-        scheduler.pending.pop(self, None)
-        scheduler.owed.pop(self, None)
-        scheduler.overcounted.discard(self)
-        scheduler.interrupted.pop(self.aio_task, None)
+        if scheduler.pending:
+            scheduler.pending.pop(self, None)
         if scheduler.instruments:
             scheduler.tell("task_exited", self)
 
@@ -196,10 +219,11 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             return None
         self._asyncio_future_blocking = True
         self._abort_func = trap.abort_func
-        owed = self.scheduler.owed.pop(self, None) if self.scheduler.owed else None
-        if owed is not None and self.aio_task.cancelling() >= owed.count:
-            self.request = owed
-            interrupt_by(owed, self)
+        if self.owed is not None:
+            owed, self.owed = self.owed, None
+            if self.aio_task.cancelling() >= owed.count:
+                self.request = owed
+                interrupt_by(owed, self)
         if self._cancel_status.effectively_cancelled:
             self._attempt_delivery_of_any_pending_cancel()
         return self
@@ -226,7 +250,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     def _owe(self, request: CancelRequest) -> None:
         # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
-        self.scheduler.owed[self] = request
+        self.owed = request
         self.scheduler.pending[self] = None
 
     # What a future has, for the Task.
@@ -263,24 +287,23 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     def settle(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
-        task, scheduler = self.aio_task, self.scheduler
-        told, overcounted = scheduler.told, scheduler.overcounted
+        task, told, owed = self.aio_task, self.scheduler.told, self.owed
         if task.done():
-            if scheduler.stand_ins.get(task) is self:
+            if self.scheduler.stand_ins.get(task) is self:
                 self.end()
             return True
-        if self in overcounted and not task._must_cancel:  # the step has been made
-            overcounted.discard(self)
+        if self.is_overcounted and not task._must_cancel:  # the step has been made
+            self.is_overcounted = False
             task.uncancel()
             told.take_back_cancel(self)
-        due, owed = told.is_due(self), scheduler.owed.get(self)
+        due = told.is_due(self)
         if owed is None and not due:
-            return self not in overcounted
+            return not self.is_overcounted
         awaited = task._fut_waiter
         if not _asyncio.is_suspended(task.get_coro()) or awaited is self or (awaited is not None and awaited.done()):
             return False  # it has not begun, or goes on anyway
         if owed is not None:
-            del scheduler.owed[self]
+            self.owed = None
             if task.cancelling() >= owed.count:
                 task.uncancel()
                 task.cancel(owed.message)
@@ -289,10 +312,10 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             return False  # trio looks for a cancelled scope by itself, if it is a point of cancellation
         if awaited is None:
             self._interrupt_bare_yield()
-            return self not in overcounted
+            return not self.is_overcounted
         told.note(self, task.cancelling())
         cancellation = Cancelled.of_scope(self._cancel_status)
-        scheduler.interrupted[task] = self, task.cancelling(), cancellation, unfinished_children(awaited)
+        self.interruption = Interruption(task.cancelling(), cancellation, unfinished_children(awaited))
         awaited.cancel()
         return True
 
@@ -303,7 +326,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if _asyncio.UNCANCEL_KEEPS_THE_REQUEST or task.cancelling() > 1:
             task.uncancel()
         else:
-            self.scheduler.overcounted.add(self)  # until the step has been made
+            self.is_overcounted = True  # until the step has been made
         self.scheduler.told.note(self, task.cancelling())
 
 
