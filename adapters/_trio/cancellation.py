@@ -32,12 +32,9 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
 
     @classmethod
     def of(cls, original: trio.Cancelled) -> Cancelled:
-        """The same cancellation, with its reason and traceback."""
-        if isinstance(original, cls):
-            return original
-        reason = {name: getattr(original, name) for name in _REASON if hasattr(original, name)}
-        both: Cancelled = cls._create(**reason)  # type: ignore[assignment]
-        return both.with_traceback(original.__traceback__)
+        """Make an exception that trio has just raised one for both worlds. It keeps its reason and traceback."""
+        object.__setattr__(original, "__class__", cls)  # newer trio's is frozen
+        return original  # type: ignore[return-value]
 
     @classmethod
     def of_scope(cls, status: CancelStatus) -> Cancelled:
@@ -45,12 +42,11 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
         reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
         words: dict[str, Any] = {"source": "unknown"} if _HAS_REASONS else {}
         if reason is not None:
-            words = {name: getattr(reason, name) for name in _REASON}
+            words = {name: getattr(reason, name) for name in ("source", "source_task", "reason")}
         both: Cancelled = cls._create(**words)  # type: ignore[assignment]
         return both
 
 
-_REASON = "source", "source_task", "reason"  # what newer trio tells of a cancellation
 _HAS_REASONS = hasattr(trio.CancelScope(), "_cancel_reason")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
@@ -21,7 +22,7 @@ from trio.lowlevel import Abort
 from .. import _asyncio
 from ..exceptions import is_cancellation, is_plain
 from .cancellation import Cancelled, raised_by
-from .names import CancelShieldedCheckpoint, Derivable, Task, protected
+from .names import Derivable, Task, protected
 from .nurseries import PARKING_LOTS, abandon_nurseries, break_parking_lots, note_reason
 
 if TYPE_CHECKING:
@@ -212,13 +213,10 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     # The waits of trio's.
 
-    def wait(self, trap: Any) -> TrioStandIn | None:
+    def wait(self, abort_func: Callable[..., Abort]) -> TrioStandIn:
         """The Task begins a wait of trio's. Return what the Task has to yield to the interpreter."""
-        if trap is CancelShieldedCheckpoint:
-            self.in_checkpoint = True
-            return None
         self._asyncio_future_blocking = True
-        self._abort_func = trap.abort_func
+        self._abort_func = abort_func
         if self.owed is not None:
             owed, self.owed = self.owed, None
             if self.aio_task.cancelling() >= owed.count:

@@ -15,6 +15,16 @@ from .patches import replaces
 from .stand_ins import CHECKPOINT, TrioStandIn
 
 
+class _Nothing:
+    """The outcome of a shielded checkpoint. outcome.Value(None) can be unwrapped once only."""
+
+    def unwrap(self) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+
+
 # Public, this would be a way to tell trio that another library steps the current task.
 @replaces(traps, "_async_yield")
 @enable_ki_protection
@@ -22,16 +32,22 @@ from .stand_ins import CHECKPOINT, TrioStandIn
 def async_yield(trap: Any) -> Generator[Any, Any, Any]:
     """Yield a trap to trio's loop, or in an asyncio Task, something by which the interpreter lets it wait."""
     task = RUN.__dict__.get("task") or getattr(RUN, "task", None)
-    if type(task) is not TrioStandIn or not (trap is CancelShieldedCheckpoint or type(trap) is WaitTaskRescheduled):
+    if type(task) is not TrioStandIn:
         return (yield trap)
+    if type(trap) is WaitTaskRescheduled:
+        answer = yield task.wait(trap.abort_func)
+        return task.take_answer() if answer is None else answer
+    if trap is not CancelShieldedCheckpoint:
+        return (yield trap)
+    task.in_checkpoint = True
     try:
-        answer = yield task.wait(trap)
+        answer = yield None
     except asyncio.CancelledError as error:
         # Task.cancel(). A checkpoint begins with a shielded one, which by itself is no point of cancellation.
-        if not task.in_checkpoint or sys._getframe(2).f_code is CHECKPOINT:
+        if sys._getframe(2).f_code is CHECKPOINT:
             raise
         task.postpone(error)
         answer = None
     finally:
         task.in_checkpoint = False
-    return task.take_answer() if answer is None else answer
+    return _NOTHING if answer is None else answer
