@@ -86,7 +86,7 @@ class Told:
         blocks: dict[CancelStatus, int] = {}
         status: CancelStatus | None = task._cancel_status
         told = True
-        while status is not None:
+        while status is not None and (told or old):
             told = told and status.effectively_cancelled
             if status in old:
                 blocks[status] = old[status]
@@ -170,7 +170,7 @@ def exit_scope(
     self: trio.CancelScope, etype: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
 ) -> bool:
     """CancelScope.__exit__(): asyncio code may answer the scope's cancellation by an exception of asyncio's."""
-    if exc is not None and not isinstance(exc, Exception | trio.Cancelled):
+    if exc is not None and not isinstance(exc, trio.Cancelled) and not isinstance(exc, Exception):
         exc = as_scopes(exc, self._cancel_status)
     return _exit_scope(self, etype, exc, tb)
 

@@ -258,7 +258,7 @@ def leave_nursery(manager: Any) -> Generator[Any, Any, None]:
     trio has a checkpoint there. It is left out, since with it an asyncio program would be one batch late.
     """
     nursery = manager._nursery
-    nursery.scheduler.settle()  # an eager Task may have ended in this step
+    nursery.scheduler.deliver_pending()  # an eager Task may have ended in this step
     if not _leave_idle_nursery(manager):
         leaving, outcome = manager.__aexit__(None, None, None), None
         with suppress(StopIteration):

@@ -227,7 +227,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
         self.homes: dict[Any, trio.Nursery] = {}
         self.nursery_for: tuple[Any, trio.Nursery] | None = None
-        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # those to settle after this entry, in this order
+        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # to deliver() to after this entry, in this order
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
         object.__setattr__(self._trap, "abort_func", never)
@@ -394,7 +394,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 if not in_trio:
                     SNIFFIO.name, in_trio = "trio", True
                 state["task"] = entry
-                if self.aio_stand_ins or entry.custom_sleep_data is not None or type(entry._next_send) is Error:
+                waited = type(entry.custom_sleep_data) is FutureWait
+                if waited or self.aio_stand_ins or type(entry._next_send) is Error:
                     self._prepare(entry)
                 if is_watched:
                     self.tell("before_task_step", entry)
@@ -435,7 +436,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             # A finalizer may ask whose step this is, and a traceback may lead to this frame.
             entry = stand_in = self.entry = None
             if pending:
-                self.settle()
+                self.deliver_pending()
             if "task" in state:
                 del state["task"]
             if self.error is not None or self.ended:
@@ -583,26 +584,27 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             outcome = Error(error.with_traceback(traceback))
             del traceback
         else:
-            self._wait(task, trap)
+            if type(trap) is WaitTaskRescheduled:
+                task._schedule_points += 1
+                task._cancel_points += 1
+                task._abort_func = trap.abort_func
+                if self.runner.ki_pending and task is self.runner.main_task:
+                    task._attempt_delivery_of_pending_ki()
+                if task._cancel_status.effectively_cancelled:
+                    task._attempt_delivery_of_any_pending_cancel()
+            else:
+                self._wait_otherwise(task, trap)
             return
         finally:
             del send, answer, trap  # a traceback may lead to this frame
         self._exit(task, outcome)
         del task, outcome
 
-    def _wait(self, task: Task, trap: Any) -> None:
-        """Begin the wait that a trio task has yielded, as trio's loop does."""
-        runner = self.runner
+    def _wait_otherwise(self, task: Task, trap: Any) -> None:
+        """A trio task has yielded something else than the usual wait of trio's."""
         task._schedule_points += 1
         if trap is CancelShieldedCheckpoint:
-            runner.reschedule(task)
-        elif type(trap) is WaitTaskRescheduled:
-            task._cancel_points += 1
-            task._abort_func = trap.abort_func
-            if runner.ki_pending and task is runner.main_task:
-                task._attempt_delivery_of_pending_ki()
-            if task._cancel_status.effectively_cancelled:
-                task._attempt_delivery_of_any_pending_cancel()
+            self.runner.reschedule(task)
         elif type(trap) is PermanentlyDetachCoroutineObject:
             self._exit(task, trap.final_outcome)
         else:
@@ -768,10 +770,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         task = RUN.task
         return self.told.explains(task, status, self.cancels(task))
 
-    def settle(self) -> None:
+    def deliver_pending(self) -> None:
         """Interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""
         for stand_in in list(self.pending):
-            if stand_in.settle():
+            if stand_in.deliver():
                 self.pending.pop(stand_in, None)
 
     # --- I/O ----------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         "in_checkpoint",
         "interruption",
         "is_overcounted",
-        "owed",
+        "postponed",
         "request",
         "scheduler",
         "step_context",
@@ -161,7 +161,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self.get_loop = scheduler.loop
         self._asyncio_future_blocking = self.in_checkpoint = False
         self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
-        self.owed: CancelRequest | None = None  # Task.cancel() has come in a wait that could not be interrupted
+        self.postponed: CancelRequest | None = None  # Task.cancel() has come in a wait that could not be interrupted
         self.is_overcounted = False  # Task.cancelling() is one too high until the next step
         self.interruption: Interruption | None = None
         # How the interpreter wakes the Task after a wait of trio's; set with the first one.
@@ -217,18 +217,18 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         """The Task begins a wait of trio's. Return what the Task has to yield to the interpreter."""
         self._asyncio_future_blocking = True
         self._abort_func = abort_func
-        if self.owed is not None:
-            owed, self.owed = self.owed, None
-            if self.aio_task.cancelling() >= owed.count:
-                self.request = owed
-                interrupt_by(owed, self)
+        if self.postponed is not None:
+            postponed, self.postponed = self.postponed, None
+            if self.aio_task.cancelling() >= postponed.count:
+                self.request = postponed
+                interrupt_by(postponed, self)
         if self._cancel_status.effectively_cancelled:
             self._attempt_delivery_of_any_pending_cancel()
         return self
 
     def postpone(self, error: asyncio.CancelledError) -> None:
         """Task.cancel() has interrupted what is not to be interrupted: raise it in the next wait."""
-        self._owe(CancelRequest(error.args[0] if error.args else None, self.aio_task.cancelling()))
+        self._postpone(CancelRequest(error.args[0] if error.args else None, self.aio_task.cancelling()))
 
     def take_answer(self) -> Outcome[Any]:
         """How the wait has ended, in the Task's next step."""
@@ -236,7 +236,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self._next_send = None
         request, self.request = self.request, None
         if request is not None and not request.raised:
-            self._owe(request)
+            self._postpone(request)
         if type(answer) is Error:
             error = answer.error
             if isinstance(error, trio.Cancelled):
@@ -246,9 +246,9 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
                 error.__traceback__ = None  # its frames hold the Task, and asyncio's has none
         return answer  # type: ignore[no-any-return]
 
-    def _owe(self, request: CancelRequest) -> None:
+    def _postpone(self, request: CancelRequest) -> None:
         # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
-        self.owed = request
+        self.postponed = request
         self.scheduler.pending[self] = None
 
     # What a future has, for the Task.
@@ -280,12 +280,12 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         """Called by trio: a scope around the Task is cancelled."""
         if self._abort_func is not None:
             super()._attempt_delivery_of_any_pending_cancel()
-        elif not self.aio_task.done() and self.scheduler.told.is_due(self) and not self.settle():
+        elif not self.aio_task.done() and self.scheduler.told.is_due(self) and not self.deliver():
             self.scheduler.pending[self] = None
 
-    def settle(self) -> bool:
+    def deliver(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
-        task, told, owed = self.aio_task, self.scheduler.told, self.owed
+        task, told, postponed = self.aio_task, self.scheduler.told, self.postponed
         if task.done():
             if self.scheduler.stand_ins.get(task) is self:
                 self.end()
@@ -295,16 +295,16 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             task.uncancel()
             told.take_back_cancel(self)
         due = told.is_due(self)
-        if owed is None and not due:
+        if postponed is None and not due:
             return not self.is_overcounted
         awaited = task._fut_waiter
         if not _asyncio.is_suspended(task.get_coro()) or awaited is self or (awaited is not None and awaited.done()):
             return False  # it has not begun, or goes on anyway
-        if owed is not None:
-            self.owed = None
-            if task.cancelling() >= owed.count:
+        if postponed is not None:
+            self.postponed = None
+            if task.cancelling() >= postponed.count:
                 task.uncancel()
-                task.cancel(owed.message)
+                task.cancel(postponed.message)
             return not due
         if self.in_checkpoint:
             return False  # trio looks for a cancelled scope by itself, if it is a point of cancellation
@@ -403,14 +403,14 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._cancels += 1
         self._request = CancelRequest(msg, self._cancels)
         self._ends_cancelled = self._scheduler.entry is self.trio_task
-        self._scheduler.call_in_run(self._settle_or_wait)
+        self._scheduler.call_in_run(self._deliver_or_wait)
         return True
 
-    def _settle_or_wait(self) -> None:
-        if not self.settle():
+    def _deliver_or_wait(self) -> None:
+        if not self.deliver():
             self._scheduler.pending[self] = None
 
-    def settle(self) -> bool:
+    def deliver(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
         request, task = self._request, self.trio_task
         taken_back = request is not None and self._cancels < request.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
