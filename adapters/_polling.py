@@ -79,7 +79,7 @@ class Poller:
         self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
         self._append = loop._append
         self.epoll = select.epoll()
-        loop._scheduler.poll_through(self)
+        loop._scheduler.polls.watch(self)
 
     def close(self) -> None:
         """Call nobody any more."""

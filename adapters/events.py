@@ -221,7 +221,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._closed = True
         open_loops.discard(self)
         self._scheduled.clear()
-        self._scheduler.set_timer(math.inf)
+        self._scheduler.polls.set_timer(math.inf)
         if self._poller is not None:
             self._poller.close()
         self._executor_shutdown_called = True
@@ -363,11 +363,11 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
     def _set_timer(self) -> None:
         when = self._scheduled[0]._when if self._scheduled else math.inf
-        self._scheduler.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
+        self._scheduler.polls.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
 
     def run_due_timers(self) -> None:
         """Queue the handles of the timers that are due. The scheduler calls it before each batch that has any."""
-        self._scheduler.poll_files()  # where trio's loop has polled: what is ready comes first
+        self._scheduler.polls.poll_files()  # where trio's loop has polled: what is ready comes first
         until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
         while scheduled and not scheduled[0]._when >= until:
             timer = heapq.heappop(scheduled)

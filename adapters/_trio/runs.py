@@ -170,7 +170,7 @@ class Run:
         timeout = 0.0  # whatever happened while it stood still, look at it first
         try:
             while True:
-                timeout = self._steps.send(scheduler.poll(0 if scheduler.stopping else timeout))
+                timeout = self._steps.send(scheduler.polls.poll(0 if scheduler.stopping else timeout))
                 if scheduler.stopping:
                     break
         except trio.TrioInternalError as break_down:

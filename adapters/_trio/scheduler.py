@@ -12,9 +12,7 @@ for idleness.
 from __future__ import annotations
 
 import asyncio
-import select
 import sys
-import weakref
 from asyncio import Handle
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,7 +29,6 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 from .. import _asyncio
 from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes
-from .deadlines import Alarm
 from .names import (
     CONTEXT_FRAMES,
     RUN,
@@ -48,6 +45,7 @@ from .names import (
 )
 from .nurseries import LoopNursery
 from .patches import replaces
+from .polls import Polls
 from .stand_ins import (
     AsyncioStandIn,
     CancelRequest,
@@ -62,9 +60,6 @@ from .stand_ins import (
 # so many batches with no pause, in a loop that watches no files, a poll is made only so many seconds after the last.
 POLLED_BUSY_BATCHES = 16
 BUSY_POLL_INTERVAL = 50e-6
-LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
-MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
-NO_EVENTS: Any = 0 if sys.platform == "win32" else []
 
 
 class RunTasks(set[Task]):
@@ -169,15 +164,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     __slots__ = (
         "_trap",
         "aio_stand_ins",
-        "alarm",
         "before_poll",
         "debug",
         "ended",
         "entered",
         "entry",
         "error",
-        "files",
-        "has_polled",
         "homes",
         "in_batch",
         "instruments",
@@ -188,14 +180,13 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "nursery_for",
         "on_break",
         "pending",
-        "polls_through_files",
+        "polls",
         "queue",
         "runner",
         "stand_ins",
         "state",
         "stopping",
         "stops_with",
-        "timer",
         "told",
     )
 
@@ -211,12 +202,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.error: BaseException | None = None
         self.stops_with: Callable[[BaseException], None] | None = None
         self.on_break: Callable[[], object] = _nothing  # called when the run is broken
-        self.timer = inf  # when the first of the loop's timers is due
-        self.alarm = Alarm(runner, self.ring)  # where trio's loop sees it
+        self.polls = Polls(runner, lambda: self.loop().run_due_timers())
         self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
-        self.files: weakref.ref[Any] | None = None
-        self.polls_through_files = False  # else through trio's epoll
-        self.has_polled = True  # for the batch that is running or about to
         self.in_batch = self.is_of_parent = False
         self.entry: Any = None  # the one that runs, or has run last
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
@@ -251,10 +238,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.runner.runq = deque(entries)
         self.runner.tasks = {*set.__iter__(self.runner.tasks)}
         self.runner.task_exited(self, Value(None))
+        self.polls.close()
         # Nothing waits for the garbage collector.
-        self.alarm.set(inf)
         self.queue.scheduler = self.nursery.scheduler = self._next_send_fn = self.stops_with = None
-        del self.alarm
 
     def start(self, coro: Any, name: str, context: Context) -> None:
         """Run what has a coroutine's `send` and `cr_frame` as a trio task of the loop's own.
@@ -288,10 +274,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.state = state
         library, SNIFFIO.name = SNIFFIO.name, None
         try:
-            self.poll_files()
+            self.polls.take_over()
             self._run_batches()
-            if self.polls_through_files and self.is_hosted:
-                self._nest_epolls(ours_outside=False)  # trio's loop may be about to wait
         except BaseException as error:
             if not isinstance(error, trio.TrioInternalError):
                 if not _comes_out_of_trio(error):
@@ -302,9 +286,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self.on_break()
             raise error
         finally:
-            self.state, self.in_batch, self.has_polled, self.entry = {}, False, False, None
+            self.state, self.in_batch, self.entry = {}, False, None
             if not self.ended:
-                self.alarm.set(self.timer)
+                self.polls.give_back(may_wait=self.is_hosted)
             state["task"] = self
             SNIFFIO.name = library
         return self._trap
@@ -320,7 +304,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     # --- batches ------------------------------------------------------------------------------------------------------
 
     def _run_batches(self) -> None:
-        runner, queue = self.runner, self.queue
+        runner, queue, polls = self.runner, self.queue, self.polls
         last_poll, busy = 0.0, 0
         while True:
             self._run_batch()
@@ -333,19 +317,17 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             if queue:
                 busy += 1
                 now = monotonic()
-                if busy > POLLED_BUSY_BATCHES and self.files is None and now - last_poll < BUSY_POLL_INTERVAL:
-                    self._expire_deadlines()
+                if busy > POLLED_BUSY_BATCHES and not polls.watches_files() and now - last_poll < BUSY_POLL_INTERVAL:
+                    polls.expire_deadlines()
                     continue
                 last_poll = now
             elif runner.waiting_for_idle or runner.clock_autojump_threshold != inf:
                 return  # trio's loop knows how to wait for that
             else:
                 busy = 0
-                deadline = min(runner.deadlines.next_deadline(), self.timer)
-                seconds = runner.clock.deadline_to_sleep_time(deadline)
-                timeout = min(max(0, seconds), LONGEST_SLEEP)
+                timeout = polls.seconds_to_wait()
             try:
-                events = self.poll(timeout)
+                events = polls.poll(timeout)
             except BaseException as error:  # out of a signal handler
                 self.stop_with(error)
                 if self.stopping:
@@ -353,30 +335,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 continue
             if events:
                 runner.io_manager.process_events(events)
-            self._expire_deadlines()
-
-    def _expire_deadlines(self) -> None:
-        deadlines, timer = self.runner.deadlines, self.timer
-        heap = deadlines._heap
-        if not heap and timer == inf:
-            return
-        now = self.runner.clock.current_time()
-        is_due = bool(heap) and heap[0][0] <= now
-        if timer <= now and not is_due:
-            self.ring()
-        elif is_due or len(heap) > MANY_DEADLINES:
-            self.alarm.set(timer)  # in order of time
-            deadlines.expire(now)
-
-    def set_timer(self, when: float) -> None:
-        """Ring at this time of the run's clock, in seconds, before the batch that is due then; math.inf for never."""
-        self.timer = when
-        if not self.state:  # trio's loop is what looks at the time
-            self.alarm.set(when)
-
-    def ring(self) -> None:
-        """The first of the loop's timers is due."""
-        self.loop().run_due_timers()
+            polls.expire_deadlines()
 
     def _run_batch(self) -> None:
         """Run the entries that are in the run queue now."""
@@ -589,7 +548,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 task._cancel_points += 1
                 task._abort_func = trap.abort_func
                 if self.runner.ki_pending and task is self.runner.main_task:
-                    task._attempt_delivery_of_pending_ki()
+                    self.runner.main_task._attempt_delivery_of_pending_ki()
                 if task._cancel_status.effectively_cancelled:
                     task._attempt_delivery_of_any_pending_cancel()
             else:
@@ -775,44 +734,6 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         for stand_in in list(self.pending):
             if stand_in.deliver():
                 self.pending.pop(stand_in, None)
-
-    # --- I/O ----------------------------------------------------------------------------------------------------------
-
-    def poll_through(self, files: Any) -> None:
-        """Have files.poll(timeout) called with each poll for I/O, while that object lives. It has an `epoll`."""
-        files.epoll.register(self.runner.io_manager._epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
-        self.files, self.polls_through_files = weakref.ref(files), True
-
-    def _nest_epolls(self, *, ours_outside: bool) -> None:
-        """Have one of the two epolls tell whether the other has something.
-
-        With trio's outside, each poll that finds something takes a call of the system more, and some work of trio's: a
-        fifth of an echo. But where trio's loop polls, it has to be so; no task waits for it there.
-        """
-        files = None if self.files is None else self.files()
-        self.polls_through_files = ours_outside
-        if files is not None and not files.epoll.closed:
-            epolls = files.epoll, self.runner.io_manager._epoll  # type: ignore[attr-defined,unused-ignore]
-            outer, inner = epolls if ours_outside else reversed(epolls)
-            inner.unregister(outer.fileno())
-            outer.register(inner.fileno(), select.EPOLLIN)
-
-    def poll(self, timeout: float) -> Any:
-        """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
-        files = None if self.files is None else self.files()
-        get_events = self.runner.io_manager.get_events
-        if files is None:
-            return get_events(timeout)
-        if not self.polls_through_files:
-            self._nest_epolls(ours_outside=True)
-        return get_events(0) if files.poll(timeout) else NO_EVENTS
-
-    def poll_files(self) -> None:
-        """After a poll of trio's own, before its batch: queue what is ready for the loop."""
-        files = None if self.files is None or self.polls_through_files or self.has_polled else self.files()
-        if files is not None:
-            self.has_polled = True
-            files.poll(0)
 
     def _is_watched(self) -> bool:
         """Tell whether the run has an instrument that is to see the tasks."""

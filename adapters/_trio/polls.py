@@ -1,0 +1,134 @@
+"""What comes between two batches of a run in which a loop is open: a poll for I/O, and a look at the time.
+
+trio polls its own files. Those that the loop watches are in an epoll of the loop's; the two are polled together, since
+one is a file in the other. The loop's timers are one deadline of trio's.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import weakref
+from collections.abc import Callable
+from math import inf
+from typing import Any, Protocol
+
+from .deadlines import Alarm
+from .names import Runner, protected
+
+LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
+MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
+NO_EVENTS: Any = 0 if sys.platform == "win32" else []
+
+
+class Files(Protocol):
+    """The files that a loop watches."""
+
+    epoll: Any
+
+    def poll(self, timeout: float) -> bool:
+        """Queue what is ready, after so many seconds at most. Tell whether trio's epoll has something."""
+
+
+@protected
+class Polls:
+    """The polls of a run. They are made here, or by trio's loop."""
+
+    def __init__(self, runner: Runner, run_due_timers: Callable[[], object]) -> None:
+        self._runner = runner
+        self._run_due_timers = run_due_timers
+        self._timer = inf  # when the first of the loop's timers is due
+        self._alarm = Alarm(runner, run_due_timers)  # where trio's loop sees it
+        self._are_trios = True  # else they are made here
+        self._files: weakref.ref[Files] | None = None
+        self._goes_through_files = False  # else through trio's epoll
+        self._has_polled = True  # for the batch that is running or about to
+
+    def take_over(self) -> None:
+        """From here on this makes the polls. trio's loop has made the one before this batch."""
+        self._are_trios = False
+        self.poll_files()
+
+    def give_back(self, *, may_wait: bool) -> None:
+        """From here on trio's loop makes the polls. It may be about to wait."""
+        if may_wait and self._goes_through_files:
+            self._nest_epolls(ours_outside=False)
+        self._has_polled, self._are_trios = False, True
+        self._alarm.set(self._timer)
+
+    def close(self) -> None:
+        """The loop ends."""
+        self._alarm.set(inf)
+        del self._alarm, self._run_due_timers  # nothing waits for the garbage collector
+
+    # Time.
+
+    def set_timer(self, when: float) -> None:
+        """Have the loop's timers run at this time of the run's clock, in seconds; math.inf for never."""
+        self._timer = when
+        if self._are_trios:
+            self._alarm.set(when)
+
+    def seconds_to_wait(self) -> float:
+        """How long the next poll may wait, if there is nothing to run."""
+        deadline = min(self._runner.deadlines.next_deadline(), self._timer)
+        seconds = self._runner.clock.deadline_to_sleep_time(deadline)
+        return min(max(0, seconds), LONGEST_SLEEP)
+
+    def expire_deadlines(self) -> None:
+        """Cancel the scopes whose time has come, and run the timers that are due, in order of time."""
+        deadlines, timer = self._runner.deadlines, self._timer
+        heap = deadlines._heap
+        if not heap and timer == inf:
+            return
+        now = self._runner.clock.current_time()
+        is_due = bool(heap) and heap[0][0] <= now
+        if timer <= now and not is_due:
+            self._run_due_timers()
+        elif is_due or len(heap) > MANY_DEADLINES:
+            self._alarm.set(timer)
+            deadlines.expire(now)
+
+    # Files.
+
+    def watches_files(self) -> bool:
+        """Tell whether the loop watches any files, or has."""
+        return self._files is not None
+
+    def watch(self, files: Files) -> None:
+        """Poll these with each poll for I/O, while that object lives."""
+        files.epoll.register(self._runner.io_manager._epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
+        self._files, self._goes_through_files = weakref.ref(files), True
+
+    def poll(self, timeout: float) -> Any:
+        """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
+        files = None if self._files is None else self._files()
+        get_events = self._runner.io_manager.get_events
+        if files is None:
+            return get_events(timeout)
+        if not self._goes_through_files:
+            self._nest_epolls(ours_outside=True)
+        return get_events(0) if files.poll(timeout) else NO_EVENTS
+
+    def poll_files(self) -> None:
+        """After a poll of trio's own, before its batch: queue what is ready for the loop."""
+        if self._files is None or self._goes_through_files or self._has_polled:
+            return
+        files = self._files()
+        if files is not None:
+            self._has_polled = True
+            files.poll(0)
+
+    def _nest_epolls(self, *, ours_outside: bool) -> None:
+        """Have one of the two epolls tell whether the other has something.
+
+        With trio's outside, each poll that finds something takes a call of the system more, and some work of trio's: a
+        fifth of an echo. But where trio's loop polls, it has to be so; no task waits for it there.
+        """
+        files = None if self._files is None else self._files()
+        self._goes_through_files = ours_outside
+        if files is not None and not files.epoll.closed:
+            epolls = files.epoll, self._runner.io_manager._epoll  # type: ignore[attr-defined,unused-ignore]
+            outer, inner = epolls if ours_outside else reversed(epolls)
+            inner.unregister(outer.fileno())
+            outer.register(inner.fileno(), select.EPOLLIN)
