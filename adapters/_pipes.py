@@ -13,24 +13,24 @@ import os
 import stat
 import warnings
 from asyncio import constants
-from asyncio import transports as std_transports
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, TypeVar
 
+from ._asyncio import FlowControl
+from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from .transports import RECEIVE_SIZE, ReceivingTransport, TransportParts, wake
+from ._types import BytesLike, ProtocolT
+from .transports import RECEIVE_SIZE, ReceivingTransport, TransportBase, wake
 
-_FlowControl: Any = std_transports._FlowControlMixin
 
-
-class _PipeTransport(TransportParts):
+class _PipeTransport(TransportBase):
     """What the two ends of a pipe have in common: one descriptor, which is closed with the transport."""
 
     _wrong_kind: str
-    _pipe: Any = None  # also when __init__ did not get far
+    _pipe: IO[Any] | None = None  # also when __init__ did not get far
 
-    def _open(self, pipe: Any, protocol: Any) -> int:
+    def _open(self, pipe: IO[Any], protocol: asyncio.BaseProtocol) -> int:
         """Take over the pipe, and return the type of its file. Raises ValueError if it cannot be waited for."""
         self._fileno = pipe.fileno()
         kind = stat.S_IFMT(os.fstat(self._fileno).st_mode)
@@ -41,7 +41,7 @@ class _PipeTransport(TransportParts):
         self._protocol = protocol
         return kind
 
-    def _start(self, waiter: Any, read: bool) -> None:
+    def _start(self, waiter: asyncio.Future[None] | None, read: bool) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
         self._loop.call_soon(self._protocol.connection_made, self)
         if read:
@@ -83,8 +83,9 @@ class _PipeTransport(TransportParts):
         try:
             self._protocol.connection_lost(error)
         finally:
-            self._pipe.close()
-            self._pipe = self._protocol = self._loop = None
+            if self._pipe is not None:
+                self._pipe.close()
+            self._pipe = self._protocol = self._loop = None  # type: ignore[assignment]
 
 
 class ReadPipeTransport(_PipeTransport, ReceivingTransport):
@@ -93,7 +94,12 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
     _wrong_kind = "Pipe transport is for pipes/sockets only."
 
     def __init__(
-        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+        self,
+        loop: LoopPart,
+        pipe: IO[Any],
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(extra)
         self._loop = loop
@@ -132,15 +138,20 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
             self._force_close(None)
 
 
-class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport):  # type: ignore[misc]
+class WritePipeTransport(_PipeTransport, FlowControl):
     """Sends into a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport"""
 
     _wrong_kind = "Pipe transport is only for pipes, sockets and character devices"
 
     def __init__(
-        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+        self,
+        loop: LoopPart,
+        pipe: IO[Any],
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self._buffer = bytearray()
         self._failed_writes = 0
         kind = self._open(pipe, protocol)
@@ -159,9 +170,9 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             logger.info("%r was closed by peer", self)
         self._force_close(BrokenPipeError() if self._buffer else None)
 
-    def write(self, data: Any) -> None:
+    def write(self, data: BytesLike) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
-        assert isinstance(data, bytes | bytearray | memoryview), repr(data)
+        assert isinstance(data, BytesLike), repr(data)
         if not data:
             return
         if self._failed_writes or self._closing:
@@ -232,10 +243,15 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         super()._force_close(error)
 
 
-class Pipes:
+PipeTransportT = TypeVar("PipeTransportT", ReadPipeTransport, WritePipeTransport)
+
+
+class Pipes(LoopPart):
     """The loop's methods for pipes."""
 
-    async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+    async def connect_read_pipe(
+        self, protocol_factory: Callable[[], ProtocolT], pipe: IO[Any]
+    ) -> tuple[ReadPipeTransport, ProtocolT]:
         """Receive from the read end of a pipe, a FIFO, a socket or a terminal; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_read_pipe
@@ -245,7 +261,9 @@ class Pipes:
         """
         return await self._connect_pipe("Read", ReadPipeTransport, protocol_factory, pipe)
 
-    async def connect_write_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+    async def connect_write_pipe(
+        self, protocol_factory: Callable[[], ProtocolT], pipe: IO[Any]
+    ) -> tuple[WritePipeTransport, ProtocolT]:
         """Send into the write end of a pipe, a FIFO, a socket or a character device; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_write_pipe
@@ -256,17 +274,20 @@ class Pipes:
         return await self._connect_pipe("Write", WritePipeTransport, protocol_factory, pipe)
 
     async def _connect_pipe(
-        self, what: str, transport_type: Any, protocol_factory: Callable[[], Any], pipe: Any
-    ) -> tuple[Any, Any]:
-        loop: Any = self
+        self,
+        what: str,
+        transport_type: type[PipeTransportT],
+        protocol_factory: Callable[[], ProtocolT],
+        pipe: IO[Any],
+    ) -> tuple[PipeTransportT, ProtocolT]:
         protocol = protocol_factory()
-        waiter = loop.create_future()
-        transport = transport_type(loop, pipe, protocol, waiter)
+        waiter = self.create_future()
+        transport = transport_type(self, pipe, protocol, waiter)
         try:
             await waiter
         except BaseException:
             transport.close()
             raise
-        if loop.get_debug():
+        if self._debug:
             logger.debug("%s pipe %r connected: (%r, %r)", what, pipe.fileno(), transport, protocol)
         return transport, protocol

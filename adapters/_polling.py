@@ -13,11 +13,16 @@ import select
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ._trio.names import protected
+from ._types import Ts
+
+if TYPE_CHECKING:
+    from ._interface import LoopPart
+
 
 HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
@@ -31,7 +36,7 @@ class Activity:
 
     __slots__ = ("_coro", "_loop", "scope", "send")
 
-    def __init__(self, loop: Any, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
+    def __init__(self, loop: LoopPart, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
         self.scope = trio.CancelScope()
         self._loop = weakref.ref(loop)  # the loop's own run must not keep the loop
         self._coro = self._run(function)
@@ -75,8 +80,8 @@ class Poller:
     ready queue, which is asyncio's place for them: after all that was due before the poll, and before the timers.
     """
 
-    def __init__(self, loop: Any) -> None:
-        self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
+    def __init__(self, loop: LoopPart) -> None:
+        self.handles: dict[int, list[asyncio.Handle | None]] = {}  # by file: who reads, and who writes
         self._append = loop._append
         self.epoll = select.epoll()
         loop._scheduler.poll_through(self)
@@ -88,7 +93,7 @@ class Poller:
         self.handles.clear()
         _drop(handles)
 
-    def add(self, fd: int, event: int, handle: Any) -> None:
+    def add(self, fd: int, event: int, handle: asyncio.Handle) -> None:
         """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
         pair = self.handles.get(fd)
         if pair is None:
@@ -104,13 +109,14 @@ class Poller:
         if old is not None:
             old.cancel()
 
-    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+    def remove(self, fd: int, event: int, only: asyncio.Handle | None = None) -> bool:
         """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
         pair = self.handles.get(fd)
         side = event != READ
-        if pair is None or pair[side] is None or only not in (None, pair[side]):
+        handle = None if pair is None else pair[side]
+        if pair is None or handle is None or only not in (None, handle):
             return False
-        handle, pair[side] = pair[side], None
+        pair[side] = None
         left = _mask(pair)
         if not left:
             del self.handles[fd]
@@ -147,12 +153,12 @@ class Poller:
         return others
 
 
-def _mask(pair: list[Any]) -> int:
+def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
 
 
-def _drop(handles: list[Any]) -> None:
+def _drop(handles: list[asyncio.Handle]) -> None:
     # Cancelled, a handle refers to its transport no longer, which then can warn that it was not closed.
     while handles:
         handles.pop().cancel()
@@ -161,9 +167,9 @@ def _drop(handles: list[Any]) -> None:
 class TrioPoller:
     """What Poller does, where there is no epoll: a trio task for each file and direction."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: LoopPart) -> None:
         self._loop = loop
-        self.handles: dict[tuple[int, int], Any] = {}
+        self.handles: dict[tuple[int, int], asyncio.Handle] = {}
         self._waits: dict[tuple[int, int], Activity] = {}
 
     def close(self) -> None:
@@ -171,7 +177,7 @@ class TrioPoller:
         self.handles.clear()
         _drop(handles)  # and the tasks end with the loop
 
-    def add(self, fd: int, event: int, handle: Any) -> None:
+    def add(self, fd: int, event: int, handle: asyncio.Handle) -> None:
         old, self.handles[fd, event] = self.handles.get((fd, event)), handle
         if old is not None:
             old.cancel()
@@ -187,7 +193,7 @@ class TrioPoller:
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 
-    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+    def remove(self, fd: int, event: int, only: asyncio.Handle | None = None) -> bool:
         handle = self.handles.get((fd, event))
         if handle is None or only not in (None, handle):
             return False
@@ -205,11 +211,11 @@ class Watch:
 
     def __init__(
         self,
-        loop: Any,
+        loop: LoopPart,
         fd: int,
         event: int,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> None:
         if loop._poller is None:
@@ -217,7 +223,7 @@ class Watch:
         self._poller = loop._poller
         self._fd = fd
         self._event = event
-        self.handle: Any = asyncio.Handle(callback, args, loop, context)
+        self.handle = asyncio.Handle(callback, args, loop, context)
         self._poller.add(fd, event, self.handle)
 
     def cancel(self) -> None:

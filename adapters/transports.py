@@ -20,8 +20,7 @@ import os
 import socket
 import stat
 import warnings
-from asyncio import constants, protocols, trsock
-from asyncio import transports as std_transports
+from asyncio import constants, trsock
 from asyncio.log import logger
 from asyncio.transports import *  # noqa: F403
 from asyncio.transports import __all__ as __all__
@@ -33,26 +32,26 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ._asyncio import FlowControl, SendfileMode, feed_buffered
 from ._polling import READ, WRITE, Activity, Watch
+from ._types import BytesLike
 
 if TYPE_CHECKING:
     from ._connections import Server
+    from ._interface import LoopPart
 
-_BaseTransport: Any = asyncio.BaseTransport
-_FlowControl: Any = std_transports._FlowControlMixin
-feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
-
-BYTES_LIKE = (bytes, bytearray, memoryview)
+CAN_GATHER = hasattr(socket.socket, "sendmsg")
+MOST_GATHERED = 64  # pieces in one call: below every system's limit
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
 
 
-def is_abstract(path: Any) -> bool:
+def is_abstract(path: str | bytes) -> bool:
     """Tell whether the address of a Unix socket is not a path of the file system."""
     return not path or path[0] in (0, "\0")
 
 
-def remove_stale_socket(path: Any) -> None:
+def remove_stale_socket(path: str | bytes) -> None:
     """Remove the socket that somebody has left at the path, so that another one can be bound to it."""
     if is_abstract(path):
         return
@@ -77,24 +76,25 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
     return cause if isinstance(cause, OSError) else when_broken(*error.args)
 
 
-class TransportParts(_BaseTransport):  # type: ignore[misc]
+class TransportBase(asyncio.BaseTransport):
     """What every transport here has: a protocol, what watches its file in each direction, and an end."""
 
-    _loop: Any
-    _protocol: Any
+    _extra: dict[str, object]
+    _loop: LoopPart
+    _protocol: Any  # of a kind that fits the transport; None once the connection is lost
     _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
     _receiving: Watch | Activity | None = None
     _sending: Watch | Activity | None = None
     _closing = False
     _lost = 0  # set when connection_lost() is due; counts writes after that
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what comes from now on."""
         self._protocol = protocol
 
-    def get_protocol(self) -> Any:
+    def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol; None once the connection is lost."""
-        return self._protocol
+        return self._protocol  # type: ignore[no-any-return]
 
     def is_closing(self) -> bool:
         """Tell whether it is closed or about to be."""
@@ -136,7 +136,7 @@ class TransportParts(_BaseTransport):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class ReceivingTransport(TransportParts, asyncio.ReadTransport):
+class ReceivingTransport(TransportBase, asyncio.ReadTransport):
     """A transport that receives, and can be told to pause."""
 
     _paused = False
@@ -166,32 +166,37 @@ class ReceivingTransport(TransportParts, asyncio.ReadTransport):
         raise NotImplementedError
 
 
-class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
+class StreamTransport(ReceivingTransport, FlowControl):
     """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
     # What asyncio.sslproto and loop.sendfile() ask for by these names.
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.FALLBACK
+    _sendfile_compatible = SendfileMode.FALLBACK
 
     _closed = False  # the stream is; also when __init__ did not get far
 
     def __init__(
-        self, loop: Any, stream: Any, protocol: Any, extra: dict[str, Any] | None = None, server: Server | None = None
+        self,
+        loop: LoopPart,
+        stream: Any,  # a trio.abc.Stream; None for a socket
+        protocol: asyncio.BaseProtocol,
+        extra: dict[str, Any] | None = None,
+        server: Server | None = None,
     ) -> None:
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self._stream = stream
         self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
         self._held: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
-        self._empty: Any = None  # while a file is sent: a Future that is done when the buffer is empty
-        self._turn_to_receive: Any = None  # one that was cancelled may take some steps to end
+        self._empty: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
+        self._turn_to_receive: trio.Lock | None = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
 
-    def start(self, waiter: Any = None) -> None:
+    def start(self, waiter: asyncio.Future[None] | None = None) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
         self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
         self._loop.call_soon(self._start_receiving, context=self._context)
@@ -214,7 +219,7 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
 
     # --- the protocol ------------------------------------------------------------------------------------------------
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what arrives from now on."""
         super().set_protocol(protocol)
         self._wants_buffer = isinstance(protocol, asyncio.BufferedProtocol)
@@ -284,9 +289,9 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def write(self, data: Any) -> None:
+    def write(self, data: BytesLike) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
-        if not isinstance(data, BYTES_LIKE):
+        if not isinstance(data, BytesLike):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
@@ -299,20 +304,19 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
                 logger.warning("socket.send() raised exception.")
             self._lost += 1
             return
-        rest: Any = data if self._buffer else self._send_at_once(data)
+        rest = data if self._buffer else self._send_at_once(data)
         if rest:
-            if type(data) is not bytes:
-                rest = bytes(rest)  # the caller may change it
-            self._buffer.append(rest)
+            # The caller may change what is not bytes.
+            self._buffer.append(rest if type(data) is bytes else bytes(rest))  # type: ignore[arg-type]
             self._buffer_size += len(rest)
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _send_at_once(self, data: Any) -> Any:
+    def _send_at_once(self, data: BytesLike) -> BytesLike:
         """What of the data has not been sent, and is to be."""
         return data
 
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
+    def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
         """Send several pieces, as one."""
         self.write(b"".join(list_of_data))
 
@@ -423,7 +427,8 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             Activity(self._loop, close, "asyncio transport: close")
 
 
-def wake(waiter: Any) -> None:
+def wake(waiter: asyncio.Future[None]) -> None:
+    """End a wait, unless it was cancelled."""
     if not waiter.done():
         waiter.set_result(None)
 
@@ -431,14 +436,20 @@ def wake(waiter: Any) -> None:
 class SocketTransport(StreamTransport):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
-    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
-    _sock: Any = None
+    _sendfile_compatible = SendfileMode.TRY_NATIVE
+    _sock: socket.socket
     _receives_much = False
 
     def __init__(
-        self, loop: Any, sock: socket.socket, protocol: Any, context: Context | None = None, **options: Any
+        self,
+        loop: LoopPart,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        context: Context | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Server | None = None,
     ) -> None:
-        super().__init__(loop, None, protocol, **options)
+        super().__init__(loop, None, protocol, extra, server)
         self._context = context
         self._sock = sock
         self._sock_fd = sock.fileno()
@@ -466,7 +477,7 @@ class SocketTransport(StreamTransport):
             self._sock.close()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if self._sock is not None and not self._closed:
+        if not self._closed and hasattr(self, "_sock"):
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._close_stream()
             self._leave_server()
@@ -532,7 +543,7 @@ class SocketTransport(StreamTransport):
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def _send_at_once(self, data: Any) -> Any:
+    def _send_at_once(self, data: BytesLike) -> BytesLike:
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
@@ -572,7 +583,7 @@ class SocketTransport(StreamTransport):
             elif self._eof_sent:
                 self._shut_down()
 
-    def _make_empty_waiter(self) -> Any:
+    def _make_empty_waiter(self) -> asyncio.Future[None]:
         """Let nobody write, until _reset_empty_waiter(); a Future that is done when the buffer is empty."""
         if self._empty is not None:
             raise RuntimeError("Empty waiter is already set")
@@ -609,7 +620,3 @@ class SocketTransport(StreamTransport):
             self._stop_receiving()
             if not self._buffer:
                 self._lose_soon(None)
-
-
-CAN_GATHER = hasattr(socket.socket, "sendmsg")
-MOST_GATHERED = 64  # pieces in one call: below every system's limit
