@@ -128,8 +128,14 @@ if TYPE_CHECKING:
 
         def _maybe_resume_protocol(self) -> None: ...
 
+    class Timer(asyncio.TimerHandle):
+        """A TimerHandle, likewise."""
+
+        _when: float
+        _scheduled: bool
+
 else:
-    FlowControl = _FlowControlMixin
+    FlowControl, Timer = _FlowControlMixin, asyncio.TimerHandle
 
 
 def replace_policy(old: object, new: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import FrameType
@@ -66,7 +66,7 @@ class Executors(LoopPart):
 
     # The interpreter's own.
     set_default_executor = BaseEventLoop.set_default_executor  # type: ignore[assignment]
-    shutdown_default_executor = BaseEventLoop.shutdown_default_executor
+    shutdown_default_executor: Callable[..., Coroutine[object, None, None]] = BaseEventLoop.shutdown_default_executor
     _do_shutdown = do_executor_shutdown
     _check_default_executor = check_default_executor
 

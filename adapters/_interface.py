@@ -1,8 +1,8 @@
 """What the parts of the loop need of it, and of one another.
 
-The loop's class (`events.BaseLoop`) is put together from parts: `Connections`, `Datagrams`, `Pipes`, `Sockets`,
-`Subprocesses` and `Executors` give it the methods that asyncio documents. A part uses the public methods of
-asyncio.AbstractEventLoop, its own attributes, and what is named here, and can be read by itself with that.
+The loop's class (`events.BaseLoop`) is put together from parts: `AsyncGenerators`, `Connections`, `Datagrams`,
+`Executors`, `Pipes`, `Signals`, `Sockets` and `Subprocesses` have the methods that asyncio documents. A part uses the
+public methods of asyncio.AbstractEventLoop, its own attributes, and what is named here. So each can be read by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LoopPart(AbstractEventLoop):
     _debug: bool
     _runner: Runner  # the trio run
     _scheduler: Scheduler  # runs the batches of the run
-    _append: Callable[[Handle], None]  # puts a callback at the end of the ready queue
+    _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
     _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
 
@@ -36,6 +36,9 @@ class LoopPart(AbstractEventLoop):
 
         def _check_closed(self) -> None:
             """Raise RuntimeError if the loop is closed."""
+
+        def _append_from_anywhere(self, handle: Handle) -> None:
+            """Queue a callback from another thread, or from a signal handler."""
 
         def _stop_with(self, error: BaseException) -> None:
             """End the run with SystemExit or KeyboardInterrupt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from asyncio import BaseProtocol
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from socket import AddressFamily, SocketKind
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
@@ -18,6 +18,7 @@ Ts = TypeVarTuple("Ts")
 ProtocolT = TypeVar("ProtocolT", bound=BaseProtocol)
 ProtocolFactory: TypeAlias = Callable[[], BaseProtocol]
 
+CoroutineLike: TypeAlias = Coroutine[Any, Any, T] | Generator[Any, None, T]  # what a Task runs
 BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
 

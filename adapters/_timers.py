@@ -1,0 +1,86 @@
+"""The loop's timers, by a deadline of the trio run.
+
+A trio task that sleeps would need a step of its own before the callback's. Here the scheduler is told when the first
+timer is due (`Scheduler.set_timer`), and asks for the callbacks between its poll for I/O and the next batch, where
+asyncio looks at its timers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from ._asyncio import Timer
+from ._trio.names import protected
+
+if TYPE_CHECKING:
+    from ._trio.scheduler import Scheduler
+
+CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
+FEWEST_TIMERS_TO_PRUNE = 100
+
+
+@protected
+class Timers:
+    """A heap of TimerHandles. The names of the handles' attributes are asyncio's."""
+
+    def __init__(self, scheduler: Scheduler, append: Callable[[Timer], None]) -> None:
+        """append: puts a callback at the end of the ready queue."""
+        self.heap: list[Timer] = []
+        self._scheduler = scheduler
+        self._append = append
+        self._cancelled = 0  # of those in the heap
+
+    def add(self, timer: Timer) -> None:
+        """Call the timer's callback when it is due."""
+        heap = self.heap
+        heappush(heap, timer)
+        timer._scheduled = True
+        if heap[0] is timer:
+            self._tell_scheduler()
+
+    def note_cancelled(self, timer: Timer) -> None:
+        """A timer was cancelled; it stays in the heap until the next poll for I/O, as in asyncio."""
+        if timer._scheduled:
+            self._cancelled += 1
+            self._scheduler.before_poll = self._prune
+
+    def clear(self) -> None:
+        """Call no timer any more."""
+        for timer in self.heap:
+            timer._scheduled = False
+        self.heap.clear()
+        self._scheduler.set_timer(math.inf)
+
+    def queue_due(self, now: float) -> None:
+        """Put the callbacks that are due at this time into the ready queue."""
+        until, heap = now + CLOCK_RESOLUTION, self.heap
+        while heap and not heap[0]._when >= until:
+            timer = heappop(heap)
+            timer._scheduled = False
+            if timer._cancelled:
+                self._cancelled -= 1
+            self._append(timer)
+        self._tell_scheduler()
+        if self._cancelled:
+            self._scheduler.before_poll = self._prune
+
+    def _prune(self) -> None:
+        """Take cancelled timers off the head of the heap; all of them, if they are many."""
+        if len(self.heap) > FEWEST_TIMERS_TO_PRUNE and self._cancelled * 2 > len(self.heap):
+            for timer in self.heap:
+                timer._scheduled = not timer._cancelled
+            self.heap = [timer for timer in self.heap if timer._scheduled]
+            heapify(self.heap)
+            self._cancelled = 0
+        while self.heap and self.heap[0]._cancelled:
+            heappop(self.heap)._scheduled = False
+            self._cancelled -= 1
+        self._tell_scheduler()
+
+    def _tell_scheduler(self) -> None:
+        when = self.heap[0]._when if self.heap else math.inf
+        self._scheduler.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
