@@ -6,13 +6,12 @@ import asyncio
 import functools
 import inspect
 import sys
-from asyncio import Task
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from ._asyncio import get_running_loop, interpreters_current_task
-
-_std: Any = asyncio
 
 
 def answer_first() -> None:
@@ -30,25 +29,25 @@ def answer_first() -> None:
                 setattr(holder, name, ours)
 
 
-def _modules_that_took(name: str, function: Any) -> list[Any]:
+def _modules_that_took(name: str, function: object) -> list[ModuleType]:
     """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
     modules = [module for key, module in list(sys.modules.items()) if key != "_asyncio"]  # other threads may import
     return [module for module in modules if getattr(module, "__dict__", {}).get(name) is function]
 
 
-def _is_ours(loop: Any) -> bool:
+def _is_ours(loop: object) -> bool:
     return hasattr(loop, "_scheduler")
 
 
-def _task_of_ours_or(theirs: Callable[..., Any]) -> Any:
+def _task_of_ours_or(theirs: Callable[..., Task[Any] | None]) -> Callable[..., Task[Any] | None]:
     @functools.wraps(theirs)
-    def answer(loop: Any = None) -> Any:
+    def answer(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
         running = get_running_loop()
         scheduler = getattr(running, "_scheduler", None)
         if scheduler is None or (loop is not None and loop is not running):
             return theirs(loop)
         task = interpreters_current_task(running)
-        return scheduler.current_aio_stand_in() if task is None else task
+        return scheduler.current_aio_stand_in() if task is None else task  # type: ignore[no-any-return]
 
     answer._knows_our_loops = True  # type: ignore[attr-defined]
     return answer
@@ -58,9 +57,9 @@ def _task_of_ours_or(theirs: Callable[..., Any]) -> Any:
 current_task: Callable[[Any], Task[Any] | None] = _task_of_ours_or(interpreters_current_task)
 
 
-def _loop_of_ours_or(theirs: Callable[[], Any]) -> Any:
+def _loop_of_ours_or(theirs: Callable[[], AbstractEventLoop | None]) -> Callable[[], AbstractEventLoop | None]:
     @functools.wraps(theirs)
-    def answer() -> Any:
+    def answer() -> AbstractEventLoop | None:
         running = get_running_loop()
         return running if _is_ours(running) else theirs()
 
@@ -68,12 +67,12 @@ def _loop_of_ours_or(theirs: Callable[[], Any]) -> Any:
     return answer
 
 
-_ANSWERS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
-    (_std, "current_task", _task_of_ours_or),
-    (_std.tasks, "current_task", _task_of_ours_or),
+_ANSWERS: tuple[tuple[ModuleType, str, Callable[..., object]], ...] = (
+    (asyncio, "current_task", _task_of_ours_or),
+    (asyncio.tasks, "current_task", _task_of_ours_or),
     *(
         (module, name, _loop_of_ours_or)
-        for module in (_std, _std.events)
+        for module in (asyncio, asyncio.events)
         for name in ("get_running_loop", "_get_running_loop")
     ),
 )

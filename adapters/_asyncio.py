@@ -203,5 +203,5 @@ def is_suspended(coro: object) -> bool:
 
 def forget_last_frames(made: Any, count: int = 1) -> None:
     """In debug mode a Handle or a Task remembers where it was made; the last frames, ours, are of no interest there."""
-    if made._source_traceback:
+    if getattr(made, "_source_traceback", None):
         del made._source_traceback[-count:]

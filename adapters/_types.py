@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from asyncio import BaseProtocol
 from collections.abc import Callable, Coroutine, Generator
 from socket import AddressFamily, SocketKind
@@ -18,7 +19,12 @@ Ts = TypeVarTuple("Ts")
 ProtocolT = TypeVar("ProtocolT", bound=BaseProtocol)
 ProtocolFactory: TypeAlias = Callable[[], BaseProtocol]
 
-CoroutineLike: TypeAlias = Coroutine[Any, Any, T] | Generator[Any, None, T]  # what a Task runs
+# What a Task runs.
+if sys.version_info >= (3, 12):
+    CoroutineLike: TypeAlias = Coroutine[Any, Any, T]
+else:
+    CoroutineLike: TypeAlias = Coroutine[Any, Any, T] | Generator[Any, None, T]
+
 BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
 

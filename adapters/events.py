@@ -427,7 +427,7 @@ class Loop(BaseLoop):
         with self._run.current(), self._as_running_loop():
             self._run.drive()
 
-    def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override]
+    def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override,unused-ignore]  # no generator
         """Run until the future is done, and return its result; a coroutine is run as a Task."""
         self._check_closed()
         self._check_running()
