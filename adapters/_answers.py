@@ -9,9 +9,11 @@ import sys
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._asyncio import get_running_loop, interpreters_current_task
+
+CurrentTask: TypeAlias = Callable[..., Task[Any] | None]
 
 
 def answer_first() -> None:
@@ -39,7 +41,7 @@ def _is_ours(loop: object) -> bool:
     return hasattr(loop, "_scheduler")
 
 
-def _task_of_ours_or(theirs: Callable[..., Task[Any] | None]) -> Callable[..., Task[Any] | None]:
+def _task_of_ours_or(theirs: CurrentTask) -> CurrentTask:
     @functools.wraps(theirs)
     def answer(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
         running = get_running_loop()
@@ -54,7 +56,7 @@ def _task_of_ours_or(theirs: Callable[..., Task[Any] | None]) -> Callable[..., T
 
 
 # asyncio.current_task(), of a loop that is given.
-current_task: Callable[[Any], Task[Any] | None] = _task_of_ours_or(interpreters_current_task)
+current_task: CurrentTask = _task_of_ours_or(interpreters_current_task)
 
 
 def _loop_of_ours_or(theirs: Callable[[], AbstractEventLoop | None]) -> Callable[[], AbstractEventLoop | None]:

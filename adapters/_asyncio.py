@@ -38,14 +38,14 @@ try:
     set_running_loop: Callable[[asyncio.AbstractEventLoop | None], None] = asyncio._set_running_loop
 
     # The interpreter's account of which Task runs in which loop.
-    enter_task: Callable[[Any, Any], None] = _tasks._enter_task
-    leave_task: Callable[[Any, Any], None] = _tasks._leave_task
+    enter_task: Callable[[object, object], None] = _tasks._enter_task
+    leave_task: Callable[[object, object], None] = _tasks._leave_task
     if sys.version_info >= (3, 12):
-        interpreters_current_task: Callable[[Any], Any] = _tasks._c_current_task
+        interpreters_current_task: Callable[[object], Any] = _tasks._c_current_task
     else:
         interpreters_current_task = _tasks._current_tasks.get
     if sys.version_info >= (3, 14):  # Tasks written in Python have an account of their own
-        python_current_task: Callable[[Any], Any] = _tasks._py_current_task
+        python_current_task: Callable[[object], Any] = _tasks._py_current_task
     else:
         python_current_task = interpreters_current_task
 
@@ -73,7 +73,7 @@ try:
     # The loop policies; asyncio keeps the current one in _event_loop_policy.
     AbstractEventLoopPolicy: type = _made_public("AbstractEventLoopPolicy")
     BaseDefaultEventLoopPolicy: Any = _made_public("BaseDefaultEventLoopPolicy")
-    get_asyncios_policy: Callable[[], Any] = _made_public("get_event_loop_policy")
+    get_asyncios_policy: Callable[[], asyncio.AbstractEventLoopPolicy] = _made_public("get_event_loop_policy")
     _events._event_loop_policy  # noqa: B018
 
     # From some patch release on, wait() of a subprocess does not wait for the pipes, which a grandchild may keep open.
@@ -134,8 +134,19 @@ if TYPE_CHECKING:
         _when: float
         _scheduled: bool
 
+    class TaskGroupBase(asyncio.TaskGroup):
+        """asyncio.TaskGroup, likewise."""
+
+        _loop: Any
+        _tasks: Any
+        _aborting: bool
+
+        def _abort(self) -> None: ...
+
+        async def __aexit__(self, *error: object) -> bool | None: ...  # type: ignore[override]
+
 else:
-    FlowControl, Timer = _FlowControlMixin, asyncio.TimerHandle
+    FlowControl, Timer, TaskGroupBase = _FlowControlMixin, asyncio.TimerHandle, asyncio.TaskGroup
 
 
 def replace_policy(old: object, new: object) -> None:
@@ -144,7 +155,7 @@ def replace_policy(old: object, new: object) -> None:
         _events._event_loop_policy = new
 
 
-def running_task(loop: Any) -> Any:
+def running_task(loop: object) -> Any:
     """The Task of the loop whose step this is; None if it is nobody's."""
     return interpreters_current_task(loop) or python_current_task(loop)
 

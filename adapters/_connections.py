@@ -278,7 +278,7 @@ async def connect_transport(
         protocol = protocol_factory()
     loop._ensure_fd_no_transport(sock)
     waiter = loop.create_future()
-    extra = None if address is None else {"peername": address}
+    extra: dict[str, object] | None = None if address is None else {"peername": address}
     transport: asyncio.Transport
     with _closing_if_it_fails(sock):
         if tls:

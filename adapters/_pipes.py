@@ -15,7 +15,7 @@ import warnings
 from asyncio import constants
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 from ._asyncio import FlowControl
 from ._interface import LoopPart
@@ -23,14 +23,16 @@ from ._polling import READ, WRITE, Watch
 from ._types import BytesLike, ProtocolT
 from .transports import RECEIVE_SIZE, ReceivingTransport, TransportBase, wake
 
+Pipe: TypeAlias = IO[Any]  # a file object for one end
+
 
 class _PipeTransport(TransportBase):
     """What the two ends of a pipe have in common: one descriptor, which is closed with the transport."""
 
     _wrong_kind: str
-    _pipe: IO[Any] | None = None  # also when __init__ did not get far
+    _pipe: Pipe | None = None  # also when __init__ did not get far
 
-    def _open(self, pipe: IO[Any], protocol: asyncio.BaseProtocol) -> int:
+    def _open(self, pipe: Pipe, protocol: asyncio.BaseProtocol) -> int:
         """Take over the pipe, and return the type of its file. Raises ValueError if it cannot be waited for."""
         self._fileno = pipe.fileno()
         kind = stat.S_IFMT(os.fstat(self._fileno).st_mode)
@@ -96,10 +98,10 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
     def __init__(
         self,
         loop: LoopPart,
-        pipe: IO[Any],
+        pipe: Pipe,
         protocol: asyncio.BaseProtocol,
         waiter: asyncio.Future[None] | None = None,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
     ) -> None:
         super().__init__(extra)
         self._loop = loop
@@ -146,10 +148,10 @@ class WritePipeTransport(_PipeTransport, FlowControl):
     def __init__(
         self,
         loop: LoopPart,
-        pipe: IO[Any],
+        pipe: Pipe,
         protocol: asyncio.BaseProtocol,
         waiter: asyncio.Future[None] | None = None,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
     ) -> None:
         super().__init__(extra, loop)
         self._buffer = bytearray()
@@ -250,7 +252,7 @@ class Pipes(LoopPart):
     """The loop's methods for pipes."""
 
     async def connect_read_pipe(
-        self, protocol_factory: Callable[[], ProtocolT], pipe: IO[Any]
+        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
     ) -> tuple[ReadPipeTransport, ProtocolT]:
         """Receive from the read end of a pipe, a FIFO, a socket or a terminal; the transport and the protocol.
 
@@ -262,7 +264,7 @@ class Pipes(LoopPart):
         return await self._connect_pipe("Read", ReadPipeTransport, protocol_factory, pipe)
 
     async def connect_write_pipe(
-        self, protocol_factory: Callable[[], ProtocolT], pipe: IO[Any]
+        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
     ) -> tuple[WritePipeTransport, ProtocolT]:
         """Send into the write end of a pipe, a FIFO, a socket or a character device; the transport and the protocol.
 
@@ -278,7 +280,7 @@ class Pipes(LoopPart):
         what: str,
         transport_type: type[PipeTransportT],
         protocol_factory: Callable[[], ProtocolT],
-        pipe: IO[Any],
+        pipe: Pipe,
     ) -> tuple[PipeTransportT, ProtocolT]:
         protocol = protocol_factory()
         waiter = self.create_future()

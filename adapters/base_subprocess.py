@@ -102,7 +102,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         stderr: File,
         bufsize: int,
         waiter: asyncio.Future[None] | None = None,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(extra)

@@ -26,7 +26,7 @@ from asyncio.log import logger
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeAlias
 
 import trio
 from trio.abc import Clock, Instrument
@@ -626,11 +626,12 @@ def _warn_of_child_watchers(name: str) -> None:
         warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
-_event_loop_policy: Any = None
+Policy: TypeAlias = "asyncio.AbstractEventLoopPolicy"  # a string, as later Pythons warn of it
+_event_loop_policy: Policy | None = None
 _policy_lock = threading.Lock()
 
 
-def _get_event_loop_policy() -> Any:
+def _get_event_loop_policy() -> Policy:
     global _event_loop_policy
     with _policy_lock:
         if _event_loop_policy is None:
@@ -638,7 +639,7 @@ def _get_event_loop_policy() -> Any:
     return _event_loop_policy
 
 
-def _set_event_loop_policy(policy: Any) -> None:
+def _set_event_loop_policy(policy: Policy | None) -> None:
     global _event_loop_policy
     if policy is not None and not isinstance(policy, AbstractEventLoopPolicy):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'")
@@ -647,13 +648,13 @@ def _set_event_loop_policy(policy: Any) -> None:
         replace_policy(old, policy or DefaultEventLoopPolicy())
 
 
-def get_event_loop_policy() -> Any:
+def get_event_loop_policy() -> Policy:
     """The policy that new_event_loop() and get_event_loop() ask. Deprecated from 3.14 on."""
     _warn_of_policies("get_event_loop_policy")
     return _get_event_loop_policy()
 
 
-def set_event_loop_policy(policy: Any) -> None:
+def set_event_loop_policy(policy: Policy | None) -> None:
     """Replace the policy; None for the default one. Where it is the real asyncio's too, it is replaced there, too."""
     _warn_of_policies("set_event_loop_policy")
     _set_event_loop_policy(policy)
@@ -678,8 +679,7 @@ def set_event_loop(loop: AbstractEventLoop | None) -> None:
 
 def new_event_loop() -> AbstractEventLoop:
     """A new loop, with a trio run of its own."""
-    loop: AbstractEventLoop = _get_event_loop_policy().new_event_loop()
-    return loop
+    return _get_event_loop_policy().new_event_loop()
 
 
 if hasattr(std_events, "get_child_watcher"):

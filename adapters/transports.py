@@ -180,7 +180,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         loop: LoopPart,
         stream: Any,  # a trio.abc.Stream; None for a socket
         protocol: asyncio.BaseProtocol,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         server: Server | None = None,
     ) -> None:
         super().__init__(extra, loop)
@@ -446,7 +446,7 @@ class SocketTransport(StreamTransport):
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         context: Context | None = None,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         server: Server | None = None,
     ) -> None:
         super().__init__(loop, None, protocol, extra, server)
