@@ -174,6 +174,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._ready = scheduler.queue
         self._append = scheduler.queue.append
         self._timers = Timers(scheduler, self._append)
+        self._timer_handle_cancelled = self._timers.note_cancelled  # a TimerHandle's cancel() calls it
         this = scheduler.loop = weakref.ref(self)
         scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
         scheduler.debug = self._debug
@@ -331,10 +332,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             forget_last_frames(timer)
         self._timers.add(timer)
         return timer
-
-    def _timer_handle_cancelled(self, timer: Timer) -> None:
-        """Called by the timer's cancel()."""
-        self._timers.note_cancelled(timer)
 
     def run_due_timers(self) -> None:
         """Queue the callbacks of the timers that are due. The scheduler calls it before each batch that has any."""
