@@ -327,10 +327,18 @@ def _tls_layer(
     )
 
 
-def _only_with_tls(tls: TLS, handshake: float | None, shutdown: float | None) -> Timeouts:
-    for name, value in ("handshake", handshake), ("shutdown", shutdown):
+def _check_tls(
+    tls: TLS, handshake: float | None, shutdown: float | None, server_hostname: str | None = None
+) -> Timeouts:
+    """Raise ValueError if there are options of TLS without TLS. Return the timeouts."""
+    options = {
+        "server_hostname": server_hostname,
+        "ssl_handshake_timeout": handshake,
+        "ssl_shutdown_timeout": shutdown,
+    }
+    for name, value in options.items():
         if value is not None and not tls:
-            raise ValueError(f"ssl_{name}_timeout is only meaningful with ssl")
+            raise ValueError(f"{name} is only meaningful with ssl")
     return handshake, shutdown
 
 
@@ -421,13 +429,11 @@ class Connections(LoopPart):
 
         Raises OSError, ssl.SSLError; with all_errors an ExceptionGroup of the former. Cancelled, leaves nothing open.
         """
-        if server_hostname is not None and not ssl:
-            raise ValueError("server_hostname is only meaningful with ssl")
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
         if server_hostname is None and ssl:
             if not host:
                 raise ValueError("You must set server_hostname when using ssl without a host")
             server_hostname = host
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         by_address = host is not None or port is not None
         missing = "host and port was not specified and no sock specified"
         _check_source("host/port", by_address, sock, _check_stream_socket, missing)
@@ -448,12 +454,7 @@ class Connections(LoopPart):
         assert sock is not None
 
         transport, protocol = await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            timeouts,
-            server_hostname=server_hostname,
+            self, sock, protocol_factory, ssl, timeouts, server_hostname=server_hostname
         )
         if self._debug:
             sock = transport.get_extra_info("socket")
@@ -477,21 +478,12 @@ class Connections(LoopPart):
         """
         if ssl and server_hostname is None:
             raise ValueError("you have to pass server_hostname when using ssl")
-        if not ssl and server_hostname is not None:
-            raise ValueError("server_hostname is only meaningful with ssl")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
         _check_source("path", path is not None, sock, _check_unix_socket, "no path and sock were specified")
         if path is not None:
             sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None, [])
         assert sock is not None
-        return await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            timeouts,
-            server_hostname=server_hostname,
-        )
+        return await connect_transport(self, sock, protocol_factory, ssl, timeouts, server_hostname=server_hostname)
 
     async def connect_accepted_socket(
         self,
@@ -507,15 +499,8 @@ class Connections(LoopPart):
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_accepted_socket
         """
         _check_stream_socket(sock)
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        transport, protocol = await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            timeouts,
-            server_side=True,
-        )
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        transport, protocol = await connect_transport(self, sock, protocol_factory, ssl, timeouts, server_side=True)
         if self._debug:
             sock = transport.get_extra_info("socket")
             logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
@@ -626,7 +611,7 @@ class Connections(LoopPart):
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         by_address = host is not None or port is not None
         missing = "Neither host/port nor sock were specified"
         _check_source("host/port", by_address, sock, _check_stream_socket, missing)
@@ -714,7 +699,7 @@ class Connections(LoopPart):
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         missing = "path was not specified, and no sock specified"
         _check_source("path", path is not None, sock, _check_unix_socket, missing)
         if path is not None:

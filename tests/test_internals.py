@@ -148,7 +148,7 @@ def test_private_names_of_asyncio_are_in_one_place():
         used = {name for name in private_names_used(tree) if re.match("_[^_]", name)}
         if path.parts[0] != "_trio":  # where test_each_private_name_is_checked() looks
             assert used <= allowed, (path, used - allowed)
-        assert set(private_names_of_imports(tree)) <= attributes_of_asyncios_objects(), path
+        assert private_names_of_imports(tree) <= attributes_of_asyncios_objects(), path
 
 
 def private_names_of_imports(tree):
@@ -160,10 +160,8 @@ def private_names_of_imports(tree):
         for alias in node.names
         if "asyncio" in (alias.name, (getattr(node, "module", None) or "").partition(".")[0])
     }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
-            if ast.unparse(node).partition(".")[0] in imported:
-                yield node.attr
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)]
+    return {node.attr for node in attributes if ast.unparse(node).partition(".")[0] in imported}
 
 
 def test_what_asyncios_functions_need_of_our_loop():
