@@ -1,7 +1,7 @@
-"""asyncio.Server and the loop's methods that make connections, carried by trio's waits on sockets.
+"""asyncio.Server and the loop's methods that make connections, on the loop's `_polling.Poller`.
 
-Attempts to connect to several addresses race in a trio nursery. What differs from trio's own listeners: the connections
-are served by asyncio Tasks, and outlive the Server.
+Attempts to connect to several addresses race in a trio nursery. What differs from trio's own listeners: each connection
+is served by an asyncio Task, and connections outlive the Server.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ class Server(asyncio.Server):
                 connection.setblocking(False)
                 if CONTEXT_OF_CONNECTION:
                     context = self._context.copy()
-                    self._loop.create_task(self._welcome(connection, address, context), context=context)
+                    self._loop.create_task(self._serve_connection(connection, address, context), context=context)
                 else:
-                    self._loop.create_task(self._welcome(connection, address, None))
+                    self._loop.create_task(self._serve_connection(connection, address, None))
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
@@ -144,7 +144,7 @@ class Server(asyncio.Server):
             self._accepting.pop(sock).cancel()
             self._loop.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_from, sock)
 
-    async def _welcome(self, sock: socket.socket, address: Address, context: Context | None) -> None:
+    async def _serve_connection(self, sock: socket.socket, address: Address, context: Context | None) -> None:
         try:
             await connect_transport(
                 self._loop,
@@ -832,14 +832,14 @@ async def _race(
         for sock in winners:
             sock.close()
         if isinstance(error, BaseExceptionGroup) and is_cancellation(error):
-            raise _first(error) from None
+            raise _first_leaf(error) from None
         raise
     for late in winners[1:]:
         late.close()
     return winners[0] if winners else None
 
 
-def _first(error: BaseException) -> BaseException:
+def _first_leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -48,7 +48,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         self._address = address
 
     def _receive_now(self) -> None:
-        if self._lost:
+        if self._conn_lost:
             return
         try:
             data, address = self._sock.recvfrom(RECEIVE_SIZE)
@@ -72,10 +72,10 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             if addr not in (None, self._address):
                 raise ValueError(f"Invalid address: must be None or {self._address}")
             addr = self._address
-        if self._closed or (self._lost and self._address):
-            if self._lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+        if self._closed or (self._conn_lost and self._address):
+            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
                 logger.warning("socket.send() raised exception.")
-            self._lost += 1
+            self._conn_lost += 1
             return
         if self._buffer or not self._has_sent(data, addr):
             self._buffer.append((bytes(data), addr))
@@ -97,7 +97,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal write error on datagram transport")
+            self._fatal_error(error, "Fatal write error on datagram transport")
         return True
 
     def _send_now(self) -> None:
@@ -105,7 +105,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             data, address = self._buffer[0]
             if not self._has_sent(data, address):
                 break
-            if self._lost:
+            if self._conn_lost:
                 return  # it has failed for good, and the buffer is gone
             self._buffer.popleft()
             self._buffer_size -= len(data) + HEADER_SIZE
@@ -113,8 +113,8 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         if not self._buffer:
             self._stop_sending()
             if self._closing:
-                self._lost = 1
-                self._lose(None)
+                self._conn_lost = 1
+                self._call_connection_lost(None)
 
 
 class Datagrams(LoopPart):

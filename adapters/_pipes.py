@@ -1,8 +1,8 @@
-"""asyncio's transports for pipes, and the loop's methods that make them, carried by trio's waits on descriptors.
+"""asyncio's transports for pipes, and the loop's methods that make them, on the loop's `_polling.Poller`.
 
-trio.lowlevel.FdStream would not do: write() must try to send at once, and what has been received must be known to no
-one but the protocol. So the transports move the bytes themselves, when `_polling.Poller` says that they may. A write
-end learns from it, too, that the reader has gone.
+The transports read and write by themselves when the poller says that the pipe is ready. trio.lowlevel.FdStream would
+not do: write() has to try to send in the call, and nothing may be received that the protocol is not given at once. A
+write end is watched for reading, too: it becomes readable when nobody reads from the pipe any more.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _PipeTransport(TransportBase):
     def _read_ready(self) -> None:
         raise NotImplementedError
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         try:
             self._protocol.connection_lost(error)
         finally:
@@ -122,7 +122,7 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
             return
         except OSError as error:
             # EIO is how a terminal says that the other side has gone.
-            self._fail(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
+            self._fatal_error(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
             return
         if data:
             self._protocol.data_received(data)
@@ -132,7 +132,7 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
         self._closing = True
         self._stop_receiving()
         self._loop.call_soon(self._protocol.eof_received)
-        self._lose_soon(None)
+        self._call_connection_lost_soon(None)
 
     def close(self) -> None:
         """Receive no more, close the pipe, and tell the protocol."""
@@ -203,7 +203,7 @@ class WritePipeTransport(_PipeTransport, FlowControl):
             raise
         except BaseException as error:
             self._failed_writes += 1
-            self._fail(error, "Fatal write error on pipe transport")
+            self._fatal_error(error, "Fatal write error on pipe transport")
             return None
 
     def _write_ready(self) -> None:
@@ -214,10 +214,10 @@ class WritePipeTransport(_PipeTransport, FlowControl):
         if not self._buffer:
             self._stop_sending()
             self._maybe_resume_protocol()  # which may write
-            if self._closing and not self._lost:
-                self._lost = 1
+            if self._closing and not self._conn_lost:
+                self._conn_lost = 1
                 self._stop_receiving()
-                self._lose(None)
+                self._call_connection_lost(None)
 
     def can_write_eof(self) -> bool:
         """True: a pipe goes one way, so its end is that of the transport."""
@@ -229,7 +229,7 @@ class WritePipeTransport(_PipeTransport, FlowControl):
             self._closing = True
             if not self._buffer:
                 self._stop_receiving()
-                self._lose_soon(None)
+                self._call_connection_lost_soon(None)
 
     def close(self) -> None:
         """Close the pipe, once everything has been sent, and then tell the protocol."""

@@ -1,8 +1,10 @@
-"""What the loop does beside Tasks and callbacks: activities in trio tasks of its own, and watching files.
+"""Which files are ready: one epoll for all files of a loop, polled together with trio's. And trio tasks of the loop's own.
 
-Where there is epoll, all files of a loop share one (`Poller`), which is polled together with trio's; elsewhere there is
-a trio task for each file and direction. What differs from trio's wait_readable(): it calls back, again and again, in
-asyncio's place for that, and nobody waits. A task with a wait of trio's for each took twice the time.
+trio's wait_readable() is a wait in a task, for one time. A `Watch` calls a callback each time that a file is ready, in
+the place in the ready queue that asyncio has for that. A trio task for each file, with a wait of trio's, takes twice the
+time; `TrioPoller` does that where there is no epoll.
+
+An `Activity` is a trio task in which the loop does something that trio has an async function for.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
 class Activity:
-    """A trio task in which the loop itself is at work: not an asyncio Task, and current_task() is None in it.
+    """A trio task of the loop's own. It is no asyncio Task: current_task() is None in it.
 
-    It can be cancelled, also while the loop stands still. What it raises is reported to the loop.
+    It can be cancelled, also between two runs of the loop. What it raises goes to the loop's exception handler.
     """
 
     __slots__ = ("_coro", "_loop", "scope", "send")
@@ -55,7 +57,7 @@ class Activity:
             self.report(error)
 
     def report(self, error: BaseException) -> None:
-        """Tell the loop of an error, as it is told of one in a callback."""
+        """Call the loop's exception handler, as for an error in a callback."""
         loop = self._loop()
         if loop is None:
             raise error
@@ -68,16 +70,16 @@ class Activity:
         return getattr(self._coro, name)  # trio looks at its coroutine's frame and state
 
     def cancel(self) -> None:
-        """Interrupt its wait, if it is in one: what it waited for is let go of before this returns."""
+        """Interrupt its wait, if it is in one. trio's abort function has run when this returns."""
         self.scope.cancel()
 
 
 @protected
 class Poller:
-    """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
+    """Queues a callback each time that its file is ready. One epoll for all files of a loop, and no trio task.
 
-    It polls together with trio: the one's epoll is a file in the other's. Then the handles of what is ready join the
-    ready queue, which is asyncio's place for them: after all that was due before the poll, and before the timers.
+    One of the two epolls, this and trio's, is a file in the other, so one call of the system polls both. The handles of
+    the files that are ready join the ready queue before the timers, as in asyncio.
     """
 
     def __init__(self, loop: LoopPart) -> None:
@@ -87,14 +89,14 @@ class Poller:
         loop._scheduler.poll_through(self)
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Call no callback any more."""
         self.epoll.close()
         handles = [handle for pair in self.handles.values() for handle in pair if handle is not None]
         self.handles.clear()
         _drop(handles)
 
     def add(self, fd: int, event: int, handle: asyncio.Handle) -> None:
-        """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
+        """Queue the handle when the file is ready; it replaces the one before, which is cancelled. Raises OSError."""
         pair = self.handles.get(fd)
         if pair is None:
             self.epoll.register(fd, event)
@@ -110,7 +112,7 @@ class Poller:
             old.cancel()
 
     def remove(self, fd: int, event: int, only: asyncio.Handle | None = None) -> bool:
-        """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
+        """Cancel the file's handle, or only if it is this one, and forget it. Return whether there was one."""
         pair = self.handles.get(fd)
         side = event != READ
         handle = None if pair is None else pair[side]
@@ -131,7 +133,7 @@ class Poller:
         return True
 
     def poll(self, timeout: float) -> bool:
-        """Queue the handles of what is ready, after so many seconds at most; tell whether any other file is."""
+        """Wait up to so many seconds, and queue the handles of what is ready. Return whether trio's epoll is, too."""
         handles, others = self.handles, False
         for fd, events in self.epoll.poll(timeout, len(handles) + 1):
             pair = handles.get(fd)
@@ -139,7 +141,7 @@ class Poller:
                 others = True
                 continue
             reader, writer = pair
-            # An error or a hang-up, which is neither, is for whoever watches to find.
+            # An error or a hang-up is neither reading nor writing: whoever watches finds it by trying.
             if reader is not None and events & ~WRITE:
                 if reader._cancelled:
                     self.remove(fd, READ)
@@ -165,7 +167,7 @@ def _drop(handles: list[asyncio.Handle]) -> None:
 
 
 class TrioPoller:
-    """What Poller does, where there is no epoll: a trio task for each file and direction."""
+    """The same as Poller where there is no epoll: a trio task for each file and direction."""
 
     def __init__(self, loop: LoopPart) -> None:
         self._loop = loop
@@ -227,5 +229,5 @@ class Watch:
         self._poller.add(fd, event, self.handle)
 
     def cancel(self) -> None:
-        """Call no more."""
+        """Call the callback no more."""
         self._poller.remove(self._fd, self._event, only=self.handle)

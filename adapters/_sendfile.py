@@ -1,7 +1,7 @@
 """loop.sendfile(): a file through a transport.
 
-On a socket it is os.sendfile(), when the transport's buffer is empty; elsewhere, as over TLS, blocks that are read in
-threads and written while the transport's flow control allows it. trio has no function for either.
+On a socket os.sendfile() sends, when the transport's buffer is empty. Elsewhere, as over TLS, threads read blocks, which
+are written while the transport's flow control allows it. trio has no function for either.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _SendingProtocol(asyncio.Protocol):
         self._was_paused = transport._protocol_paused
         # Done when there is room in the transport's buffer.
         self._room: asyncio.Future[None] | None = loop.create_future() if self._was_paused else None
-        self._lost = False
+        self._connection_lost = False
         transport.pause_reading()
         transport.set_protocol(self)
 
@@ -137,7 +137,7 @@ class _SendingProtocol(asyncio.Protocol):
         room, self._room = self._room, None  # its exception refers to frames that refer to this object
         if room is not None:
             room.cancel()
-        if not self._lost and self._transport._protocol_paused != self._was_paused:
+        if not self._connection_lost and self._transport._protocol_paused != self._was_paused:
             if self._was_paused:
                 self._protocol.resume_writing()
             else:
@@ -153,7 +153,7 @@ class _SendingProtocol(asyncio.Protocol):
             room.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
+        self._connection_lost = True
         if self._room is not None and not self._room.done():
             self._room.set_exception(error or ConnectionError("Connection is closed by peer"))
         self._protocol.connection_lost(error)

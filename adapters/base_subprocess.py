@@ -1,9 +1,9 @@
-"""asyncio's transport for a subprocess and the loop's methods that start one, carried by trio.
+"""asyncio's transport for a subprocess, and the loop's methods that start one.
 
-Not by trio.lowlevel.open_process(), which forks in another thread. For the child, its parent is that thread: with its
-signal mask, and PR_SET_PDEATHSIG kills the child when trio drops the idle thread; and it starts later than in asyncio.
-So subprocess.Popen is called here and now. What trio.Process does beside that is done with the same parts: trio waits
-for the child's pidfd, or in a thread where there is none. Nothing else is waited for, and no signal is handled.
+subprocess.Popen starts the child in the loop's thread, and trio waits for its pidfd, or in a thread where there is none.
+No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do, as it forks in
+another thread: the child has that thread's signal mask, PR_SET_PDEATHSIG kills it when trio drops the idle thread, and it
+starts later than in asyncio.
 """
 
 from __future__ import annotations

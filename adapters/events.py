@@ -32,7 +32,6 @@ import trio
 from trio.abc import Clock, Instrument
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from ._answers import answer_first
 from ._asyncgens import AsyncGenerators
 from ._asyncio import (
     PYTHON_STEPS,
@@ -56,6 +55,7 @@ from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._executors import Executors
+from ._patches import patch_asyncio
 from ._pipes import Pipes
 from ._signals import Signals
 from ._sockets import Sockets
@@ -241,7 +241,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
         """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
-        answer_first()
+        patch_asyncio()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
         self._set_asyncgen_hooks()

@@ -1,7 +1,7 @@
-"""asyncio.subprocess: a child process with streams, carried by the loop's subprocess transport.
+"""asyncio.subprocess: a child process with streams, on the loop's subprocess transport (`base_subprocess.py`).
 
-trio.Process differs in that its streams pull: here what the child writes is read in the background, up to the limit,
-and wait() and communicate() can be called by several tasks.
+The streams of a trio.Process are read when a task asks. Here what the child writes is read in the background, up to the
+limit. And several tasks may call wait() and communicate().
 """
 
 from __future__ import annotations

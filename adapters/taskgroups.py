@@ -1,8 +1,8 @@
-"""asyncio.TaskGroup: the interpreter's own, with a trio nursery around it where a trio cancel scope is around.
+"""asyncio.TaskGroup: the interpreter's own, with a trio nursery around it if it is inside a trio cancel scope.
 
-The group's Tasks are in that nursery: the scope reaches them, and heeds shields in them. What differs from a bare
-nursery: a Task that fails cancels the others by Task.cancel(), once, and errors come out as asyncio groups them. In a
-scope that is cancelled already the group is asyncio's alone: it may be part of a clean-up.
+The group's Tasks are in that nursery, so a cancelled scope reaches them, and leaves out those in a shield. What differs
+from a bare nursery: a Task that fails cancels the others by Task.cancel(), once, and errors are grouped as asyncio does
+it. Inside a scope that is cancelled already there is no nursery: the group may be part of a clean-up.
 """
 
 from __future__ import annotations

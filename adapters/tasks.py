@@ -16,7 +16,7 @@ from asyncio.tasks import __all__ as __all__
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
-from . import _answers
+from . import _patches
 from ._asyncio import forget_last_frames
 from ._asyncio import get_running_loop as _get_running_loop
 from ._types import CoroutineLike, T
@@ -33,7 +33,7 @@ def current_task(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
     """
-    return _answers.current_task(get_running_loop() if loop is None else loop)
+    return _patches.current_task(get_running_loop() if loop is None else loop)
 
 
 def all_tasks(loop: AbstractEventLoop | None = None) -> set[Task[Any]]:

@@ -1,11 +1,12 @@
-"""asyncio's transports for streams, carried by trio streams.
+"""asyncio's transports for streams: on a socket, or on any trio stream.
 
-Two small trio tasks move the bytes, one each way, and only while there is something to wait for: one receives and feeds
-the protocol, one sends what write() has left in the buffer. What differs from a bare trio stream: bytes arrive without
-being asked for, until pause_reading(); write() never waits; and the end of the connection is told to the protocol.
+`SocketTransport` receives and sends by itself when the loop's `_polling.Poller` says that the socket is ready. A
+trio.SocketStream would not do: write() has to try to send in the call.
 
-`StreamTransport` sits on any trio stream. `SocketTransport` stands for a trio.SocketStream: since write() must try to
-send at once, it moves the bytes of the socket itself, when `_polling.Watch` says that it may.
+`StreamTransport` sits on a trio stream. Two trio tasks move the bytes, one each way, and only while there is something
+to wait for: one receives and feeds the protocol, one sends what write() has left in the buffer. What differs from the
+stream: bytes arrive without being asked for, until pause_reading(); write() never waits; and the protocol is told of
+the end.
 
 TLS is a protocol on top of either: asyncio.sslproto, the interpreter's own, which turns bytes into bytes and waits for
 nothing. A trio.SSLStream would not do: write() and close() have to encrypt and send in the call.
@@ -86,7 +87,7 @@ class TransportBase(asyncio.BaseTransport):
     _receiving: Watch | Activity | None = None
     _sending: Watch | Activity | None = None
     _closing = False
-    _lost = 0  # set when connection_lost() is due; counts writes after that
+    _conn_lost = 0  # set when connection_lost() is due; counts writes after that
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what comes from now on."""
@@ -110,7 +111,7 @@ class TransportBase(asyncio.BaseTransport):
         if sending is not None:
             sending.cancel()
 
-    def _fail(self, error: BaseException, message: str, expected: bool | None = None) -> None:
+    def _fatal_error(self, error: BaseException, message: str, expected: bool | None = None) -> None:
         """Something went wrong: an expected error (by default one of the system) goes to the protocol only."""
         if not (isinstance(error, OSError) if expected is None else expected):
             context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
@@ -124,14 +125,14 @@ class TransportBase(asyncio.BaseTransport):
         self._closing = True
         self._stop_receiving()
         self._stop_sending()
-        self._lose_soon(error)
+        self._call_connection_lost_soon(error)
 
-    def _lose_soon(self, error: BaseException | None) -> None:
-        if not self._lost:
-            self._lost = 1
-            self._loop.call_soon(self._lose, error, context=self._context)
+    def _call_connection_lost_soon(self, error: BaseException | None) -> None:
+        if not self._conn_lost:
+            self._conn_lost = 1
+            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         """Tell the protocol that the connection is gone, and let go of everything."""
         raise NotImplementedError
 
@@ -188,10 +189,10 @@ class StreamTransport(ReceivingTransport, FlowControl):
         self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
-        self._held: bytes | None = None  # received while reading was being paused
+        self._received_while_paused: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
-        self._empty: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
-        self._turn_to_receive: trio.Lock | None = None  # one that was cancelled may take some steps to end
+        self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
+        self._receive_lock: trio.Lock | None = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
@@ -209,12 +210,12 @@ class StreamTransport(ReceivingTransport, FlowControl):
             info.append("closed")
         elif self._closing:
             info.append("closing")
-        info.append(self._what())
+        info.append(self._describe_stream())
         info.append(f"read={'idle' if self._receiving is None else 'polling'}")
         info.append(f"write=<{'idle' if self._sending is None else 'polling'}, bufsize={self._buffer_size}>")
         return f"<{' '.join(info)}>"
 
-    def _what(self) -> str:
+    def _describe_stream(self) -> str:
         return f"stream={self._stream!r}"
 
     # --- the protocol ------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
             raise
         except BaseException as error:
             method = "get_buffer() or buffer_updated" if self._wants_buffer else "data_received"
-            self._fail(error, f"Fatal error: protocol.{method}() call failed.")
+            self._fatal_error(error, f"Fatal error: protocol.{method}() call failed.")
             return False
         return True
 
@@ -251,7 +252,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.eof_received() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
             return
         if stays_open:
             self._stop_receiving()
@@ -265,22 +266,22 @@ class StreamTransport(ReceivingTransport, FlowControl):
             self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
 
     async def _receive(self, me: Activity) -> None:
-        if self._turn_to_receive is None:
-            self._turn_to_receive = trio.Lock()
-        async with self._turn_to_receive:
+        if self._receive_lock is None:
+            self._receive_lock = trio.Lock()
+        async with self._receive_lock:
             while self._receiving is me:
-                if self._held is not None:
-                    data, self._held = self._held, None
+                if self._received_while_paused is not None:
+                    data, self._received_while_paused = self._received_while_paused, None
                 else:
                     try:
                         data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
                     except Exception as error:
                         if self._receiving is me:
                             failure = as_os_error(error, ConnectionResetError)
-                            self._fail(failure, "Fatal read error on transport")
+                            self._fatal_error(failure, "Fatal read error on transport")
                         break
                     if self._receiving is not me:
-                        self._held = data
+                        self._received_while_paused = data
                         return
                 if not self._feed(data):
                     break
@@ -295,14 +296,14 @@ class StreamTransport(ReceivingTransport, FlowControl):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
         if not data:
             return
-        if self._lost:
-            if self._lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+        if self._conn_lost:
+            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
                 logger.warning("socket.send() raised exception.")
-            self._lost += 1
+            self._conn_lost += 1
             return
         rest = data if self._buffer else self._send_at_once(data)
         if rest:
@@ -336,7 +337,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         """How many bytes write() was given that have not been sent."""
         return self._buffer_size
 
-    def _forget_sent(self, sent: int) -> None:
+    def _discard_sent(self, sent: int) -> None:
         """Take so many bytes off the buffer."""
         self._buffer_size -= sent
         buffer = self._buffer
@@ -357,12 +358,12 @@ class StreamTransport(ReceivingTransport, FlowControl):
             if not self._closing:
                 if self._eof_sent:
                     await self._stream.send_eof()
-            elif not self._lost:
+            elif not self._conn_lost:
                 await self._stream.aclose()
                 self._closed = True
-                self._lose_soon(None)
+                self._call_connection_lost_soon(None)
         except Exception as error:
-            self._fail(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
+            self._fatal_error(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
         finally:
             self._sending = None
 
@@ -376,7 +377,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
                     break
             block = b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0])[:SEND_SIZE]
             await self._stream.send_all(block)
-            self._forget_sent(len(block))
+            self._discard_sent(len(block))
             self._maybe_resume_protocol()
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -393,12 +394,12 @@ class StreamTransport(ReceivingTransport, FlowControl):
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
-        if not self._lost:
+        if not self._conn_lost:
             self._buffer.clear()
             self._buffer_size = 0
             super()._force_close(error)
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         try:
             if self._protocol is not None:
                 self._protocol.connection_lost(error)
@@ -464,11 +465,11 @@ class SocketTransport(StreamTransport):
         if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _what(self) -> str:
+    def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"
 
     def _close_stream(self) -> None:
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             # Who sends the file waits for the socket, and would wait forever for one that is closed.
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
@@ -501,7 +502,7 @@ class SocketTransport(StreamTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal read error on socket transport")
+            self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not data:
             self._feed_eof()
@@ -512,7 +513,7 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.data_received() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
 
     def _receive_into_buffer(self) -> None:
         try:
@@ -522,14 +523,14 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.get_buffer() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
             return
         try:
             received = self._sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal read error on socket transport")
+            self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not received:
             self._feed_eof()
@@ -539,7 +540,7 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.buffer_updated() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -549,7 +550,7 @@ class SocketTransport(StreamTransport):
         except (BlockingIOError, InterruptedError):
             return data
         except OSError as error:
-            self._fail(error, "Fatal write error on socket transport")
+            self._fatal_error(error, "Fatal write error on socket transport")
             return b""
         if sent == len(data) and type(data) is not memoryview:
             return b""
@@ -568,39 +569,39 @@ class SocketTransport(StreamTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal write error on socket transport")
+            self._fatal_error(error, "Fatal write error on socket transport")
             return
-        self._forget_sent(sent)
+        self._discard_sent(sent)
         self._maybe_resume_protocol()
         if not self._buffer:
             self._stop_sending()
-            if self._empty is not None:
-                wake(self._empty)
+            if self._empty_waiter is not None:
+                wake(self._empty_waiter)
             if self._closing:
-                if not self._lost:
-                    self._lost = 1
-                    self._lose(None)
+                if not self._conn_lost:
+                    self._conn_lost = 1
+                    self._call_connection_lost(None)
             elif self._eof_sent:
                 self._shut_down()
 
     def _make_empty_waiter(self) -> asyncio.Future[None]:
         """Let nobody write, until _reset_empty_waiter(); a Future that is done when the buffer is empty."""
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             raise RuntimeError("Empty waiter is already set")
-        self._empty = self._loop.create_future()
+        self._empty_waiter = self._loop.create_future()
         if not self._buffer:
-            self._empty.set_result(None)
-        return self._empty
+            self._empty_waiter.set_result(None)
+        return self._empty_waiter
 
     def _reset_empty_waiter(self) -> None:
-        self._empty = None
+        self._empty_waiter = None
         if self._protocol is None:
             self._close_stream()
 
-    def _lose(self, error: BaseException | None) -> None:
-        super()._lose(error)
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_exception(error or ConnectionError("Connection is closed by peer"))
+    def _call_connection_lost(self, error: BaseException | None) -> None:
+        super()._call_connection_lost(error)
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_exception(error or ConnectionError("Connection is closed by peer"))
 
     def can_write_eof(self) -> bool:
         return True
@@ -619,4 +620,4 @@ class SocketTransport(StreamTransport):
             self._closing = True
             self._stop_receiving()
             if not self._buffer:
-                self._lose_soon(None)
+                self._call_connection_lost_soon(None)

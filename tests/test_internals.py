@@ -119,7 +119,7 @@ def names_of_ours(tree):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
                 for part in ast.walk(target):
-                    if isinstance(part, ast.Attribute) and ast.unparse(part.value) in ("self", "answer"):
+                    if isinstance(part, ast.Attribute) and ast.unparse(part.value) in ("self", "replacement"):
                         yield part.attr
 
 
