@@ -1,7 +1,7 @@
 """The loop's datagram endpoints, carried by the loop's `_polling.Poller`.
 
-trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller
-says so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
+trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller says
+so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which files are ready: one epoll for all files of a loop, polled together with trio's. And trio tasks of the loop's own.
+"""Which files are ready (one epoll for all files of a loop, polled with trio's), and trio tasks of the loop's own.
 
 trio's wait_readable() is a wait in a task, for one time. A `Watch` calls a callback each time that a file is ready, in
-the place in the ready queue that asyncio has for that. A trio task for each file, with a wait of trio's, takes twice the
-time; `TrioPoller` does that where there is no epoll.
+the place in the ready queue that asyncio has for that. A trio task for each file, with a wait of trio's, takes twice
+the time; `TrioPoller` does that where there is no epoll.
 
 An `Activity` is a trio task in which the loop does something that trio has an async function for.
 """

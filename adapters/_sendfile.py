@@ -1,7 +1,7 @@
 """loop.sendfile(): a file through a transport.
 
-On a socket os.sendfile() sends, when the transport's buffer is empty. Elsewhere, as over TLS, threads read blocks, which
-are written while the transport's flow control allows it. trio has no function for either.
+On a socket os.sendfile() sends, when the transport's buffer is empty. Elsewhere, as over TLS, threads read blocks,
+which are written while the transport's flow control allows it. trio has no function for either.
 """
 
 from __future__ import annotations

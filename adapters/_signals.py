@@ -1,7 +1,7 @@
 """The loop's signal handlers, by signal.signal().
 
-trio.open_signal_receiver() gives signals to one task that waits for them. Here the callback joins the ready queue in the
-signal handler, and the run wakes up, as with call_soon_threadsafe().
+trio.open_signal_receiver() gives signals to one task that waits for them. Here the callback joins the ready queue in
+the signal handler, and the run wakes up, as with call_soon_threadsafe().
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The loop's methods for file descriptors and for sockets that the program reads and writes itself.
 
-What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block,
-it waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait
-in its own task, which comes a batch earlier than asyncio's.
+What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block, it
+waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait in
+its own task, which comes a batch earlier than asyncio's.
 """
 
 from __future__ import annotations

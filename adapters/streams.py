@@ -2,8 +2,8 @@
 
 A transport receives in the background and feeds a StreamReader, so there are two buffers, the reader's and the
 transport's, where a trio stream has none. The classes are written anew for speed: a reader keeps a block as it came,
-and a MiB takes 700 microseconds instead of 1240. A trio stream becomes a reader and a writer by compat.as_streams(), and
-the two become a trio stream by compat.as_trio_stream().
+and a MiB takes 700 microseconds instead of 1240. A trio stream becomes a reader and a writer by compat.as_streams(),
+and the two become a trio stream by compat.as_trio_stream().
 """
 
 from __future__ import annotations
