@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop
 from typing import TYPE_CHECKING
 
 from ._asyncio import Timer
@@ -25,7 +25,7 @@ FEWEST_TIMERS_TO_PRUNE = 100
 
 @protected
 class Timers:
-    """A heap of TimerHandles. The names of the handles' attributes are asyncio's."""
+    """A heap of TimerHandles. call_at() pushes a timer, and calls tell_scheduler() if it is the first now."""
 
     def __init__(self, scheduler: Scheduler, append: Callable[[Timer], None]) -> None:
         """append: puts a callback at the end of the ready queue."""
@@ -33,14 +33,6 @@ class Timers:
         self._scheduler = scheduler
         self._append = append
         self._cancelled = 0  # of those in the heap
-
-    def add(self, timer: Timer) -> None:
-        """Call the timer's callback when it is due."""
-        heap = self.heap
-        heappush(heap, timer)
-        timer._scheduled = True
-        if heap[0] is timer:
-            self._tell_scheduler()
 
     def note_cancelled(self, timer: Timer) -> None:
         """A timer was cancelled; it stays in the heap until the next poll for I/O, as in asyncio."""
@@ -64,7 +56,7 @@ class Timers:
             if timer._cancelled:
                 self._cancelled -= 1
             self._append(timer)
-        self._tell_scheduler()
+        self.tell_scheduler()
         if self._cancelled:
             self._scheduler.before_poll = self._prune
 
@@ -79,8 +71,9 @@ class Timers:
         while self.heap and self.heap[0]._cancelled:
             heappop(self.heap)._scheduled = False
             self._cancelled -= 1
-        self._tell_scheduler()
+        self.tell_scheduler()
 
-    def _tell_scheduler(self) -> None:
+    def tell_scheduler(self) -> None:
+        """Tell the scheduler when the first timer is due."""
         when = self.heap[0]._when if self.heap else math.inf
         self._scheduler.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
