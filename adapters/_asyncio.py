@@ -91,7 +91,7 @@ try:
         # What a Task waits for, how it is cancelled, and what it logs. Of both kinds of Task.
         *((kind, "_log_destroy_pending _source_traceback _make_cancelled_error _log_traceback"
                  " _asyncio_future_blocking _loop") for kind in (asyncio.Task, _tasks._PyTask)),
-        *((owner, "_fut_waiter _must_cancel") for owner in (_tasks._CTask, _set_by(_tasks._PyTask.__init__))),
+        *((owner, "_fut_waiter _must_cancel") for owner in (asyncio.Task, _set_by(_tasks._PyTask.__init__))),
         # What our subclasses look at, or replace. The last are for a queue that can be shut down before 3.13.
         (_set_by(_FlowControlMixin.__init__), "_loop _protocol_paused"),
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
