@@ -1,35 +1,161 @@
-"""The private functions of asyncio's that the core needs, and how the interpreter schedules the step of a Task."""
+"""The names of asyncio's that are not public, checked at import; and how the interpreter schedules the step of a Task.
+
+A function or a class of asyncio's has a public name here, and stands nowhere else under its own. Attributes are used
+where the object is; `ATTRIBUTES` names them by the class that owns them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import types
-from asyncio import Handle
-from collections.abc import Callable
-from typing import Any
+from asyncio import Handle, constants, transports
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
-_std: Any = asyncio
-_tasks: Any = asyncio.tasks
+from ._types import AddressInfo
 
-# The interpreter's own, in C: trio_asyncio, for one, replaces the other names of it.
-get_running_loop: Callable[[], Any] = _std.events._c__get_running_loop
-set_running_loop: Callable[[Any], None] = asyncio._set_running_loop
+_std: Any = asyncio  # to a type checker its underscored names do not exist
+_events, _tasks, _loop_type = _std.events, _std.tasks, _std.BaseEventLoop
 
-# The interpreter's account of which Task runs in which loop.
-enter_task: Callable[[Any, Any], None] = _tasks._enter_task
-leave_task: Callable[[Any, Any], None] = _tasks._leave_task
-if sys.version_info >= (3, 12):
-    interpreters_current_task: Callable[[Any], Any] = _tasks._c_current_task
+
+def _made_public(name: str) -> Any:
+    """A name of asyncio.events; 3.14 has put an underscore before those of the policies."""
+    return getattr(_events, f"_{name}", None) or getattr(_events, name)
+
+
+def _set_by(method: Any) -> types.SimpleNamespace:
+    """Has the attributes that a method names: those that a class without slots sets in its instances."""
+    return types.SimpleNamespace(**dict.fromkeys(method.__code__.co_names))
+
+
+try:
+    SendfileMode = constants._SendfileMode
+    _FlowControlMixin = transports._FlowControlMixin
+
+    # The interpreter's own, in C: trio_asyncio, for one, replaces the other names of it.
+    get_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = _events._c__get_running_loop
+    set_running_loop: Callable[[asyncio.AbstractEventLoop | None], None] = asyncio._set_running_loop
+
+    # The interpreter's account of which Task runs in which loop.
+    enter_task: Callable[[object, object], None] = _tasks._enter_task
+    leave_task: Callable[[object, object], None] = _tasks._leave_task
+    if sys.version_info >= (3, 12):
+        interpreters_current_task: Callable[[object], Any] = _tasks._c_current_task
+    else:
+        interpreters_current_task = _tasks._current_tasks.get
+    if sys.version_info >= (3, 14):  # Tasks written in Python have an account of their own
+        python_current_task: Callable[[object], Any] = _tasks._py_current_task
+    else:
+        python_current_task = interpreters_current_task
+
+    # Callbacks by which a Task in Python schedules its step.
+    PYTHON_STEPS = {vars(_tasks._PyTask)[name] for name in ("_Task__step", "_Task__wakeup")}
+
+    # 3.14 on: a Handle that another thread may cancel.
+    ThreadSafeHandle: type[Handle] = getattr(_events, "_ThreadSafeHandle", Handle)
+
+    # What our loop does as asyncio's: methods of BaseEventLoop, each of which looks at private attributes of the loop.
+    check_callback: Callable[..., None] = _loop_type._check_callback
+    set_coroutine_origin_tracking: Callable[..., None] = _loop_type._set_coroutine_origin_tracking
+    ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]] = _loop_type._ensure_resolved
+    check_sendfile_params: Callable[..., None] = _loop_type._check_sendfile_params
+    do_executor_shutdown: Callable[..., None] = _loop_type._do_shutdown
+    check_default_executor: Callable[..., None] = _loop_type._check_default_executor
+
+    is_debug_mode: Callable[[], bool] = _std.coroutines._is_debug_mode
+    format_handle: Callable[[Handle], str] = _std.base_events._format_handle
+    _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
+    interleave_addrinfos: Callable[[list[AddressInfo], int], list[AddressInfo]] = _std.base_events._interleave_addrinfos
+    set_reuseport: Callable[..., None] = _std.base_events._set_reuseport
+    feed_buffered: Callable[[asyncio.BufferedProtocol, bytes], None] = _std.protocols._feed_data_to_buffered_proto
+
+    # The loop policies; asyncio keeps the current one in _event_loop_policy.
+    AbstractEventLoopPolicy: type = _made_public("AbstractEventLoopPolicy")
+    BaseDefaultEventLoopPolicy: Any = _made_public("BaseDefaultEventLoopPolicy")
+    get_asyncios_policy: Callable[[], asyncio.AbstractEventLoopPolicy] = _made_public("get_event_loop_policy")
+    _events._event_loop_policy  # noqa: B018
+
+    # From some patch release on, wait() of a subprocess does not wait for the pipes, which a grandchild may keep open.
+    _process_exited = _std.base_subprocess.BaseSubprocessTransport._process_exited
+    WAIT_ENDS_WITH_PROCESS: bool = "_exit_waiters" in _process_exited.__code__.co_names
+    # And the transport is told of the end at once, not one iteration later.
+    _when_exited = _std.unix_events.SelectorEventLoop._child_watcher_callback
+    TOLD_OF_EXIT_AT_ONCE: bool = "call_soon_threadsafe" not in _when_exited.__code__.co_names
+
+    # fmt: off
+    ATTRIBUTES: list[tuple[object, str]] = [
+        # Entries of the ready queue and of the timers.
+        (Handle, "_run _cancelled _source_traceback _loop"),
+        (asyncio.TimerHandle, "_when _scheduled"),
+        # What a Task waits for, how it is cancelled, and what it logs. Of both kinds of Task.
+        *((kind, "_log_destroy_pending _source_traceback _make_cancelled_error _log_traceback"
+                 " _asyncio_future_blocking _loop") for kind in (asyncio.Task, _tasks._PyTask)),
+        *((owner, "_fut_waiter _must_cancel") for owner in (asyncio.Task, _set_by(_tasks._PyTask.__init__))),
+        # What our subclasses look at, or replace. The last are for a queue that can be shut down before 3.13.
+        (_set_by(_FlowControlMixin.__init__), "_loop _protocol_paused"),
+        (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
+        (asyncio.BaseTransport, "_extra"),
+        (asyncio.TaskGroup, "_abort"),
+        (_set_by(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
+        (asyncio.Lock, "_get_loop _loop"),
+        (BaseDefaultEventLoopPolicy, "_loop_factory"),
+        (asyncio.Queue, "_wakeup_next"),
+        (_set_by(asyncio.Queue.__init__), "_getters _putters"),
+        # The transport that asyncio.sslproto makes for the program.
+        (_set_by(_std.sslproto.SSLProtocol.__init__), "_app_transport"),
+    ]
+    # fmt: on
+    _missing = [
+        f"{owner!r}.{name}" for owner, names in ATTRIBUTES for name in names.split() if not hasattr(owner, name)
+    ]
+    if _missing:
+        raise ImportError(f"asyncio has no {', '.join(_missing)}")
+except (AttributeError, ImportError, KeyError) as error:
+    raise ImportError(
+        f"asyncio-on-trio does not know the inside of asyncio in Python {sys.version.partition(' ')[0]}: "
+        f"use a newer asyncio-on-trio, or another Python. ({error})"
+    ) from error
+
+if TYPE_CHECKING:
+
+    class FlowControl(transports._FlowControlMixin):
+        """asyncio's flow control of what a transport sends, with what a type checker does not know of it."""
+
+        _protocol_paused: bool
+
+        def _maybe_pause_protocol(self) -> None: ...
+
+        def _maybe_resume_protocol(self) -> None: ...
+
+    class Timer(asyncio.TimerHandle):
+        """A TimerHandle, likewise."""
+
+        _when: float
+        _scheduled: bool
+
+    class TaskGroupBase(asyncio.TaskGroup):
+        """asyncio.TaskGroup, likewise."""
+
+        _loop: Any
+        _tasks: Any
+        _aborting: bool
+
+        def _abort(self) -> None: ...
+
+        async def __aexit__(self, *error: object) -> bool | None: ...  # type: ignore[override]
+
 else:
-    interpreters_current_task = _tasks._current_tasks.get
-if sys.version_info >= (3, 14):  # Tasks written in Python have an account of their own
-    python_current_task: Callable[[Any], Any] = _tasks._py_current_task
-else:
-    python_current_task = interpreters_current_task
+    FlowControl, Timer, TaskGroupBase = _FlowControlMixin, asyncio.TimerHandle, asyncio.TaskGroup
 
 
-def running_task(loop: Any) -> Any:
+def replace_policy(old: object, new: object) -> None:
+    """Let the real asyncio have the policy `new`, if it has `old` now."""
+    if _events._event_loop_policy is old:
+        _events._event_loop_policy = new
+
+
+def running_task(loop: object) -> Any:
     """The Task of the loop whose step this is; None if it is nobody's."""
     return interpreters_current_task(loop) or python_current_task(loop)
 
@@ -54,8 +180,6 @@ def _type_of_steps() -> type:
 
 # Callbacks by which a Task in C schedules its step: by an object of this type, or by a method of this name.
 STEP_TYPE, WAKEUP_TYPE, WAKEUP_NAME = _type_of_steps(), types.BuiltinFunctionType, "task_wakeup"
-# Callbacks by which a Task in Python schedules its step.
-PYTHON_STEPS = {vars(_tasks._PyTask)[name] for name in ("_Task__step", "_Task__wakeup")}
 
 # Up to 3.12 Task.uncancel() leaves a cancellation that is due at the next step as it is.
 UNCANCEL_KEEPS_THE_REQUEST = sys.version_info < (3, 13)
@@ -68,10 +192,9 @@ def report_failed_step(step: tuple[Any, ...], error: BaseException) -> None:
     """
     context, function, *args = step
     loop = function.__self__.get_loop()
-    source = _std.format_helpers._format_callback_source(function, args)
     loop.call_exception_handler(
         {
-            "message": f"Exception in callback {source}",
+            "message": f"Exception in callback {_format_callback_source(function, args)}",
             "exception": error,
             "handle": Handle(function, args, loop, context),
         }
@@ -84,6 +207,12 @@ def replace_result(task: Any, error: BaseException) -> None:
     asyncio.Future.set_exception(task, error)
 
 
-def is_suspended(coro: Any) -> bool:
+def is_suspended(coro: object) -> bool:
     """Tell whether a coroutine has begun and waits now."""
     return bool(getattr(coro, "cr_suspended", False) or getattr(coro, "gi_suspended", False))
+
+
+def forget_last_frames(made: Any, count: int = 1) -> None:
+    """In debug mode a Handle or a Task remembers where it was made; the last frames, ours, are of no interest there."""
+    if getattr(made, "_source_traceback", None):
+        del made._source_traceback[-count:]

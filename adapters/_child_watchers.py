@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from asyncio import unix_events as std_unix_events
-from typing import Any
+from asyncio import unix_events as std
 
-_std: Any = std_unix_events
-__all__ = tuple(name for name in std_unix_events.__all__ if name.endswith("ChildWatcher"))
+# asyncio's own. The second waits in a thread for the children that it is told of, and handles no signal.
+from asyncio.unix_events import AbstractChildWatcher as AbstractChildWatcher
+from asyncio.unix_events import ThreadedChildWatcher as ThreadedChildWatcher
 
-AbstractChildWatcher = _std.AbstractChildWatcher
-# asyncio's own: it waits in a thread for the children that it is told of, and handles no signal.
-ThreadedChildWatcher = _std.ThreadedChildWatcher
+__all__ = tuple(name for name in std.__all__ if name.endswith("ChildWatcher"))
 
 
-class PidfdChildWatcher(ThreadedChildWatcher):  # type: ignore[misc,valid-type]
+class PidfdChildWatcher(ThreadedChildWatcher):
     """Stands for asyncio's. https://docs.python.org/3.13/library/asyncio-policy.html#asyncio.PidfdChildWatcher"""
 
-    __module__ = _std.__name__  # whoever subclasses AbstractChildWatcher elsewhere is warned
+    __module__ = std.__name__  # whoever subclasses AbstractChildWatcher elsewhere is warned
 
 
-class _DeprecatedWatcher(ThreadedChildWatcher):  # type: ignore[misc,valid-type]
-    __module__ = _std.__name__
+class _DeprecatedWatcher(ThreadedChildWatcher):
+    __module__ = std.__name__
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,16 +36,16 @@ class _DeprecatedWatcher(ThreadedChildWatcher):  # type: ignore[misc,valid-type]
 class SafeChildWatcher(_DeprecatedWatcher):
     """Stands for asyncio's. https://docs.python.org/3.13/library/asyncio-policy.html#asyncio.SafeChildWatcher"""
 
-    __module__ = _std.__name__
+    __module__ = std.__name__
 
 
 class FastChildWatcher(_DeprecatedWatcher):
     """Stands for asyncio's. https://docs.python.org/3.13/library/asyncio-policy.html#asyncio.FastChildWatcher"""
 
-    __module__ = _std.__name__
+    __module__ = std.__name__
 
 
 class MultiLoopChildWatcher(_DeprecatedWatcher):
     """Stands for asyncio's. https://docs.python.org/3.13/library/asyncio-policy.html#asyncio.MultiLoopChildWatcher"""
 
-    __module__ = _std.__name__
+    __module__ = std.__name__

@@ -1,7 +1,7 @@
-"""asyncio.Server and the loop's methods that make connections, carried by trio's waits on sockets.
+"""asyncio.Server and the loop's methods that make connections, on the loop's `_polling.Poller`.
 
-Attempts to connect to several addresses race in a trio nursery. What differs from trio's own listeners: the connections
-are served by asyncio Tasks, and outlive the Server.
+Attempts to connect to several addresses race in a trio nursery. What differs from trio's own listeners: each connection
+is served by an asyncio Task, and connections outlive the Server.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import socket
 import ssl as ssl_module
 import sys
 import weakref
-from asyncio import base_events as std
 from asyncio import constants, sslproto, trsock
 from asyncio.log import logger
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
-from typing import Any
+from typing import IO, TypeAlias
 
 import trio
 
+from ._asyncio import ensure_resolved, feed_buffered, interleave_addrinfos
+from ._interface import LoopPart
 from ._polling import READ, Watch
 from ._sendfile import send_file, send_natively
+from ._types import TLS, Address, AddressInfo, ProtocolFactory, ProtocolT
 from .exceptions import is_cancellation
-from .transports import RECEIVE_SIZE, SocketTransport, feed_buffered, is_abstract, remove_stale_socket
+from .transports import RECEIVE_SIZE, SocketTransport, is_abstract, remove_stale_socket
 
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_13 = sys.version_info >= (3, 13)
@@ -36,13 +38,11 @@ SINCE_3_14 = sys.version_info >= (3, 14)
 # 3.15 on: a connection has a context of its own, in which all that calls its protocol runs.
 CONTEXT_OF_CONNECTION = sys.version_info >= (3, 15)
 
-_std: Any = std
-_SSLProtocol: Any = sslproto.SSLProtocol
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-AddressInfo = tuple[Any, Any, int, str, Any]  # of socket.getaddrinfo()
+Timeouts: TypeAlias = tuple[float | None, float | None]  # of TLS, in seconds: handshake and shutdown
 
 
-class Server(std.Server):
+class Server(asyncio.Server):
     """Listening sockets. https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server
 
     Nothing of asyncio's own runs here: it is a base for isinstance().
@@ -50,10 +50,10 @@ class Server(std.Server):
 
     def __init__(
         self,
-        loop: Any,
+        loop: LoopPart,
         sockets: list[socket.socket],
-        protocol_factory: Callable[[], Any],
-        ssl_context: ssl_module.SSLContext | None,
+        protocol_factory: ProtocolFactory,
+        ssl_context: TLS,
         backlog: int,
         ssl_handshake_timeout: float | None,
         ssl_shutdown_timeout: float | None = None,
@@ -65,24 +65,24 @@ class Server(std.Server):
         self._ssl_context = ssl_context
         self._ssl_timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
         self._connections = 0
-        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._waiters: list[Any] | None = []
+        self._clients: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        self._waiters: list[asyncio.Future[None]] | None = []
         self._accepting: dict[socket.socket, Watch] = {}
         self._serving = False
-        self._serving_forever_fut: Any = None
-        self._unix_path: tuple[Any, int] | None = None  # to be removed by close(), and its inode
+        self._serving_forever_fut: asyncio.Future[None] | None = None
+        self._unix_path: tuple[str | bytes, int] | None = None  # to be removed by close(), and its inode
         self._context = copy_context()  # of which each connection has a copy, from 3.15 on
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
 
-    def _attach(self, transport: Any = None) -> None:
+    def _attach(self, transport: asyncio.WriteTransport | None = None) -> None:
         """Count a connection. Until 3.12 asyncio's servers are not told which."""
         self._connections += 1
         if transport is not None:
             self._clients.add(transport)
 
-    def _detach(self, transport: Any = None) -> None:
+    def _detach(self, transport: asyncio.WriteTransport | None = None) -> None:
         self._connections -= 1
         if transport is not None:
             self._clients.discard(transport)
@@ -95,7 +95,7 @@ class Server(std.Server):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def get_loop(self) -> Any:
+    def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop."""
         return self._loop
 
@@ -104,9 +104,9 @@ class Server(std.Server):
         return self._serving
 
     @property
-    def sockets(self) -> tuple[Any, ...]:
+    def sockets(self) -> tuple[socket.socket, ...]:
         """What it listens on, as objects that show a socket and cannot use it; none once it is closed."""
-        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())  # type: ignore[misc]
 
     def _start_serving(self) -> None:
         if not self._serving:
@@ -124,8 +124,11 @@ class Server(std.Server):
             for _ in range(max(self._backlog, 1)):
                 connection, address = sock.accept()
                 connection.setblocking(False)
-                options = {"context": self._context.copy()} if CONTEXT_OF_CONNECTION else {}
-                self._loop.create_task(self._welcome(connection, address, **options), **options)
+                if CONTEXT_OF_CONNECTION:
+                    context = self._context.copy()
+                    self._loop.create_task(self._serve_connection(connection, address, context), context=context)
+                else:
+                    self._loop.create_task(self._serve_connection(connection, address, None))
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
@@ -141,16 +144,18 @@ class Server(std.Server):
             self._accepting.pop(sock).cancel()
             self._loop.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_from, sock)
 
-    async def _welcome(self, sock: socket.socket, address: Any, **options: Context) -> None:
+    async def _serve_connection(self, sock: socket.socket, address: Address, context: Context | None) -> None:
         try:
             await connect_transport(
                 self._loop,
                 sock,
                 self._protocol_factory,
                 self._ssl_context,
-                {"extra": {"peername": address}, "server": self, **options},
+                self._ssl_timeouts,
+                server=self,
+                address=address,
                 server_side=True,
-                timeouts=self._ssl_timeouts,
+                context=context,
             )
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -229,7 +234,7 @@ class Server(std.Server):
         await waiter
 
 
-def _remove_own_socket(path: Any, inode: int) -> None:
+def _remove_own_socket(path: str | bytes, inode: int) -> None:
     try:
         if os.stat(path).st_ino == inode:
             os.unlink(path)
@@ -250,36 +255,40 @@ def _closing_if_it_fails(sock: socket.socket) -> Iterator[None]:
 
 
 async def connect_transport(
-    loop: Any,
+    loop: LoopPart,
     sock: socket.socket,
-    protocol_factory: Callable[[], Any],
-    tls: Any,
-    options: dict[str, Any],
+    protocol_factory: Callable[[], ProtocolT],
+    tls: TLS,
+    timeouts: Timeouts,
     *,
-    timeouts: tuple[float | None, float | None],
+    server: Server | None = None,
+    address: Address | None = None,
     server_side: bool = False,
     server_hostname: str | None = None,
-) -> tuple[Any, Any]:
-    """A transport and its protocol on a connected socket; `tls` is an SSLContext, True for the default one, or None.
+    context: Context | None = None,
+) -> tuple[asyncio.Transport, ProtocolT]:
+    """A transport and its protocol on a connected socket; `address` is that of the other side, if it is known.
 
     When it fails or is cancelled, the socket is closed. Raises RuntimeError if another transport has it.
     """
     with _closing_if_it_fails(sock):
         sock.setblocking(False)
-        if CONTEXT_OF_CONNECTION:
-            options = {"context": copy_context(), **options}
+        if CONTEXT_OF_CONNECTION and context is None:
+            context = copy_context()
         protocol = protocol_factory()
     loop._ensure_fd_no_transport(sock)
     waiter = loop.create_future()
+    extra: dict[str, object] | None = None if address is None else {"peername": address}
+    transport: asyncio.Transport
     with _closing_if_it_fails(sock):
         if tls:
-            context = None if tls is True else tls
-            layer = _tls_layer(loop, protocol, context, waiter, server_side, server_hostname, timeouts)
-            SocketTransport(loop, sock, layer, **options).start()
-            transport: Any = layer._app_transport
+            ssl_context = None if tls is True else tls
+            layer = _tls_layer(loop, protocol, ssl_context, waiter, server_side, server_hostname, timeouts)
+            SocketTransport(loop, sock, layer, context, extra, server).start()
+            transport = layer._app_transport
         else:
-            transport = SocketTransport(loop, sock, protocol, **options)
-            transport.start(waiter)
+            transport = socket_transport = SocketTransport(loop, sock, protocol, context, extra, server)
+            socket_transport.start(waiter)
     try:
         await waiter
     except BaseException:
@@ -291,53 +300,63 @@ async def connect_transport(
 
 
 def _tls_layer(
-    loop: Any,
-    protocol: Any,
+    loop: LoopPart,
+    protocol: asyncio.BaseProtocol,
     context: ssl_module.SSLContext | None,
-    waiter: Any,
+    waiter: asyncio.Future[None],
     server_side: bool,
     server_hostname: str | None,
-    timeouts: tuple[float | None, float | None],
+    timeouts: Timeouts,
     connected: bool = False,
-) -> Any:
+) -> sslproto.SSLProtocol:
     """The protocol for a transport that speaks TLS to it, and bytes to another protocol, through a second transport.
 
     The waiter, a Future, is done when the handshake is. connected: the other protocol is; it is not told then.
     """
     handshake, shutdown = timeouts
-    return _SSLProtocol(
+    return sslproto.SSLProtocol(
         loop,
         protocol,
-        context,
+        context,  # type: ignore[arg-type]  # typeshed does not know that None and fractions of seconds will do
         waiter,
         server_side,
         server_hostname,
         call_connection_made=not connected,
-        ssl_handshake_timeout=handshake,
+        ssl_handshake_timeout=handshake,  # type: ignore[arg-type]
         ssl_shutdown_timeout=shutdown,
     )
 
 
-def _only_with_tls(tls: Any, handshake: float | None, shutdown: float | None) -> tuple[float | None, float | None]:
-    for name, value in ("handshake", handshake), ("shutdown", shutdown):
+def _check_tls(
+    tls: TLS, handshake: float | None, shutdown: float | None, server_hostname: str | None = None
+) -> Timeouts:
+    """Raise ValueError if there are options of TLS without TLS. Return the timeouts."""
+    options = {
+        "server_hostname": server_hostname,
+        "ssl_handshake_timeout": handshake,
+        "ssl_shutdown_timeout": shutdown,
+    }
+    for name, value in options.items():
         if value is not None and not tls:
-            raise ValueError(f"ssl_{name}_timeout is only meaningful with ssl")
+            raise ValueError(f"{name} is only meaningful with ssl")
     return handshake, shutdown
 
 
-def _check_stream_socket(sock: Any) -> None:
+def _check_stream_socket(sock: socket.socket) -> None:
     if isinstance(sock, ssl_module.SSLSocket):
         raise TypeError("Socket cannot be of type SSLSocket")
     if sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A Stream Socket was expected, got {sock!r}")
 
 
-def _check_unix_socket(sock: Any) -> None:
+def _check_unix_socket(sock: socket.socket) -> None:
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
 
-def _check_source(what: str, is_given: bool, sock: Any, check: Callable[[Any], None], if_neither: str) -> None:
+def _check_source(
+    what: str, is_given: bool, sock: socket.socket | None, check: Callable[[socket.socket], None], if_neither: str
+) -> None:
     """Raise ValueError unless there is either an address, or a socket that passes the check."""
     if is_given:
         if sock is not None:
@@ -348,16 +367,11 @@ def _check_source(what: str, is_given: bool, sock: Any, check: Callable[[Any], N
         check(sock)
 
 
-class Connections:
+class Connections(LoopPart):
     """The loop's methods for connections and servers.
 
     https://docs.python.org/3/library/asyncio-eventloop.html#opening-network-connections
     """
-
-    _debug: bool
-    run_in_executor: Callable[..., Any]
-    create_future: Callable[[], Any]
-    call_soon: Callable[..., Any]
 
     @functools.cached_property
     def _receive_buffer(self) -> memoryview:
@@ -367,56 +381,59 @@ class Connections:
     # --- names and addresses -----------------------------------------------------------------------------------------
 
     async def getaddrinfo(
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """socket.getaddrinfo() in a thread."""
-        infos: list[AddressInfo] = await self.run_in_executor(
-            None, socket.getaddrinfo, host, port, family, type, proto, flags
-        )
-        return infos
+        return await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
 
-    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+    async def getnameinfo(
+        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
+    ) -> tuple[str, str]:
         """socket.getnameinfo() in a thread."""
-        name: tuple[str, str] = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
-        return name
+        return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
 
     # An address as getaddrinfo() has it; what is one already is not looked up.
-    _ensure_resolved = _std.BaseEventLoop._ensure_resolved
+    _ensure_resolved = ensure_resolved
 
     # --- connecting --------------------------------------------------------------------------------------------------
 
     async def create_connection(
         self,
-        protocol_factory: Callable[[], Any],
-        host: Any = None,
-        port: Any = None,
+        protocol_factory: Callable[[], ProtocolT],
+        host: str | None = None,
+        port: str | int | None = None,
         *,
-        ssl: Any = None,
+        ssl: TLS = None,
         family: int = 0,
         proto: int = 0,
         flags: int = 0,
-        sock: Any = None,
-        local_addr: Any = None,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str, int] | None = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         happy_eyeballs_delay: float | None = None,
         interleave: int | None = None,
         all_errors: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, ProtocolT]:
         """Connect to a host, or use a connected socket; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_connection
 
         Raises OSError, ssl.SSLError; with all_errors an ExceptionGroup of the former. Cancelled, leaves nothing open.
         """
-        if server_hostname is not None and not ssl:
-            raise ValueError("server_hostname is only meaningful with ssl")
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
         if server_hostname is None and ssl:
             if not host:
                 raise ValueError("You must set server_hostname when using ssl without a host")
             server_hostname = host
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         by_address = host is not None or port is not None
         missing = "host and port was not specified and no sock specified"
         _check_source("host/port", by_address, sock, _check_stream_socket, missing)
@@ -432,17 +449,12 @@ class Connections:
             if happy_eyeballs_delay is not None and interleave is None:
                 interleave = 1
             if interleave:
-                infos = _std._interleave_addrinfos(infos, interleave)
+                infos = interleave_addrinfos(infos, interleave)
             sock = await _connect_to_any(self, infos, local_infos, happy_eyeballs_delay, all_errors)
+        assert sock is not None
 
         transport, protocol = await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            {},
-            server_hostname=server_hostname,
-            timeouts=timeouts,
+            self, sock, protocol_factory, ssl, timeouts, server_hostname=server_hostname
         )
         if self._debug:
             sock = transport.get_extra_info("socket")
@@ -451,77 +463,60 @@ class Connections:
 
     async def create_unix_connection(
         self,
-        protocol_factory: Callable[[], Any],
-        path: Any = None,
+        protocol_factory: Callable[[], ProtocolT],
+        path: str | bytes | os.PathLike[str] | None = None,
         *,
-        ssl: Any = None,
-        sock: Any = None,
+        ssl: TLS = None,
+        sock: socket.socket | None = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, ProtocolT]:
         """Connect to a Unix socket, or use a connected one; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_unix_connection
         """
         if ssl and server_hostname is None:
             raise ValueError("you have to pass server_hostname when using ssl")
-        if not ssl and server_hostname is not None:
-            raise ValueError("server_hostname is only meaningful with ssl")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
         _check_source("path", path is not None, sock, _check_unix_socket, "no path and sock were specified")
         if path is not None:
             sock = await _connect(self, (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", os.fspath(path)), None, [])
-        return await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            {},
-            server_hostname=server_hostname,
-            timeouts=timeouts,
-        )
+        assert sock is not None
+        return await connect_transport(self, sock, protocol_factory, ssl, timeouts, server_hostname=server_hostname)
 
     async def connect_accepted_socket(
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], ProtocolT],
         sock: socket.socket,
         *,
-        ssl: Any = None,
+        ssl: TLS = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, ProtocolT]:
         """The transport and the protocol for a connection that was accepted outside of asyncio.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_accepted_socket
         """
         _check_stream_socket(sock)
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        transport, protocol = await connect_transport(
-            self,
-            sock,
-            protocol_factory,
-            ssl,
-            {},
-            server_side=True,
-            timeouts=timeouts,
-        )
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        transport, protocol = await connect_transport(self, sock, protocol_factory, ssl, timeouts, server_side=True)
         if self._debug:
             sock = transport.get_extra_info("socket")
             logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
         return transport, protocol
 
-    async def start_tls(
+    async def start_tls(  # type: ignore[override]  # a transport that sends only will not do
         self,
-        transport: Any,
-        protocol: Any,
+        transport: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
         sslcontext: ssl_module.SSLContext,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> Any:
+    ) -> asyncio.Transport:
         """Go on with TLS on a connection; the new transport. The protocol is not told of it.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.start_tls
@@ -554,7 +549,13 @@ class Connections:
         return layer._app_transport
 
     async def sendfile(
-        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+        self,
+        transport: asyncio.WriteTransport,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
     ) -> int:
         """Send a file, from an offset on, at most so many bytes; how many have been sent.
 
@@ -566,10 +567,14 @@ class Connections:
         """
         return await send_file(self, transport, file, offset, count, fallback)
 
-    async def _sendfile_native(self, transport: Any, file: Any, offset: int, count: int | None) -> int:
+    async def _sendfile_native(
+        self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
+    ) -> int:
         return await send_natively(self, transport, file, offset, count)
 
-    def _feed_what_came_early(self, layer: Any, protocol: Any) -> list[Any]:
+    def _feed_what_came_early(
+        self, layer: sslproto.SSLProtocol, protocol: asyncio.BaseProtocol
+    ) -> list[asyncio.Handle]:
         """Let the TLS layer have, soon, what a StreamReader has received and nobody has read: the client's hello."""
         reader = getattr(protocol, "_stream_reader", None)
         if reader is None or not reader._buffer:
@@ -582,15 +587,15 @@ class Connections:
 
     async def create_server(
         self,
-        protocol_factory: Callable[[], Any],
-        host: Any = None,
-        port: Any = None,
+        protocol_factory: ProtocolFactory,
+        host: str | Sequence[str] | None = None,
+        port: str | int | None = None,
         *,
         family: int = socket.AF_UNSPEC,
         flags: int = socket.AI_PASSIVE,
-        sock: Any = None,
+        sock: socket.socket | None = None,
         backlog: int = 100,
-        ssl: Any = None,
+        ssl: TLS = None,
         reuse_address: bool | None = None,
         reuse_port: bool | None = None,
         keep_alive: bool | None = None,
@@ -606,7 +611,7 @@ class Connections:
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         by_address = host is not None or port is not None
         missing = "Neither host/port nor sock were specified"
         _check_source("host/port", by_address, sock, _check_stream_socket, missing)
@@ -625,6 +630,7 @@ class Connections:
             }
             sockets = self._bind_all(dict.fromkeys(itertools.chain.from_iterable(infos)), options)
         else:
+            assert sock is not None
             sockets = [sock]
         for sock in sockets:
             sock.setblocking(False)
@@ -633,7 +639,7 @@ class Connections:
             start_serving,
         )
 
-    def _bind_all(self, infos: Iterable[AddressInfo], options: dict[Any, bool | None]) -> list[socket.socket]:
+    def _bind_all(self, infos: Iterable[AddressInfo], options: dict[int | None, bool | None]) -> list[socket.socket]:
         sockets: list[socket.socket] = []
         try:
             for info in infos:
@@ -655,12 +661,12 @@ class Connections:
             raise
         return sockets
 
-    def _bind(self, sock: socket.socket, info: AddressInfo, options: dict[Any, bool | None]) -> None:
+    def _bind(self, sock: socket.socket, info: AddressInfo, options: dict[int | None, bool | None]) -> None:
         """Bind the socket; from 3.13 on, close it if the machine does not have the address."""
         for option, wanted in options.items():
-            if wanted and option is None:
-                raise ValueError("reuse_port not supported by socket module")
             if wanted:
+                if option is None:
+                    raise ValueError("reuse_port not supported by socket module")
                 sock.setsockopt(socket.SOL_SOCKET, option, True)
         if sock.family == socket.AF_INET6:
             # There is a socket for IPv4 beside it.
@@ -676,12 +682,12 @@ class Connections:
 
     async def create_unix_server(
         self,
-        protocol_factory: Callable[[], Any],
-        path: Any = None,
+        protocol_factory: ProtocolFactory,
+        path: str | bytes | os.PathLike[str] | None = None,
         *,
-        sock: Any = None,
+        sock: socket.socket | None = None,
         backlog: int = 100,
-        ssl: Any = None,
+        ssl: TLS = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
@@ -693,11 +699,12 @@ class Connections:
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
-        timeouts = _only_with_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        timeouts = _check_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         missing = "path was not specified, and no sock specified"
         _check_source("path", path is not None, sock, _check_unix_socket, missing)
         if path is not None:
             sock = _bind_unix(os.fspath(path))
+        assert sock is not None
         sock.setblocking(False)
         server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
         bound = sock.getsockname()
@@ -721,7 +728,7 @@ class Connections:
         return server
 
 
-def _bind_unix(path: Any) -> socket.socket:
+def _bind_unix(path: str | bytes) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         remove_stale_socket(path)
@@ -735,7 +742,10 @@ def _bind_unix(path: Any) -> socket.socket:
 
 
 async def _connect(
-    loop: Any, info: AddressInfo, local_infos: list[AddressInfo] | None, errors: list[OSError]
+    loop: LoopPart,
+    info: tuple[int, int, int, str, Address],
+    local_infos: list[AddressInfo] | None,
+    errors: list[OSError],
 ) -> socket.socket:
     """A socket connected to the address. Raises OSError; cancelled or failed, it leaves none open.
 
@@ -751,7 +761,7 @@ async def _connect(
     return sock
 
 
-def _bind_error(error: OSError, address: Any) -> OSError:
+def _bind_error(error: OSError, address: Address) -> OSError:
     reason = str(error) if SINCE_3_13 else str(error.strerror)
     return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")
 
@@ -769,7 +779,7 @@ def _bind_to_one(sock: socket.socket, infos: list[AddressInfo], errors: list[OSE
 
 
 async def _connect_to_any(
-    loop: Any,
+    loop: LoopPart,
     infos: list[AddressInfo],
     local_infos: list[AddressInfo] | None,
     delay: float | None,
@@ -798,7 +808,7 @@ async def _connect_to_any(
 
 
 async def _race(
-    loop: Any, infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float, errors: list[OSError]
+    loop: LoopPart, infos: list[AddressInfo], local_infos: list[AddressInfo] | None, delay: float, errors: list[OSError]
 ) -> socket.socket | None:
     winners: list[socket.socket] = []
 
@@ -822,14 +832,14 @@ async def _race(
         for sock in winners:
             sock.close()
         if isinstance(error, BaseExceptionGroup) and is_cancellation(error):
-            raise _first(error) from None
+            raise _first_leaf(error) from None
         raise
     for late in winners[1:]:
         late.close()
     return winners[0] if winners else None
 
 
-def _first(error: BaseException) -> BaseException:
+def _first_leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

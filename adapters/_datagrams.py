@@ -1,23 +1,27 @@
 """The loop's datagram endpoints, carried by the loop's `_polling.Poller`.
 
-trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller
-says so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
+trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller says
+so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from asyncio import base_events as std
-from asyncio import constants
+from asyncio import BaseProtocol, WriteTransport, constants
 from asyncio import transports as std_transports
 from asyncio.log import logger
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
+from ._asyncio import SendfileMode, set_reuseport
+from ._interface import LoopPart
+from ._types import Address, BytesLike, ProtocolT
 from .transports import RECEIVE_SIZE, SocketTransport, remove_stale_socket
 
-_std: Any = std
+Pair: TypeAlias = list[Address | None]  # a local address and a remote one
+
 SINCE_3_13 = sys.version_info >= (3, 13)
 HEADER_SIZE = 8 if SINCE_3_13 else 0  # bytes that a datagram counts in the buffer, besides its own
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
@@ -30,19 +34,21 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
     """
 
     _start_tls_compatible = False
-    _sendfile_compatible = constants._SendfileMode.UNSUPPORTED
+    _sendfile_compatible = SendfileMode.UNSUPPORTED
     # It derives from asyncio.Transport because asyncio's does, and like that cannot write a stream.
-    write: Any = std_transports.WriteTransport.write
-    write_eof: Any = std_transports.WriteTransport.write_eof
-    can_write_eof: Any = std_transports.WriteTransport.can_write_eof
-    _buffer: Any  # a deque of datagrams, each with its address
+    write = WriteTransport.write
+    write_eof = WriteTransport.write_eof
+    can_write_eof = WriteTransport.can_write_eof
+    _buffer: deque[tuple[bytes, Address | None]]  # type: ignore[assignment]
 
-    def __init__(self, loop: Any, sock: socket.socket, protocol: Any, address: Any = None) -> None:
+    def __init__(
+        self, loop: LoopPart, sock: socket.socket, protocol: BaseProtocol, address: Address | None = None
+    ) -> None:
         super().__init__(loop, sock, protocol)
         self._address = address
 
     def _receive_now(self) -> None:
-        if self._lost:
+        if self._conn_lost:
             return
         try:
             data, address = self._sock.recvfrom(RECEIVE_SIZE)
@@ -53,12 +59,12 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         else:
             self._protocol.datagram_received(data, address)
 
-    def sendto(self, data: Any, addr: Any = None) -> None:
+    def sendto(self, data: BytesLike, addr: Address | None = None) -> None:
         """Send a datagram, in the background if it would block; the protocol is told if that fails.
 
         Raises ValueError if there is a remote address, and it is another one.
         """
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, BytesLike):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if not data and not SINCE_3_13:
             return
@@ -66,10 +72,10 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             if addr not in (None, self._address):
                 raise ValueError(f"Invalid address: must be None or {self._address}")
             addr = self._address
-        if self._closed or (self._lost and self._address):
-            if self._lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+        if self._closed or (self._conn_lost and self._address):
+            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
                 logger.warning("socket.send() raised exception.")
-            self._lost += 1
+            self._conn_lost += 1
             return
         if self._buffer or not self._has_sent(data, addr):
             self._buffer.append((bytes(data), addr))
@@ -77,13 +83,13 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _has_sent(self, data: Any, address: Any) -> bool:
+    def _has_sent(self, data: BytesLike, address: Address | None) -> bool:
         """Send a datagram, or have it fail; False if it would block."""
         try:
             if self._extra["peername"]:
                 self._sock.send(data)
             else:
-                self._sock.sendto(data, address)
+                self._sock.sendto(data, address)  # type: ignore[arg-type]
         except WOULD_BLOCK:
             return False
         except OSError as error:
@@ -91,7 +97,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal write error on datagram transport")
+            self._fatal_error(error, "Fatal write error on datagram transport")
         return True
 
     def _send_now(self) -> None:
@@ -99,7 +105,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             data, address = self._buffer[0]
             if not self._has_sent(data, address):
                 break
-            if self._lost:
+            if self._conn_lost:
                 return  # it has failed for good, and the buffer is gone
             self._buffer.popleft()
             self._buffer_size -= len(data) + HEADER_SIZE
@@ -107,31 +113,26 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         if not self._buffer:
             self._stop_sending()
             if self._closing:
-                self._lost = 1
-                self._lose(None)
+                self._conn_lost = 1
+                self._call_connection_lost(None)
 
 
-class Datagrams:
+class Datagrams(LoopPart):
     """The loop's method for datagram endpoints."""
 
-    _debug: bool
-    create_future: Callable[[], Any]
-    sock_connect: Callable[..., Any]
-    _ensure_resolved: Callable[..., Any]
-
-    async def create_datagram_endpoint(
+    async def create_datagram_endpoint(  # type: ignore[override]  # reuse_address has gone
         self,
-        protocol_factory: Callable[[], Any],
-        local_addr: Any = None,
-        remote_addr: Any = None,
+        protocol_factory: Callable[[], ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
         *,
         family: int = 0,
         proto: int = 0,
         flags: int = 0,
         reuse_port: bool | None = None,
         allow_broadcast: bool | None = None,
-        sock: Any = None,
-    ) -> tuple[Any, Any]:
+        sock: socket.socket | None = None,
+    ) -> tuple[DatagramTransport, ProtocolT]:
         """A socket for datagrams, bound to local_addr, connected to remote_addr: its transport and its protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_datagram_endpoint
@@ -187,8 +188,13 @@ class Datagrams:
         return transport, protocol
 
     async def _datagram_addresses(
-        self, local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
-    ) -> dict[tuple[int, int], list[Any]]:
+        self,
+        local_addr: tuple[str, int] | str | None,
+        remote_addr: tuple[str, int] | str | None,
+        family: int,
+        proto: int,
+        flags: int,
+    ) -> dict[tuple[int, int], Pair]:
         """For each family and protocol that can be used, the local address and the remote one."""
         if not local_addr and not remote_addr:
             if family == 0:
@@ -198,10 +204,10 @@ class Datagrams:
             for address in local_addr, remote_addr:
                 if address is not None and not isinstance(address, str):
                     raise TypeError("string is expected")
-            if local_addr:
+            if isinstance(local_addr, str) and local_addr:
                 remove_stale_socket(local_addr)
             return {(family, proto): [local_addr, remote_addr]}
-        found: dict[tuple[int, int], list[Any]] = {}
+        found: dict[tuple[int, int], Pair] = {}
         wanted = [(side, address) for side, address in enumerate((local_addr, remote_addr)) if address is not None]
         for side, address in wanted:
             if not (isinstance(address, tuple) and len(address) == 2):
@@ -222,15 +228,15 @@ class Datagrams:
         self,
         family: int,
         proto: int,
-        local: Any,
-        remote: Any,
+        local: Address | None,
+        remote: Address | None,
         reuse_port: bool | None,
         allow_broadcast: bool | None,
     ) -> socket.socket:
         sock = socket.socket(family=family, type=socket.SOCK_DGRAM, proto=proto)
         try:
             if reuse_port:
-                _std._set_reuseport(sock)
+                set_reuseport(sock)
             if allow_broadcast:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sock.setblocking(False)

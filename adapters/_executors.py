@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from asyncio import base_events as std
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import FrameType
-from typing import Any
+from typing import ParamSpec
 
 import trio
 
+from ._asyncio import check_default_executor, do_executor_shutdown
+from ._interface import LoopPart
 from ._trio import threads
+from ._types import T, Ts
 
-_std: Any = std.BaseEventLoop
+P = ParamSpec("P")
+BaseEventLoop = asyncio.BaseEventLoop
 
 
 class LoopThreads(ThreadPoolExecutor):
@@ -30,28 +33,25 @@ class LoopThreads(ThreadPoolExecutor):
         super().__init__(thread_name_prefix="asyncio")
         self._token = token
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call fn(*args, **kwargs) in a thread."""
         return super().submit(_call_in_thread, self._token, fn, *args, **kwargs)
 
 
-def _call_in_thread(token: trio.lowlevel.TrioToken, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _call_in_thread(token: trio.lowlevel.TrioToken, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     with threads.as_thread_of(token):
         return fn(*args, **kwargs)
 
 
-class Executors:
-    """The part of the loop that calls functions in threads and other executors."""
-
-    _runner: Any
-    _check_closed: Callable[[], None]
+class Executors(LoopPart):
+    """The loop's methods that call functions in threads and other executors."""
 
     def __init__(self) -> None:
         super().__init__()
         self._default_executor: ThreadPoolExecutor | None = None
         self._executor_shutdown_called = False
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Call func(*args) in a thread, or in the executor given; a Future of its result.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_in_executor
@@ -62,13 +62,13 @@ class Executors:
         self._check_closed()
         if executor is None and self._default_executor is None and not self._executor_shutdown_called:
             self._default_executor = LoopThreads(threads.token_of(self._runner))
-        future: asyncio.Future[Any] = _std.run_in_executor(self, executor, func, *args)
-        return future
+        return BaseEventLoop.run_in_executor(self, executor, func, *args)  # type: ignore[arg-type]
 
-    set_default_executor = _std.set_default_executor
-    shutdown_default_executor = _std.shutdown_default_executor
-    _do_shutdown = _std._do_shutdown
-    _check_default_executor = _std._check_default_executor
+    # The interpreter's own.
+    set_default_executor = BaseEventLoop.set_default_executor  # type: ignore[assignment]
+    shutdown_default_executor: Callable[..., Coroutine[object, None, None]] = BaseEventLoop.shutdown_default_executor
+    _do_shutdown = do_executor_shutdown
+    _check_default_executor = check_default_executor
 
 
 def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
@@ -78,7 +78,7 @@ def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
     return _name_of_function(frame.f_locals["fn"])
 
 
-def _name_of_function(func: Any) -> str:
+def _name_of_function(func: object) -> str:
     """to_thread() wraps a function up with its arguments and its context."""
     if isinstance(func, functools.partial):
         in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args

@@ -1,8 +1,8 @@
-"""asyncio's transports for pipes, and the loop's methods that make them, carried by trio's waits on descriptors.
+"""asyncio's transports for pipes, and the loop's methods that make them, on the loop's `_polling.Poller`.
 
-trio.lowlevel.FdStream would not do: write() must try to send at once, and what has been received must be known to no
-one but the protocol. So the transports move the bytes themselves, when `_polling.Poller` says that they may. A write
-end learns from it, too, that the reader has gone.
+The transports read and write by themselves when the poller says that the pipe is ready. trio.lowlevel.FdStream would
+not do: write() has to try to send in the call, and nothing may be received that the protocol is not given at once. A
+write end is watched for reading, too: it becomes readable when nobody reads from the pipe any more.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ import os
 import stat
 import warnings
 from asyncio import constants
-from asyncio import transports as std_transports
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, TypeAlias, TypeVar
 
+from ._asyncio import FlowControl
+from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from .transports import RECEIVE_SIZE, ReceivingTransport, TransportParts, wake
+from ._types import BytesLike, ProtocolT
+from .transports import RECEIVE_SIZE, ReceivingTransport, TransportBase, wake
 
-_FlowControl: Any = std_transports._FlowControlMixin
+Pipe: TypeAlias = IO[Any]  # a file object for one end
 
 
-class _PipeTransport(TransportParts):
+class _PipeTransport(TransportBase):
     """What the two ends of a pipe have in common: one descriptor, which is closed with the transport."""
 
     _wrong_kind: str
-    _pipe: Any = None  # also when __init__ did not get far
+    _pipe: Pipe | None = None  # also when __init__ did not get far
 
-    def _open(self, pipe: Any, protocol: Any) -> int:
+    def _open(self, pipe: Pipe, protocol: asyncio.BaseProtocol) -> int:
         """Take over the pipe, and return the type of its file. Raises ValueError if it cannot be waited for."""
         self._fileno = pipe.fileno()
         kind = stat.S_IFMT(os.fstat(self._fileno).st_mode)
@@ -41,7 +43,7 @@ class _PipeTransport(TransportParts):
         self._protocol = protocol
         return kind
 
-    def _start(self, waiter: Any, read: bool) -> None:
+    def _start(self, waiter: asyncio.Future[None] | None, read: bool) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
         self._loop.call_soon(self._protocol.connection_made, self)
         if read:
@@ -79,12 +81,13 @@ class _PipeTransport(TransportParts):
     def _read_ready(self) -> None:
         raise NotImplementedError
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         try:
             self._protocol.connection_lost(error)
         finally:
-            self._pipe.close()
-            self._pipe = self._protocol = self._loop = None
+            if self._pipe is not None:
+                self._pipe.close()
+            self._pipe = self._protocol = self._loop = None  # type: ignore[assignment]
 
 
 class ReadPipeTransport(_PipeTransport, ReceivingTransport):
@@ -93,7 +96,12 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
     _wrong_kind = "Pipe transport is for pipes/sockets only."
 
     def __init__(
-        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+        self,
+        loop: LoopPart,
+        pipe: Pipe,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, object] | None = None,
     ) -> None:
         super().__init__(extra)
         self._loop = loop
@@ -114,7 +122,7 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
             return
         except OSError as error:
             # EIO is how a terminal says that the other side has gone.
-            self._fail(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
+            self._fatal_error(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
             return
         if data:
             self._protocol.data_received(data)
@@ -124,7 +132,7 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
         self._closing = True
         self._stop_receiving()
         self._loop.call_soon(self._protocol.eof_received)
-        self._lose_soon(None)
+        self._call_connection_lost_soon(None)
 
     def close(self) -> None:
         """Receive no more, close the pipe, and tell the protocol."""
@@ -132,15 +140,20 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
             self._force_close(None)
 
 
-class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport):  # type: ignore[misc]
+class WritePipeTransport(_PipeTransport, FlowControl):
     """Sends into a pipe. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport"""
 
     _wrong_kind = "Pipe transport is only for pipes, sockets and character devices"
 
     def __init__(
-        self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: dict[str, Any] | None = None
+        self,
+        loop: LoopPart,
+        pipe: Pipe,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, object] | None = None,
     ) -> None:
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self._buffer = bytearray()
         self._failed_writes = 0
         kind = self._open(pipe, protocol)
@@ -159,9 +172,9 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             logger.info("%r was closed by peer", self)
         self._force_close(BrokenPipeError() if self._buffer else None)
 
-    def write(self, data: Any) -> None:
+    def write(self, data: BytesLike) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
-        assert isinstance(data, bytes | bytearray | memoryview), repr(data)
+        assert isinstance(data, BytesLike), repr(data)
         if not data:
             return
         if self._failed_writes or self._closing:
@@ -190,7 +203,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             raise
         except BaseException as error:
             self._failed_writes += 1
-            self._fail(error, "Fatal write error on pipe transport")
+            self._fatal_error(error, "Fatal write error on pipe transport")
             return None
 
     def _write_ready(self) -> None:
@@ -201,10 +214,10 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         if not self._buffer:
             self._stop_sending()
             self._maybe_resume_protocol()  # which may write
-            if self._closing and not self._lost:
-                self._lost = 1
+            if self._closing and not self._conn_lost:
+                self._conn_lost = 1
                 self._stop_receiving()
-                self._lose(None)
+                self._call_connection_lost(None)
 
     def can_write_eof(self) -> bool:
         """True: a pipe goes one way, so its end is that of the transport."""
@@ -216,7 +229,7 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
             self._closing = True
             if not self._buffer:
                 self._stop_receiving()
-                self._lose_soon(None)
+                self._call_connection_lost_soon(None)
 
     def close(self) -> None:
         """Close the pipe, once everything has been sent, and then tell the protocol."""
@@ -232,10 +245,15 @@ class WritePipeTransport(_PipeTransport, _FlowControl, asyncio.WriteTransport): 
         super()._force_close(error)
 
 
-class Pipes:
+PipeTransportT = TypeVar("PipeTransportT", ReadPipeTransport, WritePipeTransport)
+
+
+class Pipes(LoopPart):
     """The loop's methods for pipes."""
 
-    async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+    async def connect_read_pipe(
+        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
+    ) -> tuple[ReadPipeTransport, ProtocolT]:
         """Receive from the read end of a pipe, a FIFO, a socket or a terminal; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_read_pipe
@@ -245,7 +263,9 @@ class Pipes:
         """
         return await self._connect_pipe("Read", ReadPipeTransport, protocol_factory, pipe)
 
-    async def connect_write_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
+    async def connect_write_pipe(
+        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
+    ) -> tuple[WritePipeTransport, ProtocolT]:
         """Send into the write end of a pipe, a FIFO, a socket or a character device; the transport and the protocol.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_write_pipe
@@ -256,17 +276,20 @@ class Pipes:
         return await self._connect_pipe("Write", WritePipeTransport, protocol_factory, pipe)
 
     async def _connect_pipe(
-        self, what: str, transport_type: Any, protocol_factory: Callable[[], Any], pipe: Any
-    ) -> tuple[Any, Any]:
-        loop: Any = self
+        self,
+        what: str,
+        transport_type: type[PipeTransportT],
+        protocol_factory: Callable[[], ProtocolT],
+        pipe: Pipe,
+    ) -> tuple[PipeTransportT, ProtocolT]:
         protocol = protocol_factory()
-        waiter = loop.create_future()
-        transport = transport_type(loop, pipe, protocol, waiter)
+        waiter = self.create_future()
+        transport = transport_type(self, pipe, protocol, waiter)
         try:
             await waiter
         except BaseException:
             transport.close()
             raise
-        if loop.get_debug():
+        if self._debug:
             logger.debug("%s pipe %r connected: (%r, %r)", what, pipe.fileno(), transport, protocol)
         return transport, protocol

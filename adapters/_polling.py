@@ -1,8 +1,10 @@
-"""What the loop does beside Tasks and callbacks: activities in trio tasks of its own, and watching files.
+"""Which files are ready (one epoll for all files of a loop, polled with trio's), and trio tasks of the loop's own.
 
-Where there is epoll, all files of a loop share one (`Poller`), which is polled together with trio's; elsewhere there is
-a trio task for each file and direction. What differs from trio's wait_readable(): it calls back, again and again, in
-asyncio's place for that, and nobody waits. A task with a wait of trio's for each took twice the time.
+trio's wait_readable() is a wait in a task, for one time. A `Watch` calls a callback each time that a file is ready, in
+the place in the ready queue that asyncio has for that. A trio task for each file, with a wait of trio's, takes twice
+the time; `TrioPoller` does that where there is no epoll.
+
+An `Activity` is a trio task in which the loop does something that trio has an async function for.
 """
 
 from __future__ import annotations
@@ -13,25 +15,30 @@ import select
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ._trio.names import protected
+from ._types import Ts
+
+if TYPE_CHECKING:
+    from ._interface import LoopPart
+
 
 HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
 class Activity:
-    """A trio task in which the loop itself is at work: not an asyncio Task, and current_task() is None in it.
+    """A trio task of the loop's own. It is no asyncio Task: current_task() is None in it.
 
-    It can be cancelled, also while the loop stands still. What it raises is reported to the loop.
+    It can be cancelled, also between two runs of the loop. What it raises goes to the loop's exception handler.
     """
 
     __slots__ = ("_coro", "_loop", "scope", "send")
 
-    def __init__(self, loop: Any, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
+    def __init__(self, loop: LoopPart, function: Callable[[Activity], Awaitable[None]], name: str) -> None:
         self.scope = trio.CancelScope()
         self._loop = weakref.ref(loop)  # the loop's own run must not keep the loop
         self._coro = self._run(function)
@@ -50,7 +57,7 @@ class Activity:
             self.report(error)
 
     def report(self, error: BaseException) -> None:
-        """Tell the loop of an error, as it is told of one in a callback."""
+        """Call the loop's exception handler, as for an error in a callback."""
         loop = self._loop()
         if loop is None:
             raise error
@@ -63,33 +70,33 @@ class Activity:
         return getattr(self._coro, name)  # trio looks at its coroutine's frame and state
 
     def cancel(self) -> None:
-        """Interrupt its wait, if it is in one: what it waited for is let go of before this returns."""
+        """Interrupt its wait, if it is in one. trio's abort function has run when this returns."""
         self.scope.cancel()
 
 
 @protected
 class Poller:
-    """Calls handles whenever their files are ready: one epoll for all files of a loop, and no trio task.
+    """Queues a callback each time that its file is ready. One epoll for all files of a loop, and no trio task.
 
-    It polls together with trio: the one's epoll is a file in the other's. Then the handles of what is ready join the
-    ready queue, which is asyncio's place for them: after all that was due before the poll, and before the timers.
+    One of the two epolls, this and trio's, is a file in the other, so one call of the system polls both. The handles of
+    the files that are ready join the ready queue before the timers, as in asyncio.
     """
 
-    def __init__(self, loop: Any) -> None:
-        self.handles: dict[int, list[Any]] = {}  # by file: who reads, and who writes
+    def __init__(self, loop: LoopPart) -> None:
+        self.handles: dict[int, list[asyncio.Handle | None]] = {}  # by file: who reads, and who writes
         self._append = loop._append
         self.epoll = select.epoll()
         loop._scheduler.polls.watch(self)
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Call no callback any more."""
         self.epoll.close()
         handles = [handle for pair in self.handles.values() for handle in pair if handle is not None]
         self.handles.clear()
         _drop(handles)
 
-    def add(self, fd: int, event: int, handle: Any) -> None:
-        """Call the handle from now on, and cancel the one that was called before. Raises what epoll does."""
+    def add(self, fd: int, event: int, handle: asyncio.Handle) -> None:
+        """Queue the handle when the file is ready; it replaces the one before, which is cancelled. Raises OSError."""
         pair = self.handles.get(fd)
         if pair is None:
             self.epoll.register(fd, event)
@@ -104,13 +111,14 @@ class Poller:
         if old is not None:
             old.cancel()
 
-    def remove(self, fd: int, event: int, only: Any = None) -> bool:
-        """Call no more, and cancel what was called; if `only` is given, if it is that. Tell whether there was any."""
+    def remove(self, fd: int, event: int, only: asyncio.Handle | None = None) -> bool:
+        """Cancel the file's handle, or only if it is this one, and forget it. Return whether there was one."""
         pair = self.handles.get(fd)
         side = event != READ
-        if pair is None or pair[side] is None or only not in (None, pair[side]):
+        handle = None if pair is None else pair[side]
+        if pair is None or handle is None or only not in (None, handle):
             return False
-        handle, pair[side] = pair[side], None
+        pair[side] = None
         left = _mask(pair)
         if not left:
             del self.handles[fd]
@@ -125,7 +133,7 @@ class Poller:
         return True
 
     def poll(self, timeout: float) -> bool:
-        """Queue the handles of what is ready, after so many seconds at most; tell whether any other file is."""
+        """Wait up to so many seconds, and queue the handles of what is ready. Return whether trio's epoll is, too."""
         handles, others = self.handles, False
         for fd, events in self.epoll.poll(timeout, len(handles) + 1):
             pair = handles.get(fd)
@@ -133,7 +141,7 @@ class Poller:
                 others = True
                 continue
             reader, writer = pair
-            # An error or a hang-up, which is neither, is for whoever watches to find.
+            # An error or a hang-up is neither reading nor writing: whoever watches finds it by trying.
             if reader is not None and events & ~WRITE:
                 if reader._cancelled:
                     self.remove(fd, READ)
@@ -147,23 +155,23 @@ class Poller:
         return others
 
 
-def _mask(pair: list[Any]) -> int:
+def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
 
 
-def _drop(handles: list[Any]) -> None:
+def _drop(handles: list[asyncio.Handle]) -> None:
     # Cancelled, a handle refers to its transport no longer, which then can warn that it was not closed.
     while handles:
         handles.pop().cancel()
 
 
 class TrioPoller:
-    """What Poller does, where there is no epoll: a trio task for each file and direction."""
+    """The same as Poller where there is no epoll: a trio task for each file and direction."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: LoopPart) -> None:
         self._loop = loop
-        self.handles: dict[tuple[int, int], Any] = {}
+        self.handles: dict[tuple[int, int], asyncio.Handle] = {}
         self._waits: dict[tuple[int, int], Activity] = {}
 
     def close(self) -> None:
@@ -171,7 +179,7 @@ class TrioPoller:
         self.handles.clear()
         _drop(handles)  # and the tasks end with the loop
 
-    def add(self, fd: int, event: int, handle: Any) -> None:
+    def add(self, fd: int, event: int, handle: asyncio.Handle) -> None:
         old, self.handles[fd, event] = self.handles.get((fd, event)), handle
         if old is not None:
             old.cancel()
@@ -187,7 +195,7 @@ class TrioPoller:
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 
-    def remove(self, fd: int, event: int, only: Any = None) -> bool:
+    def remove(self, fd: int, event: int, only: asyncio.Handle | None = None) -> bool:
         handle = self.handles.get((fd, event))
         if handle is None or only not in (None, handle):
             return False
@@ -205,11 +213,11 @@ class Watch:
 
     def __init__(
         self,
-        loop: Any,
+        loop: LoopPart,
         fd: int,
         event: int,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> None:
         if loop._poller is None:
@@ -217,9 +225,9 @@ class Watch:
         self._poller = loop._poller
         self._fd = fd
         self._event = event
-        self.handle: Any = asyncio.Handle(callback, args, loop, context)
+        self.handle = asyncio.Handle(callback, args, loop, context)
         self._poller.add(fd, event, self.handle)
 
     def cancel(self) -> None:
-        """Call no more."""
+        """Call the callback no more."""
         self._poller.remove(self._fd, self._event, only=self.handle)

@@ -1,34 +1,44 @@
 """loop.sendfile(): a file through a transport.
 
-On a socket it is os.sendfile(), when the transport's buffer is empty; elsewhere, as over TLS, blocks that are read in
-threads and written while the transport's flow control allows it. trio has no function for either.
+On a socket os.sendfile() sends, when the transport's buffer is empty. Elsewhere, as over TLS, threads read blocks,
+which are written while the transport's flow control allows it. trio has no function for either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import constants
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import IO, TYPE_CHECKING
 
-Mode: Any = constants._SendfileMode
+from ._asyncio import FlowControl, SendfileMode
+
+if TYPE_CHECKING:
+    from ._interface import LoopPart
+    from .transports import SocketTransport
+
 BLOCK_SIZE = 16 * 1024  # bytes
 # 3.14 on: sent is what begins at the offset, also if that is 0 and the file's position is not.
 SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
-async def send_file(loop: Any, transport: Any, file: Any, offset: int, count: int | None, fallback: bool) -> int:
+async def send_file(
+    loop: LoopPart,
+    transport: asyncio.WriteTransport,
+    file: IO[bytes],
+    offset: int,
+    count: int | None,
+    fallback: bool,
+) -> int:
     """See Connections.sendfile()."""
     if transport.is_closing():
         raise RuntimeError("Transport is closing")
-    mode = getattr(transport, "_sendfile_compatible", Mode.UNSUPPORTED)
-    if mode is Mode.UNSUPPORTED:
+    mode = getattr(transport, "_sendfile_compatible", SendfileMode.UNSUPPORTED)
+    if mode is SendfileMode.UNSUPPORTED:
         raise RuntimeError(f"sendfile is not supported for transport {transport!r}")
-    if mode is Mode.TRY_NATIVE:
+    if mode is SendfileMode.TRY_NATIVE:
         try:
-            sent: int = await loop._sendfile_native(transport, file, offset, count)
-            return sent
+            return await loop._sendfile_native(transport, file, offset, count)  # type: ignore[arg-type]
         except asyncio.SendfileNotAvailableError:
             if not fallback:
                 raise
@@ -37,15 +47,16 @@ async def send_file(loop: Any, transport: Any, file: Any, offset: int, count: in
     return await _send_by_writing(loop, transport, file, offset, count)
 
 
-async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
+async def send_natively(
+    loop: LoopPart, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
+) -> int:
     """By the system. Raises asyncio.SendfileNotAvailableError where that cannot be, and nothing has been sent then."""
     loop._transports.pop(transport._sock_fd)  # sock_sendfile() refuses a socket that a transport uses
     reading = transport.is_reading()
     transport.pause_reading()
     try:
         await transport._make_empty_waiter()
-        sent: int = await loop.sock_sendfile(transport._sock, file, offset, count, fallback=False)
-        return sent
+        return await loop.sock_sendfile(transport._sock, file, offset, count, fallback=False)
     finally:
         loop._transports[transport._sock_fd] = transport
         transport._reset_empty_waiter()  # not before: it may close the socket, whose number others may get then
@@ -53,17 +64,19 @@ async def send_natively(loop: Any, transport: Any, file: Any, offset: int, count
             transport.resume_reading()
 
 
-async def _send_by_writing(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
-    stand_in = _StandIn(loop, transport)
+async def _send_by_writing(
+    loop: LoopPart, transport: asyncio.WriteTransport, file: IO[bytes], offset: int, count: int | None
+) -> int:
+    sender = _SendingProtocol(loop, transport)
     try:
-        return await send_in_blocks(loop, file, offset, count, BLOCK_SIZE, stand_in.send)
+        return await send_in_blocks(loop, file, offset, count, BLOCK_SIZE, sender.send)
     finally:
-        stand_in.leave()
+        sender.leave()
 
 
 async def send_in_blocks(
-    loop: Any,
-    file: Any,
+    loop: LoopPart,
+    file: IO[bytes],
     offset: int,
     count: int | None,
     block_size: int,
@@ -77,7 +90,7 @@ async def send_in_blocks(
     try:
         while not count or sent < count:
             block = buffer[: count - sent] if count else buffer
-            size = await loop.run_in_executor(None, file.readinto, block)
+            size = await loop.run_in_executor(None, file.readinto, block)  # type: ignore[attr-defined]
             if not size:
                 break
             await send(block[:size])
@@ -88,19 +101,23 @@ async def send_in_blocks(
             file.seek(offset + sent)
 
 
-class _StandIn(asyncio.Protocol):
-    """Has the place of a transport's protocol while a file is sent: what it is told makes the sender wait, or fail."""
+class _SendingProtocol(asyncio.Protocol):
+    """The protocol of a transport while a file is sent through it: pause_writing() makes the sender wait.
 
-    def __init__(self, loop: Any, transport: Any) -> None:
-        if not hasattr(transport, "_protocol_paused"):
+    When the file is sent, or sending fails, the transport has its own protocol again.
+    """
+
+    def __init__(self, loop: LoopPart, transport: asyncio.WriteTransport) -> None:
+        if not isinstance(transport, FlowControl):
             raise TypeError("transport should be _FlowControlMixin instance")
         self._loop = loop
         self._transport = transport
         self._protocol = transport.get_protocol()
         self._was_reading = transport.is_reading()
         self._was_paused = transport._protocol_paused
-        self._room: Any = loop.create_future() if self._was_paused else None  # done when there is room
-        self._lost = False
+        # Done when there is room in the transport's buffer.
+        self._room: asyncio.Future[None] | None = loop.create_future() if self._was_paused else None
+        self._connection_lost = False
         transport.pause_reading()
         transport.set_protocol(self)
 
@@ -120,7 +137,7 @@ class _StandIn(asyncio.Protocol):
         room, self._room = self._room, None  # its exception refers to frames that refer to this object
         if room is not None:
             room.cancel()
-        if not self._lost and self._transport._protocol_paused != self._was_paused:
+        if not self._connection_lost and self._transport._protocol_paused != self._was_paused:
             if self._was_paused:
                 self._protocol.resume_writing()
             else:
@@ -136,7 +153,7 @@ class _StandIn(asyncio.Protocol):
             room.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
+        self._connection_lost = True
         if self._room is not None and not self._room.done():
             self._room.set_exception(error or ConnectionError("Connection is closed by peer"))
         self._protocol.connection_lost(error)

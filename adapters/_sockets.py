@@ -1,8 +1,8 @@
 """The loop's methods for file descriptors and for sockets that the program reads and writes itself.
 
-What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block,
-it waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait
-in its own task, which comes a batch earlier than asyncio's.
+What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block, it
+waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait in
+its own task, which comes a batch earlier than asyncio's.
 """
 
 from __future__ import annotations
@@ -15,33 +15,32 @@ import socket
 import ssl
 import sys
 import weakref
-from asyncio import base_events as std
 from asyncio import constants
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import IO
 
+from ._asyncio import check_sendfile_params
+from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
 from ._sendfile import SEEKS_ALWAYS, send_in_blocks
-
-_std: Any = std
-T = TypeVar("T")
+from ._types import Address, Buffer, FileDescriptorLike, T, Ts
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 bits
 
 
-def _descriptor(file: Any) -> int:
+def _descriptor(file: object) -> int:
     """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
     if isinstance(file, int):
         return file
     try:
-        return int(file.fileno())
+        return int(file.fileno())  # type: ignore[attr-defined]
     except (AttributeError, TypeError, ValueError):
         raise ValueError(f"Invalid file object: {file!r}") from None
 
 
-def _attempt(future: Any, function: Callable[[], object]) -> None:
-    """The socket is ready: settle the future, unless the function would block all the same."""
+def _attempt(future: asyncio.Future[T], function: Callable[[], T]) -> None:
+    """The socket is ready: call the function, and give the future its result, unless it would block all the same."""
     if future.done():
         return
     try:
@@ -58,46 +57,39 @@ def _attempt(future: Any, function: Callable[[], object]) -> None:
         del future  # its exception refers to this frame
 
 
-class Sockets:
-    """https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors, and #working-with-sockets"""
+class Sockets(LoopPart):
+    """The loop's methods for file descriptors, and for sockets that the program reads and writes.
 
-    _debug: bool
-    _check_closed: Callable[[], None]
-    is_closed: Callable[[], bool]
-    create_future: Callable[[], Any]
-    run_in_executor: Callable[..., Any]
-    _ensure_resolved: Callable[..., Any]
-    _poller: Any = None
-    _transports: weakref.WeakValueDictionary[int, Any]
+    https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors, and #working-with-sockets
+    """
 
     # --- descriptors -------------------------------------------------------------------------------------------------
 
-    def _ensure_fd_no_transport(self, file: Any) -> None:
+    def _ensure_fd_no_transport(self, file: object) -> None:
         fd = _descriptor(file)
         transport = self._transports.get(fd)
         if transport is not None and not transport.is_closing():
             raise RuntimeError(f"File descriptor {file!r} is used by transport {transport!r}")
 
-    def _watch(self, file: Any, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> asyncio.Handle:
+    def _watch(self, file: object, event: int, callback: Callable[[*Ts], object], args: tuple[*Ts]) -> asyncio.Handle:
         self._check_closed()
         fd = self._descriptor_when_watched(file)
-        handle: asyncio.Handle = Watch(self, fd, event, callback, *args).handle
+        handle = Watch(self, fd, event, callback, *args).handle
         if file is not fd:
             self._watched[handle] = fd, file
         return handle
 
-    def _unwatch(self, file: Any, event: int, only: asyncio.Handle | None = None) -> bool:
+    def _unwatch(self, file: object, event: int, only: asyncio.Handle | None = None) -> bool:
         if self._poller is None or self.is_closed():
             return False
-        removed: bool = self._poller.remove(self._descriptor_when_watched(file), event, only)
-        return removed
+        return self._poller.remove(self._descriptor_when_watched(file), event, only)
 
     @functools.cached_property
-    def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, Any]]:
+    def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, object]]:
         """By the handle that is called for it: a file, which must not be collected, and its descriptor."""
         return weakref.WeakKeyDictionary()
 
-    def _descriptor_when_watched(self, file: Any) -> int:
+    def _descriptor_when_watched(self, file: object) -> int:
         """The descriptor of a file; if it was closed, the one that it had when it began to be watched."""
         fd = _descriptor(file)
         if fd >= 0:
@@ -109,19 +101,19 @@ class Sockets:
 
     # These four look at no transport; asyncio's own loop has them, and libraries use them.
 
-    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+    def _add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
         return self._watch(fd, READ, callback, args)
 
-    def _remove_reader(self, fd: Any) -> bool:
+    def _remove_reader(self, fd: FileDescriptorLike) -> bool:
         return self._unwatch(fd, READ)
 
-    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+    def _add_writer(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
         return self._watch(fd, WRITE, callback, args)
 
-    def _remove_writer(self, fd: Any) -> bool:
+    def _remove_writer(self, fd: FileDescriptorLike) -> bool:
         return self._unwatch(fd, WRITE)
 
-    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+    def add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call callback(*args) each time that the file is ready to be read, in place of what was called before.
 
         Raises RuntimeError if a transport uses the file, ValueError if it is none, and OSError if it cannot be waited
@@ -130,30 +122,30 @@ class Sockets:
         self._ensure_fd_no_transport(fd)
         self._add_reader(fd, callback, *args)
 
-    def remove_reader(self, fd: Any) -> bool:
+    def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """Call it no more; tell whether there was one."""
         self._ensure_fd_no_transport(fd)
         return self._remove_reader(fd)
 
-    def add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+    def add_writer(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call callback(*args) each time that the file is ready to be written, as add_reader() does for reading."""
         self._ensure_fd_no_transport(fd)
         self._add_writer(fd, callback, *args)
 
-    def remove_writer(self, fd: Any) -> bool:
+    def remove_writer(self, fd: FileDescriptorLike) -> bool:
         """Call it no more; tell whether there was one."""
         self._ensure_fd_no_transport(fd)
         return self._remove_writer(fd)
 
     # --- sockets -----------------------------------------------------------------------------------------------------
 
-    def _check_socket(self, sock: Any) -> None:
+    def _check_socket(self, sock: socket.socket) -> None:
         if isinstance(sock, ssl.SSLSocket):
             raise TypeError("Socket cannot be of type SSLSocket")
         if self._debug and sock.gettimeout() != 0:
             raise ValueError("the socket must be non-blocking")
 
-    async def _try(self, sock: Any, event: int, function: Callable[[], T]) -> T:
+    async def _try(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
         """What the function returns, now or as soon as it does not block any longer.
 
         Cancelled while it waits, by Task.cancel() or a trio scope, it has done nothing to the socket.
@@ -164,14 +156,13 @@ class Sockets:
             pass  # not here: what is raised later must not have this as its context
         return await self._try_when_ready(sock, event, function)
 
-    async def _try_when_ready(self, sock: Any, event: int, function: Callable[[], T]) -> T:
+    async def _try_when_ready(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
         fd = sock.fileno()
         self._ensure_fd_no_transport(fd)
-        future = self.create_future()
+        future: asyncio.Future[T] = self.create_future()
         handle = self._watch(fd, event, _attempt, (future, function))
         try:
-            result: T = await future
-            return result
+            return await future
         finally:
             self._unwatch(fd, event, only=handle)
             del future  # its exception refers to this frame
@@ -181,22 +172,22 @@ class Sockets:
         self._check_socket(sock)
         return await self._try(sock, READ, lambda: sock.recv(n))
 
-    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into a buffer; how many bytes there are. Raises OSError."""
         self._check_socket(sock)
         return await self._try(sock, READ, lambda: sock.recv_into(buf))
 
-    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Address]:
         """Receive a datagram of at most so many bytes, and the address that it came from. Raises OSError."""
         self._check_socket(sock)
         return await self._try(sock, READ, lambda: sock.recvfrom(bufsize))
 
-    async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
+    async def sock_recvfrom_into(self, sock: socket.socket, buf: Buffer, nbytes: int = 0) -> tuple[int, Address]:
         """Receive a datagram into a buffer; its size in bytes, and the address that it came from. Raises OSError."""
         self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recvfrom_into(buf, nbytes or len(buf)))
+        return await self._try(sock, READ, lambda: sock.recvfrom_into(buf, nbytes or memoryview(buf).nbytes))
 
-    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all bytes. Raises OSError; when it does, or is cancelled, nobody knows how many have been sent."""
         self._check_socket(sock)
         rest = memoryview(data).cast("B")
@@ -209,12 +200,12 @@ class Sockets:
 
         await self._try(sock, WRITE, send)
 
-    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+    async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Address) -> int:
         """Send a datagram to an address; how many bytes were sent. Raises OSError."""
         self._check_socket(sock)
         return await self._try(sock, WRITE, lambda: sock.sendto(data, address))
 
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+    async def sock_connect(self, sock: socket.socket, address: Address) -> None:
         """Connect; a host's name is looked up first. Raises OSError."""
         self._check_socket(sock)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -235,11 +226,11 @@ class Sockets:
             pass
         await self._try_when_ready(sock, WRITE, finish)
 
-    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
         """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""
         self._check_socket(sock)
 
-        def accept() -> tuple[socket.socket, Any]:
+        def accept() -> tuple[socket.socket, Address]:
             connection, address = sock.accept()
             connection.setblocking(False)
             return connection, address
@@ -248,10 +239,16 @@ class Sockets:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    _check_sendfile_params = _std.BaseEventLoop._check_sendfile_params
+    _check_sendfile_params = check_sendfile_params
 
     async def sock_sendfile(
-        self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+        self,
+        sock: socket.socket,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool | None = True,
     ) -> int:
         """Send a file, from an offset on, at most so many bytes; how many have been sent.
 
@@ -270,7 +267,7 @@ class Sockets:
         size = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
         return await send_in_blocks(self, file, offset, count, size, functools.partial(self.sock_sendall, sock))
 
-    async def _sock_sendfile_native(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
+    async def _sock_sendfile_native(self, sock: socket.socket, file: IO[bytes], offset: int, count: int | None) -> int:
         if not hasattr(os, "sendfile"):
             raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
         try:

@@ -1,38 +1,36 @@
-"""asyncio's transport for a subprocess and the loop's methods that start one, carried by trio.
+"""asyncio's transport for a subprocess, and the loop's methods that start one.
 
-Not by trio.lowlevel.open_process(), which forks in another thread. For the child, its parent is that thread: with its
-signal mask, and PR_SET_PDEATHSIG kills the child when trio drops the idle thread; and it starts later than in asyncio.
-So subprocess.Popen is called here and now. What trio.Process does beside that is done with the same parts: trio waits
-for the child's pidfd, or in a thread where there is none. Nothing else is waited for, and no signal is handled.
+subprocess.Popen starts the child in the loop's thread, and trio waits for its pidfd, or in a thread where there is
+none. No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do, as it forks in
+another thread: the child has that thread's signal mask, PR_SET_PDEATHSIG kills it when trio drops the idle thread, and
+it starts later than in asyncio.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import subprocess
 import warnings
-from asyncio import base_subprocess as std
-from asyncio import unix_events
 from asyncio.log import logger
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import trio
 
+from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
+from ._interface import LoopPart
 from ._polling import Activity
+from ._types import ProtocolT
 
-# From some patch release on, wait() does not wait for the pipes, which a grandchild may keep open.
-_process_exited: Any = std.BaseSubprocessTransport._process_exited
-WAIT_ENDS_WITH_PROCESS = "_exit_waiters" in _process_exited.__code__.co_names
-# And the transport is told of the end at once, not one iteration later.
-_when_exited: Any = unix_events.SelectorEventLoop._child_watcher_callback  # type: ignore[attr-defined]
-TOLD_AT_ONCE = "call_soon_threadsafe" not in _when_exited.__code__.co_names
+Command: TypeAlias = str | bytes | Sequence[Any]  # as subprocess.Popen takes it
+File: TypeAlias = int | IO[Any] | None  # of a child: a descriptor, a file, PIPE or the like; None to inherit
 
 
-def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
+def call_at_exit(loop: LoopPart, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
     """Wait for the child in the background, and then call callback(returncode) in the loop."""
 
     try:
@@ -51,7 +49,7 @@ def call_at_exit(loop: Any, process: subprocess.Popen[bytes], callback: Callable
             finally:
                 os.close(pidfd)
         returncode = _reap(process)
-        if TOLD_AT_ONCE:
+        if TOLD_OF_EXIT_AT_ONCE:
             callback(returncode)
         else:
             loop.call_soon(callback, returncode)
@@ -88,41 +86,44 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
     """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport"""
 
     _closed = True  # until there is something to close
-    _proc: Any = None
-    _pid: Any = None
+    _extra: dict[str, object]
+    _proc: Any = None  # a subprocess.Popen; None once the process has ended and the pipes are closed
+    _pid: int | None = None
     _returncode: int | None = None
 
     def __init__(
         self,
-        loop: Any,
-        protocol: Any,
-        args: Any,
+        loop: LoopPart,
+        protocol: asyncio.BaseProtocol,
+        args: Command,
         shell: bool,
-        stdin: Any,
-        stdout: Any,
-        stderr: Any,
+        stdin: File,
+        stdout: File,
+        stderr: File,
         bufsize: int,
-        waiter: Any = None,
-        extra: dict[str, Any] | None = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(extra)
         self._loop = loop
-        self._protocol = protocol
+        self._protocol: Any = protocol  # a SubprocessProtocol, or what has its methods
         self._finished = False
-        self._exit_waiters: list[Any] = []
-        self._pending_calls: deque[tuple[Any, ...]] | None = deque()  # until the protocol is connected
+        self._exit_waiters: list[asyncio.Future[None]] = []
+        # Calls of the protocol, until it is connected.
+        self._pending_calls: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = deque()
         # None for a pipe that is not connected yet.
-        self._pipes: dict[int, Any] = {
+        self._pipes: dict[int, WriteSubprocessPipeProto | None] = {
             fd: None for fd, to in enumerate((stdin, stdout, stderr)) if to == subprocess.PIPE
         }
         self._start(args=args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs)
         self._closed = False
         self._pid = self._proc.pid
-        self._extra["subprocess"] = self._proc  # type: ignore[attr-defined]
+        self._extra["subprocess"] = self._proc
         if loop.get_debug():
             logger.debug("process %r created: pid %s", args if isinstance(args, bytes | str) else args[0], self._pid)
-        loop.create_task(self._connect(waiter)).add_done_callback(lambda task: self._give_up(task, waiter))
+        connecting = loop.create_task(self._connect(waiter))
+        connecting.add_done_callback(lambda task: self._close_if_not_connected(task, waiter))
 
     def _start(self, **options: Any) -> None:
         self._proc = subprocess.Popen(**options)
@@ -138,36 +139,36 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         else:
             info.append("not started" if self._pid is None else "running")
         info += [
-            f"{name}={self._pipes[fd].pipe}"
+            f"{name}={pipe.pipe}"
             for fd, name in enumerate(("stdin", "stdout", "stderr"))
-            if self._pipes.get(fd) is not None
+            if (pipe := self._pipes.get(fd)) is not None
         ]
         return f"<{' '.join(info)}>"
 
     # --- pipes -------------------------------------------------------------------------------------------------------
 
-    async def _connect(self, waiter: Any) -> None:
+    async def _connect(self, waiter: asyncio.Future[None] | None) -> None:
         """Connect the pipes, in this order, then tell the protocol, and what it has missed."""
         loop, process = self._loop, self._proc
         try:
             for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
                 if pipe is not None:
-                    connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
+                    connect: Callable[..., Any] = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
                     kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
-                    _, self._pipes[fd] = await connect(lambda kind=kind, fd=fd: kind(self, fd), pipe)
+                    transport, self._pipes[fd] = await connect(functools.partial(kind, self, fd), pipe)
                     if self._closed:
-                        self._pipes[fd].pipe.close()
+                        transport.close()
             loop.call_soon(self._protocol.connection_made, self)
             calls, self._pending_calls = self._pending_calls, None
-            for call in calls or ():
-                loop.call_soon(*call)
+            for function, args in calls or ():
+                loop.call_soon(function, *args)
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
         finally:
             del waiter  # its exception refers to this frame
 
-    def _give_up(self, connecting: Any, waiter: Any) -> None:
-        """The pipes could not be connected: nobody will close the transport, so that is done here."""
+    def _close_if_not_connected(self, connecting: asyncio.Task[None], waiter: asyncio.Future[None] | None) -> None:
+        """If the pipes could not be connected, nobody will close the transport: that is done here."""
         error = asyncio.CancelledError() if connecting.cancelled() else connecting.exception()
         if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
             return
@@ -185,7 +186,8 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
 
     def get_pipe_transport(self, fd: int) -> Any:
         """The transport of standard input (0), output (1) or error (2), if it is a pipe; else None."""
-        return self._pipes[fd].pipe if fd in self._pipes else None
+        pipe = self._pipes.get(fd)
+        return None if pipe is None else pipe.pipe
 
     def _pipe_data_received(self, fd: int, data: bytes) -> None:
         self._call(self._protocol.pipe_data_received, fd, data)
@@ -194,17 +196,17 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         self._call(self._protocol.pipe_connection_lost, fd, error)
         self._try_finish()
 
-    def _call(self, *call: Any) -> None:
+    def _call(self, function: Callable[..., object], *args: object) -> None:
         if self._pending_calls is not None:
-            self._pending_calls.append(call)
+            self._pending_calls.append((function, args))
         else:
-            self._loop.call_soon(*call)
+            self._loop.call_soon(function, *args)
 
     # --- the process -------------------------------------------------------------------------------------------------
 
     def get_pid(self) -> int:
         """The process id."""
-        return self._pid  # type: ignore[no-any-return]
+        return self._pid  # type: ignore[return-value]
 
     def get_returncode(self) -> int | None:
         """The exit status, -N if signal N has ended it, None while it runs."""
@@ -255,13 +257,13 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Tell another protocol from now on."""
         self._protocol = protocol
 
-    def get_protocol(self) -> Any:
+    def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol; None once the process has ended and the pipes are closed."""
-        return self._protocol
+        return self._protocol  # type: ignore[no-any-return]
 
     def is_closing(self) -> bool:
         """Tell whether close() was called."""
@@ -298,7 +300,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
             self._protocol.connection_lost(error)
         finally:
             self._wake_up()
-            self._loop = self._proc = self._protocol = None
+            self._loop = self._proc = self._protocol = None  # type: ignore[assignment]
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self._closed:
@@ -309,23 +311,23 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
 class WriteSubprocessPipeProto(asyncio.BaseProtocol):
     """The protocol of the child's standard input: tells the transport of the subprocess."""
 
-    def __init__(self, proc: Any, fd: int) -> None:
+    def __init__(self, proc: BaseSubprocessTransport, fd: int) -> None:
         self.proc = proc
         self.fd = fd
-        self.pipe: Any = None
+        self.pipe: Any = None  # the transport
         self.disconnected = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd={self.fd} pipe={self.pipe!r}>"
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the pipe."""
         self.pipe = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the pipe."""
         self.disconnected = True
-        proc, self.proc = self.proc, None
+        proc, self.proc = self.proc, None  # type: ignore[assignment]
         proc._pipe_connection_lost(self.fd, exc)
 
     def pause_writing(self) -> None:
@@ -345,17 +347,17 @@ class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
         self.proc._pipe_data_received(self.fd, data)
 
 
-class Subprocesses:
+class Subprocesses(LoopPart):
     """The loop's methods that start a subprocess."""
 
     async def subprocess_exec(
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], ProtocolT],
         program: Any,
         *args: Any,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
+        stdin: File = subprocess.PIPE,
+        stdout: File = subprocess.PIPE,
+        stderr: File = subprocess.PIPE,
         universal_newlines: bool = False,
         shell: bool = False,
         bufsize: int = 0,
@@ -363,7 +365,7 @@ class Subprocesses:
         errors: str | None = None,
         text: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
         """Start a program with arguments; the transport and the protocol. The keywords are those of subprocess.Popen.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
@@ -380,12 +382,12 @@ class Subprocesses:
 
     async def subprocess_shell(
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], ProtocolT],
         cmd: str | bytes,
         *,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
+        stdin: File = subprocess.PIPE,
+        stdout: File = subprocess.PIPE,
+        stderr: File = subprocess.PIPE,
         universal_newlines: bool = False,
         shell: bool = True,
         bufsize: int = 0,
@@ -393,7 +395,7 @@ class Subprocesses:
         errors: str | None = None,
         text: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
         """Have the shell run a command; the transport and the protocol. The keywords are those of subprocess.Popen.
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
@@ -411,20 +413,19 @@ class Subprocesses:
 
     async def _start_subprocess(
         self,
-        protocol_factory: Callable[[], Any],
-        args: Any,
+        protocol_factory: Callable[[], ProtocolT],
+        args: Command,
         shell: bool,
-        pipes: tuple[Any, Any, Any],
+        pipes: tuple[File, File, File],
         what: str,
         kwargs: dict[str, Any],
-    ) -> tuple[Any, Any]:
-        loop: Any = self
+    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
         protocol = protocol_factory()
-        if loop.get_debug():
+        if self._debug:
             logger.debug(what + _describe(*pipes))
-        waiter = loop.create_future()
-        transport = BaseSubprocessTransport(loop, protocol, args, shell, *pipes, 0, waiter=waiter, **kwargs)
-        call_at_exit(loop, transport._proc, transport._process_exited)
+        waiter = self.create_future()
+        transport = BaseSubprocessTransport(self, protocol, args, shell, *pipes, 0, waiter=waiter, **kwargs)
+        call_at_exit(self, transport._proc, transport._process_exited)
         try:
             await waiter
         except (SystemExit, KeyboardInterrupt):
@@ -437,12 +438,14 @@ class Subprocesses:
             raise
         finally:
             del waiter  # its exception refers to this frame
-        if loop.get_debug():
+        if self._debug:
             logger.info("%s: %r", what, transport)
         return transport, protocol
 
 
-def _refuse_text(universal_newlines: Any, bufsize: Any, text: Any, encoding: Any, errors: Any) -> None:
+def _refuse_text(
+    universal_newlines: bool, bufsize: int, text: bool | None, encoding: str | None, errors: str | None
+) -> None:
     if universal_newlines:
         raise ValueError("universal_newlines must be False")
     if bufsize != 0:
@@ -455,7 +458,7 @@ def _refuse_text(universal_newlines: Any, bufsize: Any, text: Any, encoding: Any
         raise ValueError("errors must be None")
 
 
-def _describe(stdin: Any, stdout: Any, stderr: Any) -> str:
+def _describe(stdin: File, stdout: File, stderr: File) -> str:
     """Where standard input and output go, for the log."""
     named = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     if stdout is not None and stderr == subprocess.STDOUT:

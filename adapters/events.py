@@ -11,12 +11,8 @@ two calls of run_until_complete().
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
-import heapq
 import inspect
-import math
-import signal
 import sys
 import threading
 import time
@@ -27,27 +23,49 @@ from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
 from asyncio.log import logger
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, NoReturn
+from heapq import heappush
+from typing import Any, NoReturn, ParamSpec, TypeAlias
 
 import trio
 from trio.abc import Clock, Instrument
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from ._answers import answer_first
-from ._asyncio import PYTHON_STEPS, STEP_TYPE, WAKEUP_NAME, WAKEUP_TYPE, set_running_loop
+from ._asyncgens import AsyncGenerators
+from ._asyncio import (
+    PYTHON_STEPS,
+    STEP_TYPE,
+    WAKEUP_NAME,
+    WAKEUP_TYPE,
+    AbstractEventLoopPolicy,
+    BaseDefaultEventLoopPolicy,
+    ThreadSafeHandle,
+    Timer,
+    check_callback,
+    forget_last_frames,
+    format_handle,
+    get_asyncios_policy,
+    is_debug_mode,
+    replace_policy,
+    set_coroutine_origin_tracking,
+    set_running_loop,
+)
 from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._executors import Executors
+from ._patches import patch_asyncio
 from ._pipes import Pipes
+from ._signals import Signals
 from ._sockets import Sockets
+from ._timers import Timers
 from ._trio import runs
 from ._trio.names import protect_all_of, protected
 from ._trio.nurseries import open_loop_nursery
 from ._trio.stand_ins import FutureWait
+from ._types import CoroutineLike, T, Ts
 from .base_subprocess import Subprocesses
 
 if sys.version_info < (3, 14):
@@ -65,10 +83,8 @@ __all__ = (
     "set_event_loop_policy",
 )
 
-# 3.14 on: a Handle that another thread may cancel.
-ThreadSafeHandle: type[Handle] = getattr(std_events, "_ThreadSafeHandle", Handle)
-
-_std: Any = asyncio  # to a type checker its underscored names do not exist
+P = ParamSpec("P")
+BaseEventLoop = asyncio.BaseEventLoop
 
 # Ctrl-C must not break into these either, which are the interpreter's: who waits would wait for ever, or nobody would
 # hear of it, as the interpreter ignores what is raised in a finalizer.
@@ -80,7 +96,7 @@ for _class in {base for kind in _CLASSES for base in kind.__mro__}:
     protected(_class)
 for _function in (
     *(asyncio.gather, asyncio.shield, asyncio.wait, asyncio.sleep, asyncio.as_completed),
-    *(_std.BaseEventLoop.call_exception_handler, _std.BaseEventLoop.default_exception_handler),
+    *(BaseEventLoop.call_exception_handler, BaseEventLoop.default_exception_handler),
     *(weakref.WeakSet.__init__, weakref.WeakKeyDictionary.__init__, weakref.WeakValueDictionary.__init__),
 ):
     protect_all_of(_function.__code__)
@@ -91,7 +107,7 @@ disable_ki_protection(ThreadSafeHandle._run)
 
 
 @disable_ki_protection
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call what may run code of the program's."""
     return function(*args, **kwargs)
 
@@ -112,37 +128,36 @@ class MonotonicClock(Clock):
 make_clock: Callable[[], Clock] = MonotonicClock
 
 
-# To a type checker AbstractEventLoop has dozens of abstract methods; at run time it has none.
-_AbstractEventLoop: Any = AbstractEventLoop
-
-CLOCK_RESOLUTION = time.get_clock_info("monotonic").resolution
-FEWEST_TIMERS_TO_PRUNE = 100
-
-
 # For compat.print_tasks(): the loops of all threads that are not closed.
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
 
+PARTS = (AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Sockets, Subprocesses)
+
+
 @protected
-class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, _AbstractEventLoop):  # type: ignore[misc]
-    """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html"""
+class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Sockets, Subprocesses):
+    """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html
+
+    Here are callbacks, timers and Tasks; each of the base classes is a part of the loop that can be read by itself.
+    """
 
     # What has no concurrency in it is asyncio's own, as this interpreter has it.
-    get_exception_handler = _std.BaseEventLoop.get_exception_handler
-    set_exception_handler = _std.BaseEventLoop.set_exception_handler
-    default_exception_handler = _std.BaseEventLoop.default_exception_handler
-    call_exception_handler = _std.BaseEventLoop.call_exception_handler
-    get_task_factory = _std.BaseEventLoop.get_task_factory
-    set_task_factory = _std.BaseEventLoop.set_task_factory
-    _check_callback = _std.BaseEventLoop._check_callback
-    _set_coroutine_origin_tracking = _std.BaseEventLoop._set_coroutine_origin_tracking
-    __repr__ = _std.BaseEventLoop.__repr__
+    get_exception_handler = BaseEventLoop.get_exception_handler
+    set_exception_handler = BaseEventLoop.set_exception_handler
+    default_exception_handler = BaseEventLoop.default_exception_handler
+    call_exception_handler = BaseEventLoop.call_exception_handler
+    get_task_factory = BaseEventLoop.get_task_factory
+    set_task_factory = BaseEventLoop.set_task_factory
+    _check_callback = check_callback
+    _set_coroutine_origin_tracking = set_coroutine_origin_tracking
+    __repr__ = BaseEventLoop.__repr__
 
     def __init__(self) -> None:
         super().__init__()
         self._closed = True  # until it has a run
         self._thread_id: int | None = None
-        self._debug: bool = _std.coroutines._is_debug_mode()
+        self._debug = is_debug_mode()
         self.slow_callback_duration = 0.1
         self._current_handle: Handle | None = None
         self._exception_handler: Callable[..., object] | None = None
@@ -150,16 +165,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._coroutine_origin_tracking_enabled = False
         self._coroutine_origin_tracking_saved_depth: int | None = None
 
-        self._scheduled: list[Any] = []  # a heap of TimerHandles
-        self._timer_cancelled_count = 0
-        self._signal_handlers: dict[int, Handle] = {}
         self._transports = weakref.WeakValueDictionary()
-
-        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
-        self._asyncgen_ids: set[int] = set()
-        self._asyncgens_shutdown_called = False
-        self._hooks: tuple[Any, Any] = (None, None)
-        self._outer_hooks: tuple[Any, ...] = (None, None)
 
     def _enter_run(self, run: runs.Run | runs.HostedRun) -> None:
         self._runner = run.runner
@@ -168,6 +174,9 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._now = runs.clock_of(run.runner).current_time
         self._ready = scheduler.queue
         self._append = scheduler.queue.append
+        self._timers = Timers(scheduler.polls, self._append)
+
+        self._timer_handle_cancelled = self._timers.note_cancelled  # a TimerHandle's cancel() calls it
         this = scheduler.loop = weakref.ref(self)
         scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
         scheduler.debug = self._debug
@@ -216,12 +225,10 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     def _take_nothing_more(self) -> None:
         """Be closed: no timer, no signal and no other thread reaches the loop from here on."""
         if not sys.is_finalizing():
-            for sig in list(self._signal_handlers):
-                self.remove_signal_handler(sig)
+            self._remove_signal_handlers()
         self._closed = True
         open_loops.discard(self)
-        self._scheduled.clear()
-        self._scheduler.polls.set_timer(math.inf)
+        self._timers.clear()
         if self._poller is not None:
             self._poller.close()
         self._executor_shutdown_called = True
@@ -236,13 +243,10 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
         """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
-        answer_first()
+        patch_asyncio()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
-        # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
-        self._outer_hooks = tuple(sys.get_asyncgen_hooks())
-        self._hooks = self._make_asyncgen_hooks(*self._outer_hooks)
-        sys.set_asyncgen_hooks(*self._hooks)
+        self._set_asyncgen_hooks()
         set_running_loop(self)
         try:
             yield
@@ -254,9 +258,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         self._thread_id = None
         if _get_running_loop() in (self, None):  # None in the child of os.fork()
             set_running_loop(None)
-        if self._hooks == tuple(sys.get_asyncgen_hooks()):
-            sys.set_asyncgen_hooks(*self._outer_hooks)
-        self._hooks = (None, None)
+        self._reset_asyncgen_hooks()
         self._set_coroutine_origin_tracking(False)
 
     def _stop_with(self, error: BaseException) -> None:
@@ -265,11 +267,11 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
 
     # --- callbacks ---------------------------------------------------------------------------------------------------
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Handle:
         """Call callback(*args) in the next batch, after everything that is queued already."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        kind: Any = type(callback)
+        kind: type = type(callback)
         if kind is STEP_TYPE or (kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME):
             self._append((context, callback, *args))  # the interpreter does not look at the handle
             return None  # type: ignore[return-value]
@@ -279,26 +281,23 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         if kind is types.MethodType and callback.__func__ in PYTHON_STEPS:  # type: ignore[attr-defined]
             self._append((context, callback, *args))
             return None  # type: ignore[return-value]
+        handle = Handle(callback, args, self, context)
         if self._debug:
             self._check_thread()
             self._check_callback(callback, "call_soon")
-        handle = Handle(callback, args, self, context)
-        if self._debug:
-            _forget_last_frame(handle)
+            forget_last_frames(handle)
         self._append(handle)
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Handle:
         """call_soon() from another thread or a signal handler."""
         self._check_closed()
         if self._debug:
             self._check_callback(callback, "call_soon_threadsafe")
         handle = ThreadSafeHandle(callback, args, self, context)
-        _forget_last_frame(handle)
-        if ThreadSafeHandle is not Handle:
-            _forget_last_frame(handle)  # that was its __init__
+        forget_last_frames(handle, 1 if ThreadSafeHandle is Handle else 2)  # it has an __init__ of its own
         self._append_from_anywhere(handle)
         return handle
 
@@ -308,86 +307,56 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
             runs.wake(self._runner)
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
         """Call callback(*args) after delay seconds."""
         if delay is None:
             raise TypeError("delay must not be None")
         timer = self.call_at(self.time() + delay, callback, *args, context=context)
         if self._debug:
-            _forget_last_frame(timer)
+            forget_last_frames(timer)
         return timer
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
         """Call callback(*args) at a time, in seconds, of the loop's clock."""
         if when is None:
             raise TypeError("when cannot be None")
         if self._closed:
             raise RuntimeError("Event loop is closed")
+        timer = Timer(when, callback, args, self, context)
         if self._debug:
             self._check_thread()
             self._check_callback(callback, "call_at")
-        timer: Any = TimerHandle(when, callback, args, self, context)
-        if self._debug:
-            _forget_last_frame(timer)
-        heapq.heappush(self._scheduled, timer)
+            forget_last_frames(timer)
+        timers = self._timers
+        heappush(timers.heap, timer)  # here: a method of Timers for it would cost 5 % of call_later()
         timer._scheduled = True
-        if self._scheduled[0] is timer:
-            self._set_timer()
-        return timer  # type: ignore[no-any-return]
-
-    def _timer_handle_cancelled(self, timer: Any) -> None:
-        if timer._scheduled and not self._closed:
-            self._timer_cancelled_count += 1
-            self._prune_timers_soon()
-
-    def _prune_timers_soon(self) -> None:
-        # Before the next poll for I/O, which is when asyncio does it.
-        self._scheduler.before_poll = self._prune_timers
-
-    def _prune_timers(self) -> None:
-        """Take cancelled timers off the head of the heap; all of them, if they are many."""
-        scheduled = self._scheduled
-        if len(scheduled) > FEWEST_TIMERS_TO_PRUNE and self._timer_cancelled_count * 2 > len(scheduled):
-            for timer in scheduled:
-                timer._scheduled = not timer._cancelled
-            self._scheduled = [timer for timer in scheduled if timer._scheduled]
-            heapq.heapify(self._scheduled)
-            self._timer_cancelled_count = 0
-        while self._scheduled and self._scheduled[0]._cancelled:
-            heapq.heappop(self._scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        when = self._scheduled[0]._when if self._scheduled else math.inf
-        self._scheduler.polls.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
+        if timers.heap[0] is timer:
+            timers.tell_polls()
+        return timer
 
     def run_due_timers(self) -> None:
-        """Queue the handles of the timers that are due. The scheduler calls it before each batch that has any."""
+        """Queue the callbacks of the timers that are due. The scheduler calls it before each batch that has any."""
         self._scheduler.polls.poll_files()  # where trio's loop has polled: what is ready comes first
-        until, scheduled = self.time() + CLOCK_RESOLUTION, self._scheduled
-        while scheduled and not scheduled[0]._when >= until:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            if timer._cancelled:
-                self._timer_cancelled_count -= 1
-            self._ready.append(timer)
-        self._set_timer()
-        if self._timer_cancelled_count:
-            self._prune_timers_soon()
+        self._timers.queue_due(self.time())
 
-    def _run_timed(self, handle: Any) -> None:
+    @property
+    def _scheduled(self) -> list[Timer]:
+        """The timers' heap, under asyncio's name for it."""
+        return self._timers.heap
+
+    def _run_timed(self, handle: Handle) -> None:
         """Debug mode: run a callback, and log it if it took long."""
         self._current_handle = handle
         start = self.time()
         try:
             handle._run()
-            self._log_if_slow(_std.base_events._format_handle(handle), self.time() - start)
+            self._log_if_slow(format_handle(handle), self.time() - start)
         finally:
-            self._current_handle = handle = None  # a traceback may lead to this frame
+            self._current_handle = None
+            del handle  # a traceback may lead to this frame
 
     def _log_if_slow(self, what: object, seconds: float) -> None:
         if seconds >= self.slow_callback_duration:
@@ -399,130 +368,39 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
         """A Future of this loop."""
         return Future(loop=self)
 
-    if "kwargs" in inspect.signature(_std.BaseEventLoop.create_task).parameters:
+    if "kwargs" in inspect.signature(BaseEventLoop.create_task).parameters:
 
-        def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
+        def create_task(self, coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
             """Run a coroutine as a Task: `name`, `context`, and `eager_start` where Task has it."""
             if self._closed or self._debug or self._task_factory is not None or "eager_start" in kwargs:
-                return self._make_task(coro, **kwargs)  # type: ignore[no-any-return]
+                return self._make_task(coro, **kwargs)
             return Task(coro, loop=self, **kwargs)
 
     else:
 
         def create_task(  # type: ignore[misc]
-            self, coro: Any, *, name: str | None = None, context: Context | None = None
-        ) -> Task[Any]:
+            self, coro: CoroutineLike[T], *, name: str | None = None, context: Context | None = None
+        ) -> Task[T]:
             """Run a coroutine as a Task, with a name, in a context (a copy of the current one)."""
             if self._task_factory is None:
                 if self._closed or self._debug:
-                    return self._make_task(coro, name=name, context=context)  # type: ignore[no-any-return]
+                    return self._make_task(coro, name=name, context=context)
                 return Task(coro, loop=self, name=name, context=context)
-            task: Any = self._make_task(coro, **({} if context is None else {"context": context}))
+            task = self._make_task(coro, **({} if context is None else {"context": context}))
             if name is not None:
                 task.set_name(name)
-            return task  # type: ignore[no-any-return]
+            return task
 
-    def _make_task(self, coro: Any, **kwargs: Any) -> Any:
+    def _make_task(self, coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
         """Make a Task by the task factory, if there is one; in debug mode; or one that takes its first step at once."""
         self._check_closed()
         make: Any = Task if self._task_factory is None else functools.partial(self._task_factory, self)
         if self._task_factory is None:
             kwargs["loop"] = self
-        task = _call(make, coro, **kwargs)
-        if self._task_factory is None and self._debug and task._source_traceback:
-            del task._source_traceback[-3:]
+        task: Task[T] = _call(make, coro, **kwargs)
+        if self._task_factory is None and self._debug:
+            forget_last_frames(task, 3)
         return task
-
-    # --- signals -----------------------------------------------------------------------------------------------------
-
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
-        """Call callback(*args) in the loop when the signal comes. From the main thread only."""
-        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
-            raise TypeError("coroutines cannot be used with add_signal_handler()")
-        _check_signal(sig)
-        self._check_closed()
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("set_wakeup_fd only works in main thread of the main interpreter")
-        self._signal_handlers[sig] = Handle(callback, args, self, None)
-        try:
-            signal.signal(sig, self._on_signal)
-            if hasattr(signal, "siginterrupt"):
-                signal.siginterrupt(sig, False)
-        except OSError as error:
-            del self._signal_handlers[sig]
-            if error.errno == errno.EINVAL:
-                raise RuntimeError(f"sig {sig} cannot be caught") from None
-            raise
-
-    def remove_signal_handler(self, sig: int) -> bool:
-        """Give the signal back to Python; tell whether there was a handler."""
-        _check_signal(sig)
-        if self._signal_handlers.pop(sig, None) is None:
-            return False
-        try:
-            signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                raise RuntimeError(f"sig {sig} cannot be caught") from None
-            raise
-        return True
-
-    def _on_signal(self, signum: int, frame: object) -> None:
-        handle = self._signal_handlers.get(signum)
-        if handle is not None and not handle._cancelled:
-            self._append_from_anywhere(handle)
-
-    # --- async generators --------------------------------------------------------------------------------------------
-
-    def _make_asyncgen_hooks(
-        self, trios_first_iteration: Any, trios_finalizer: Any
-    ) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
-        """asyncio's hooks for generators first iterated by an asyncio Task; trio's own for all others."""
-
-        def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
-            if self._scheduler.is_in_trio_task():
-                trios_first_iteration(agen)
-                return
-            if self._asyncgens_shutdown_called:
-                warnings.warn(
-                    f"asynchronous generator {agen!r} was scheduled after loop.shutdown_asyncgens() call",
-                    ResourceWarning,
-                    stacklevel=2,
-                    source=self,
-                )
-            self._asyncgens.add(agen)
-            # A generator that is being finalized has left the weak set already.
-            self._asyncgen_ids.add(id(agen))
-
-        def finalize(agen: AsyncGenerator[Any, Any]) -> None:
-            if id(agen) not in self._asyncgen_ids:
-                trios_finalizer(agen)
-                return
-            self._asyncgen_ids.discard(id(agen))
-            if not self._closed:
-                self.call_soon_threadsafe(self.create_task, agen.aclose())
-
-        for function in (first_iteration, finalize):
-            enable_ki_protection(function)
-        return first_iteration, finalize
-
-    async def shutdown_asyncgens(self) -> None:
-        """Close every asynchronous generator that a Task has begun to iterate."""
-        self._asyncgens_shutdown_called = True
-        closing = list(self._asyncgens)
-        if not closing:
-            return
-        self._asyncgens.clear()
-        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
-        for result, agen in zip(results, closing, strict=True):
-            if isinstance(result, Exception):
-                self.call_exception_handler(
-                    {
-                        "message": f"an error occurred during closing of asynchronous generator {agen!r}",
-                        "exception": result,
-                        "asyncgen": agen,
-                    }
-                )
 
 
 class Loop(BaseLoop):
@@ -550,14 +428,14 @@ class Loop(BaseLoop):
         with self._run.current(), self._as_running_loop():
             self._run.drive()
 
-    def run_until_complete(self, future: Any) -> Any:
+    def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override,unused-ignore]  # no generator
         """Run until the future is done, and return its result; a coroutine is run as a Task."""
         self._check_closed()
         self._check_running()
         new_task = not asyncio.isfuture(future)
         future = asyncio.ensure_future(future, loop=self)
         if new_task:
-            future._log_destroy_pending = False  # that it did not complete is raised below
+            future._log_destroy_pending = False  # type: ignore[attr-defined]  # RuntimeError, below, says it
 
         future.add_done_callback(_stop_loop_of)
         try:
@@ -597,7 +475,7 @@ class Loop(BaseLoop):
         holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.is_in_trio()]
         if holders and not self._run.ended and not is_thread_taken():
             self._scheduler.drop_callbacks()
-            self._scheduled.clear()
+            self._timers.clear()
             with self._run.current():
                 self._nursery.cancel_scope.cancel()
             self.run_until_complete(asyncio.wait(holders))
@@ -645,7 +523,7 @@ class HostedLoop(BaseLoop):
         self._check_closed()
         raise RuntimeError("This event loop is already running")
 
-    def run_until_complete(self, future: Any) -> NoReturn:
+    def run_until_complete(self, future: object) -> NoReturn:
         """Refuse: trio runs it. Await the future instead."""
         self._check_closed()
         raise RuntimeError("This event loop is already running")
@@ -661,7 +539,7 @@ class HostedLoop(BaseLoop):
 
 
 def _not_there_yet(name: str) -> Callable[..., NoReturn]:
-    def method(self: BaseLoop, *args: Any, **kwargs: Any) -> NoReturn:
+    def method(self: BaseLoop, *args: object, **kwargs: object) -> NoReturn:
         raise NotImplementedError(f"loop.{name}() is not on trio yet")
 
     method.__name__, method.__qualname__ = name, f"BaseLoop.{name}"
@@ -671,25 +549,11 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
 # For the report: what the loop has under its name, and only refuses.
 NOT_THERE_YET: list[object] = []
 
-_owners = (Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, BaseLoop, Loop)
-_defined = {name for owner in _owners for name in vars(owner)}
+_defined = {name for owner in (*PARTS, BaseLoop, Loop) for name in vars(owner)}
 for _name, _member in vars(AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in _defined:
         NOT_THERE_YET.append(_not_there_yet(_name))
         setattr(BaseLoop, _name, NOT_THERE_YET[-1])
-
-
-def _forget_last_frame(handle: Handle) -> None:
-    """In debug mode a handle remembers where it was made; our own frame is of no interest there."""
-    if handle._source_traceback:  # type: ignore[attr-defined]
-        del handle._source_traceback[-1]  # type: ignore[attr-defined]
-
-
-def _check_signal(sig: object) -> None:
-    if not isinstance(sig, int):
-        raise TypeError(f"sig must be an int, not {sig!r}")
-    if sig not in signal.valid_signals():
-        raise ValueError(f"invalid signal number {sig}")
 
 
 # --- the loop of a thread --------------------------------------------------------------------------------------------
@@ -697,7 +561,7 @@ def _check_signal(sig: object) -> None:
 
 def forget_dead_loop() -> None:
     """Where a run was broken off with a loop in it, let the thread run others."""
-    loop: Any = _get_running_loop()
+    loop = _get_running_loop()
     if isinstance(loop, BaseLoop) and not runs.is_current(loop._runner):
         loop._leave_thread()
 
@@ -710,7 +574,7 @@ def is_thread_taken() -> bool:
 
 def get_running_loop() -> AbstractEventLoop:
     """The running loop of this thread. Raises RuntimeError if there is none."""
-    loop: AbstractEventLoop | None = _get_running_loop()
+    loop = _get_running_loop()
     if loop is None:
         if runs.current_runner() is not None:
             raise RuntimeError(
@@ -721,19 +585,11 @@ def get_running_loop() -> AbstractEventLoop:
     return loop
 
 
-def _std_name(name: str) -> Any:
-    """A name of asyncio.events; 3.14 has put an underscore before those of the policies."""
-    return getattr(std_events, name, None) or getattr(std_events, "_" + name)
-
-
-_get_std_policy: Any = getattr(std_events, "_get_event_loop_policy", None) or std_events.get_event_loop_policy
-
-
-class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: ignore[misc]
+class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
     """asyncio's policy, one loop for each thread, with loops on trio."""
 
     _loop_factory = Loop
-    _watcher: Any = None
+    _watcher: Any = None  # an asyncio.AbstractChildWatcher
 
     def set_event_loop(self, loop: AbstractEventLoop | None) -> None:
         """Set the loop of this thread, or unset it by None; in the real asyncio, too.
@@ -741,7 +597,7 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
         A Future or Task that is made without a loop, while none is running, asks that.
         """
         super().set_event_loop(loop)
-        policy = _get_std_policy()
+        policy = get_asyncios_policy()
         if policy is not self:
             policy.set_event_loop(loop)
 
@@ -758,7 +614,7 @@ class DefaultEventLoopPolicy(_std_name("BaseDefaultEventLoopPolicy")):  # type: 
 
         def set_child_watcher(self, watcher: Any) -> None:
             """Keep it for get_child_watcher(), and close the one before."""
-            assert watcher is None or isinstance(watcher, _std.AbstractChildWatcher)
+            assert watcher is None or isinstance(watcher, _child_watchers.AbstractChildWatcher)
             if self._watcher is not None:
                 self._watcher.close()
             self._watcher = watcher
@@ -771,11 +627,12 @@ def _warn_of_child_watchers(name: str) -> None:
         warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
-_event_loop_policy: Any = None
+Policy: TypeAlias = "asyncio.AbstractEventLoopPolicy"  # a string, as later Pythons warn of it
+_event_loop_policy: Policy | None = None
 _policy_lock = threading.Lock()
 
 
-def _get_event_loop_policy() -> Any:
+def _get_event_loop_policy() -> Policy:
     global _event_loop_policy
     with _policy_lock:
         if _event_loop_policy is None:
@@ -783,22 +640,22 @@ def _get_event_loop_policy() -> Any:
     return _event_loop_policy
 
 
-def _set_event_loop_policy(policy: Any) -> None:
+def _set_event_loop_policy(policy: Policy | None) -> None:
     global _event_loop_policy
-    if policy is not None and not isinstance(policy, _std_name("AbstractEventLoopPolicy")):
+    if policy is not None and not isinstance(policy, AbstractEventLoopPolicy):
         raise TypeError(f"policy must be an instance of AbstractEventLoopPolicy or None, not '{type(policy).__name__}'")
     old, _event_loop_policy = _event_loop_policy, policy
-    if old is not None and _std.events._event_loop_policy is old:
-        _std.events._event_loop_policy = policy or DefaultEventLoopPolicy()
+    if old is not None:
+        replace_policy(old, policy or DefaultEventLoopPolicy())
 
 
-def get_event_loop_policy() -> Any:
+def get_event_loop_policy() -> Policy:
     """The policy that new_event_loop() and get_event_loop() ask. Deprecated from 3.14 on."""
     _warn_of_policies("get_event_loop_policy")
     return _get_event_loop_policy()
 
 
-def set_event_loop_policy(policy: Any) -> None:
+def set_event_loop_policy(policy: Policy | None) -> None:
     """Replace the policy; None for the default one. Where it is the real asyncio's too, it is replaced there, too."""
     _warn_of_policies("set_event_loop_policy")
     _set_event_loop_policy(policy)
@@ -813,8 +670,7 @@ def _warn_of_policies(name: str) -> None:
 def get_event_loop() -> AbstractEventLoop:
     """The running loop, else the one that was set for this thread."""
     running = _get_running_loop()
-    loop: AbstractEventLoop = running if running is not None else _get_event_loop_policy().get_event_loop()
-    return loop
+    return _get_event_loop_policy().get_event_loop() if running is None else running
 
 
 def set_event_loop(loop: AbstractEventLoop | None) -> None:
@@ -824,8 +680,7 @@ def set_event_loop(loop: AbstractEventLoop | None) -> None:
 
 def new_event_loop() -> AbstractEventLoop:
     """A new loop, with a trio run of its own."""
-    loop: AbstractEventLoop = _get_event_loop_policy().new_event_loop()
-    return loop
+    return _get_event_loop_policy().new_event_loop()
 
 
 if hasattr(std_events, "get_child_watcher"):

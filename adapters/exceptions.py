@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from asyncio.exceptions import *  # noqa: F403
 from asyncio.exceptions import __all__ as __all__
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
 import trio
+
+What: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 def is_cancellation(error: BaseException | None) -> bool:
@@ -29,10 +31,9 @@ def without_task_cancellation(error: BaseException) -> BaseException | None:
     return without(error, is_plain)
 
 
-def without(error: BaseException, what: Any) -> BaseException | None:
+def without(error: BaseException, what: What) -> BaseException | None:
     """The exception less what matches, by type or by a predicate as BaseExceptionGroup.split() takes it."""
     if isinstance(error, BaseExceptionGroup):
-        rest: BaseException | None = error.split(what)[1]
-        return rest
-    matches = what(error) if inspect.isfunction(what) else isinstance(error, what)
+        return error.split(what)[1]
+    matches = isinstance(error, what) if isinstance(what, tuple) else what(error)
     return None if matches else error

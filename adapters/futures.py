@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from asyncio import Future, isfuture
-from typing import Any, TypeVar
+from asyncio import AbstractEventLoop, Future, isfuture
 
+from ._types import T
 from .events import get_event_loop
 
 __all__ = ("Future", "isfuture", "wrap_future")
 
-T = TypeVar("T")
 
-
-def wrap_future(future: concurrent.futures.Future[T] | asyncio.Future[T], *, loop: Any = None) -> asyncio.Future[T]:
+def wrap_future(
+    future: concurrent.futures.Future[T] | asyncio.Future[T], *, loop: AbstractEventLoop | None = None
+) -> asyncio.Future[T]:
     """Wrap a concurrent.futures.Future in an asyncio Future of the loop; an asyncio Future is returned as it is."""
     if isfuture(future):
         return future

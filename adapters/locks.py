@@ -8,8 +8,9 @@ be cleared. And all of trio's yield to the scheduler when nobody is in the way, 
 from __future__ import annotations
 
 import asyncio
+from asyncio import AbstractEventLoop
 from asyncio.locks import __all__ as __all__
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._asyncio import get_running_loop as running_loop
 from .events import get_running_loop
@@ -21,13 +22,15 @@ if not TYPE_CHECKING:  # what is not written anew
 class BoundToLoop:
     """What belongs to the loop in which somebody first had to wait for it; it can be made anywhere."""
 
-    _loop: Any = None
+    _loop: AbstractEventLoop | None = None
 
-    def _get_loop(self) -> Any:
+    def _get_loop(self) -> AbstractEventLoop:
         loop = running_loop()
         if loop is None:
             get_running_loop()  # says what to do in a trio run that has none
-        return loop if loop is self._loop else super()._get_loop()  # type: ignore[misc]
+        elif loop is self._loop:
+            return loop
+        return super()._get_loop()  # type: ignore[misc,no-any-return]
 
 
 class Lock(BoundToLoop, asyncio.Lock):

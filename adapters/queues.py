@@ -10,58 +10,63 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.queues import __all__ as __all__
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from ._types import T
 from .locks import BoundToLoop
 
 if not TYPE_CHECKING:  # what is not written anew
     from asyncio.queues import *  # noqa: F403
 
-T = TypeVar("T")
-
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown as QueueShutDown
 
-    _Base = BoundToLoop
+    class _Base(BoundToLoop, asyncio.Queue[T]):
+        pass
 
 else:
 
     class QueueShutDown(Exception):
         """What asyncio has from 3.13 on. Before, a queue is shut down only by a channel of it that is closed."""
 
-    class _Base(BoundToLoop):
+    class _Base(BoundToLoop, asyncio.Queue[T]):
         _is_shutdown = False
+        _getters: deque[asyncio.Future[None]]
+        _putters: deque[asyncio.Future[None]]
+        _wakeup_next: Callable[[deque[asyncio.Future[None]]], None]
 
-        def _get_loop(self) -> Any:
+        def _get_loop(self) -> asyncio.AbstractEventLoop:
             if self._is_shutdown:  # who asks is about to wait
                 raise QueueShutDown
             return super()._get_loop()
 
-        def put_nowait(self, item: Any) -> None:
+        def put_nowait(self, item: T) -> None:
             if self._is_shutdown:
                 raise QueueShutDown
-            super().put_nowait(item)  # type: ignore[misc]
+            super().put_nowait(item)
 
-        def get_nowait(self) -> Any:
-            if self._is_shutdown and self.empty():  # type: ignore[attr-defined]
+        def get_nowait(self) -> T:
+            if self._is_shutdown and self.empty():
                 raise QueueShutDown
-            return super().get_nowait()  # type: ignore[misc]
+            return super().get_nowait()
 
         def _shut_down(self) -> None:
             """What shutdown() is from 3.13 on."""
             self._is_shutdown = True
-            for line in (self._getters, self._putters):  # type: ignore[attr-defined]
-                while line:
-                    self._wakeup_next(line)  # type: ignore[attr-defined]
+            for waiters in (self._getters, self._putters):
+                while waiters:
+                    self._wakeup_next(waiters)
 
 
-class Queue(_Base, asyncio.Queue[T]):
+class Queue(_Base[T]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue"""
 
 
-class PriorityQueue(_Base, asyncio.PriorityQueue[Any]):
+class PriorityQueue(_Base[Any], asyncio.PriorityQueue[Any]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.PriorityQueue"""
 
 
-class LifoQueue(_Base, asyncio.LifoQueue[T]):
+class LifoQueue(_Base[T], asyncio.LifoQueue[T]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.LifoQueue"""

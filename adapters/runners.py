@@ -14,11 +14,11 @@ import inspect
 import signal
 import sys
 import threading
-from asyncio import Task, iscoroutine
+from asyncio import AbstractEventLoop, Task, iscoroutine
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 from trio.lowlevel import currently_ki_protected
@@ -26,12 +26,11 @@ from trio.lowlevel import currently_ki_protected
 from ._asyncio import get_running_loop as _get_running_loop
 from ._trio import runs
 from ._trio.names import protected
+from ._types import T
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
 from .tasks import all_tasks, sleep
 
 __all__ = ("Runner", "run")
-
-T = TypeVar("T")
 
 
 class _State(enum.Enum):
@@ -43,11 +42,13 @@ class _State(enum.Enum):
 class Runner:
     """Several calls of run() on one loop. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner"""
 
-    def __init__(self, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, *, debug: bool | None = None, loop_factory: Callable[[], AbstractEventLoop] | None = None
+    ) -> None:
         self._state = _State.CREATED
         self._debug = debug
         self._loop_factory = loop_factory
-        self._loop: Any = None
+        self._loop: Any = None  # an AbstractEventLoop, while the Runner is initialized
         self._context: contextvars.Context | None = None
         self._interrupts = 0
         self._sets_event_loop = False
@@ -82,10 +83,10 @@ class Runner:
             self._loop = None
             self._state = _State.CLOSED
 
-    def get_loop(self) -> Any:
+    def get_loop(self) -> AbstractEventLoop:
         """The loop."""
         self._initialize()
-        return self._loop
+        return self._loop  # type: ignore[no-any-return]
 
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
@@ -155,7 +156,7 @@ class Runner:
 TAKES_AWAITABLES = sys.version_info >= (3, 14)
 
 
-def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
+def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
     if not inspect.isawaitable(awaitable):
         raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
     return _wait_for(awaitable)
@@ -165,7 +166,12 @@ async def _wait_for(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    debug: bool | None = None,
+    loop_factory: Callable[[], AbstractEventLoop] | None = None,
+) -> T:
     """Run a coroutine on a loop of its own, and close that. https://docs.python.org/3/library/asyncio-runner.html
 
     Raises RuntimeError inside a running loop or a running trio.
@@ -185,7 +191,7 @@ EXECUTOR_PATIENCE = (300,) if sys.version_info >= (3, 12) else ()
 ITERATIONS_TO_END = 6
 
 
-def _report_errors(tasks: set[Any], loop: Any) -> None:
+def _report_errors(tasks: set[Task[Any]], loop: AbstractEventLoop) -> None:
     for task in tasks:
         if not task.cancelled() and task.exception() is not None:
             loop.call_exception_handler(

@@ -1,7 +1,7 @@
-"""asyncio.subprocess: a child process with streams, carried by the loop's subprocess transport.
+"""asyncio.subprocess: a child process with streams, on the loop's subprocess transport (`base_subprocess.py`).
 
-trio.Process differs in that its streams pull: here what the child writes is read in the background, up to the limit,
-and wait() and communicate() can be called by several tasks.
+The streams of a trio.Process are read when a task asks. Here what the child writes is read in the background, up to the
+limit. And several tasks may call wait() and communicate().
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from asyncio import AbstractEventLoop, Future
 from asyncio import subprocess as std
 from asyncio.log import logger
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._types import BytesLike
 from .events import get_running_loop
 from .streams import DEFAULT_LIMIT, FlowControlMixin, StreamReader, StreamWriter
+
+if TYPE_CHECKING:
+    from .base_subprocess import BaseSubprocessTransport, File
 
 __all__ = std.__all__
 
@@ -28,9 +33,9 @@ SINCE_3_12 = sys.version_info >= (3, 12)
 async def create_subprocess_exec(
     program: Any,
     *args: Any,
-    stdin: Any = None,
-    stdout: Any = None,
-    stderr: Any = None,
+    stdin: File = None,
+    stdout: File = None,
+    stderr: File = None,
     limit: int = DEFAULT_LIMIT,
     **kwds: Any,
 ) -> Process:
@@ -41,7 +46,7 @@ async def create_subprocess_exec(
     Raises what Popen does, OSError if there is no such program, and ValueError if text is asked for. Cancelled, by
     Task.cancel() or a trio scope, it kills the process and waits for its end.
     """
-    loop: Any = get_running_loop()
+    loop = get_running_loop()
     transport, protocol = await loop.subprocess_exec(
         lambda: SubprocessStreamProtocol(limit, loop), program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds
     )
@@ -49,7 +54,12 @@ async def create_subprocess_exec(
 
 
 async def create_subprocess_shell(
-    cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = DEFAULT_LIMIT, **kwds: Any
+    cmd: str | bytes,
+    stdin: File = None,
+    stdout: File = None,
+    stderr: File = None,
+    limit: int = DEFAULT_LIMIT,
+    **kwds: Any,
 ) -> Process:
     """Have the shell run a command. limit: see StreamReader. The keywords are those of subprocess.Popen.
 
@@ -58,7 +68,7 @@ async def create_subprocess_shell(
     Raises what Popen does, and ValueError if text is asked for. Cancelled, by Task.cancel() or a trio scope, it kills
     the shell and waits for its end.
     """
-    loop: Any = get_running_loop()
+    loop = get_running_loop()
     transport, protocol = await loop.subprocess_shell(
         lambda: SubprocessStreamProtocol(limit, loop), cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds
     )
@@ -68,32 +78,32 @@ async def create_subprocess_shell(
 class SubprocessStreamProtocol(FlowControlMixin, asyncio.SubprocessProtocol):
     """Feeds the StreamReaders of a Process, and closes the transport when the process has ended."""
 
-    def __init__(self, limit: int, loop: Any) -> None:
+    def __init__(self, limit: int, loop: AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self._limit = limit
         self.stdin: StreamWriter | None = None
         self.stdout: StreamReader | None = None
         self.stderr: StreamReader | None = None
-        self._transport: Any = None
+        self._transport: BaseSubprocessTransport | None = None
         self._process_exited = False
         self._pipe_fds: set[int] = set()  # those that may bring output
-        self._stdin_closed = self._loop.create_future()
+        self._stdin_closed: Future[None] = self._loop.create_future()
 
     def __repr__(self) -> str:
         pipes = [f"{name}={getattr(self, name)!r}" for name in ("stdin", "stdout", "stderr") if getattr(self, name)]
         return f"<{' '.join([type(self).__name__, *pipes])}>"
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: BaseSubprocessTransport) -> None:  # type: ignore[override]
         """Called by the transport."""
         self._transport = transport
-        self.stdout = self._reader_of(1)
-        self.stderr = self._reader_of(2)
+        self.stdout = self._reader_of(1, transport)
+        self.stderr = self._reader_of(2, transport)
         stdin = transport.get_pipe_transport(0)
         if stdin is not None:
             self.stdin = StreamWriter(stdin, self, None, self._loop)
 
-    def _reader_of(self, fd: int) -> StreamReader | None:
-        pipe = self._transport.get_pipe_transport(fd)
+    def _reader_of(self, fd: int, transport: BaseSubprocessTransport) -> StreamReader | None:
+        pipe = transport.get_pipe_transport(fd)
         if pipe is None:
             return None
         self._pipe_fds.add(fd)
@@ -138,7 +148,7 @@ class SubprocessStreamProtocol(FlowControlMixin, asyncio.SubprocessProtocol):
             self._transport.close()
             self._transport = None
 
-    def _get_close_waiter(self, stream: Any) -> Any:
+    def _get_close_waiter(self, stream: StreamWriter) -> Future[None]:
         return self._stdin_closed
 
 
@@ -148,8 +158,10 @@ class Process:
     stdin is a StreamWriter, stdout and stderr are StreamReaders; None where no pipe was asked for.
     """
 
-    def __init__(self, transport: Any, protocol: SubprocessStreamProtocol, loop: Any) -> None:
-        self._transport = transport
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, protocol: SubprocessStreamProtocol, loop: AbstractEventLoop
+    ) -> None:
+        self._transport: Any = transport  # that of our loop, or one with the same methods
         self._protocol = protocol
         self._loop = loop
         self.stdin = protocol.stdin
@@ -186,7 +198,7 @@ class Process:
         """Send SIGKILL. Raises ProcessLookupError if the process has ended."""
         self._transport.kill()
 
-    async def communicate(self, input: bytes | bytearray | memoryview | None = None) -> tuple[Any, Any]:
+    async def communicate(self, input: BytesLike | None = None) -> tuple[bytes | None, bytes | None]:
         """Send the input and close stdin, read all of stdout and stderr, and wait; what has been read, None if no pipe.
 
         Task.cancel() and trio scopes end it and leave the process alone. What was read until then is lost, as in
@@ -201,8 +213,8 @@ class Process:
         await self.wait()
         return stdout, stderr
 
-    async def _feed_stdin(self, input: Any) -> None:
-        stdin: Any = self.stdin
+    async def _feed_stdin(self, input: BytesLike | None) -> None:
+        stdin: StreamWriter = self.stdin  # type: ignore[assignment]
         try:
             if input is not None:
                 stdin.write(input)
@@ -214,11 +226,11 @@ class Process:
         stdin.close()
 
     async def _read_stream(self, fd: int) -> bytes:
-        stream: Any = self.stdout if fd == 1 else self.stderr
+        stream: StreamReader = self.stdout if fd == 1 else self.stderr  # type: ignore[assignment]
         name = "stdout" if fd == 1 else "stderr"
         pipe = self._transport.get_pipe_transport(fd)
         self._log("read %s", name)
-        output: bytes = await stream.read()
+        output = await stream.read()
         self._log("close %s", name)
         pipe.close()
         return output

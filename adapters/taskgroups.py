@@ -1,8 +1,8 @@
-"""asyncio.TaskGroup: the interpreter's own, with a trio nursery around it where a trio cancel scope is around.
+"""asyncio.TaskGroup: the interpreter's own, with a trio nursery around it if it is inside a trio cancel scope.
 
-The group's Tasks are in that nursery: the scope reaches them, and heeds shields in them. What differs from a bare
-nursery: a Task that fails cancels the others by Task.cancel(), once, and errors come out as asyncio groups them. In a
-scope that is cancelled already the group is asyncio's alone: it may be part of a clean-up.
+The group's Tasks are in that nursery, so a cancelled scope reaches them, and leaves out those in a shield. What differs
+from a bare nursery: a Task that fails cancels the others by Task.cancel(), once, and errors are grouped as asyncio does
+it. Inside a scope that is cancelled already there is no nursery: the group may be part of a clean-up.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from ._asyncio import TaskGroupBase
 from ._trio import nurseries, runs
 from ._trio.cancellation import Cancelled
+from ._trio.names import Task as TrioTask
 from ._trio.names import protected
+from ._trio.nurseries import LoopNursery
+from ._trio.scheduler import Scheduler
+from ._types import CoroutineLike, T
 
 __all__ = ("TaskGroup",)
 
-_Base: Any = asyncio.TaskGroup  # to a type checker its underscored names do not exist
-
 
 @protected
-class TaskGroup(_Base):  # type: ignore[misc]
+class TaskGroup(TaskGroupBase):
     """Tasks that end with the block of an `async with`.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup
     """
 
-    _place: Any = None  # the trio task and its scheduler, if a scope is around
-    _manager: Any = None  # of the nursery, if there is one
-    _loop: Any
+    _place: tuple[Scheduler, TrioTask] | None = None  # the trio task and its scheduler, if a scope is around
+    _manager: Any = None  # of the nursery, if there is one: what trio.open_nursery() returns
+    _loop: Any  # the loop; while there is a nursery, a _LoopOfNursery
 
     async def __aenter__(self) -> TaskGroup:
         await super().__aenter__()
@@ -44,7 +47,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
                 self._loop = _LoopOfNursery(self._loop, scheduler, nursery)
         return self
 
-    async def __aexit__(
+    async def __aexit__(  # type: ignore[override]
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         if isinstance(exc, asyncio.CancelledError):
@@ -54,7 +57,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
         try:
             while True:
                 try:
-                    return await super().__aexit__(exc_type, exc, tb)  # type: ignore[no-any-return]
+                    return await super().__aexit__(exc_type, exc, tb)
                 except KeyboardInterrupt as error:
                     # trio has brought Ctrl-C into the wait of its main task. asyncio has it come as a cancellation,
                     # and waits for the Tasks.
@@ -63,7 +66,7 @@ class TaskGroup(_Base):  # type: ignore[misc]
                     exc_type, exc, tb = type(error), error, error.__traceback__
         except BaseException as error:
             # asyncio raises the Tasks' errors alone, and of cancellations the first
-            if not (knew or isinstance(error, Cancelled)) and nurseries.is_told(*place):
+            if place is not None and not (knew or isinstance(error, Cancelled)) and nurseries.is_told(*place):
                 nurseries.tell_again(*place)
             raise
         finally:
@@ -84,12 +87,12 @@ class TaskGroup(_Base):  # type: ignore[misc]
 class _LoopOfNursery:
     """The loop, to a TaskGroup that has a nursery: an eager Task asks for its trio task before the group knows it."""
 
-    def __init__(self, loop: Any, scheduler: Any, nursery: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler, nursery: LoopNursery) -> None:
         self.loop = loop
         self._scheduler = scheduler
         self._nursery = nursery
 
-    def create_task(self, coro: Any, **kwargs: Any) -> Any:
+    def create_task(self, coro: CoroutineLike[T], **kwargs: Any) -> asyncio.Task[T]:
         scheduler = self._scheduler
         outer, scheduler.nursery_for = scheduler.nursery_for, (coro, self._nursery)
         try:

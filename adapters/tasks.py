@@ -11,56 +11,58 @@ trio run that has no loop.
 from __future__ import annotations
 
 import asyncio
-from asyncio import Task
+from asyncio import AbstractEventLoop, Task
 from asyncio.tasks import __all__ as __all__
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
 
-from . import _answers
+from . import _patches
+from ._asyncio import forget_last_frames
 from ._asyncio import get_running_loop as _get_running_loop
+from ._types import CoroutineLike, T
 from .events import get_running_loop
 
 if not TYPE_CHECKING:  # what is not written anew
     from asyncio.tasks import *  # noqa: F403
 
-T = TypeVar("T")
-
-_std_tasks: Any = asyncio.tasks
 _sleep = asyncio.sleep
 
 
-def current_task(loop: Any = None) -> Task[Any] | None:
+def current_task(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
     """The Task that runs now in this thread; None in a callback. In a trio task, the Task that stands for it.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
     """
-    return _answers.current_task(get_running_loop() if loop is None else loop)
+    return _patches.current_task(get_running_loop() if loop is None else loop)
 
 
-def all_tasks(loop: Any = None) -> set[Task[Any]]:
+def all_tasks(loop: AbstractEventLoop | None = None) -> set[Task[Any]]:
     """The Tasks of the loop that are not done, the one that stands for the running trio task included.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
     if loop is None or loop is _get_running_loop():
         current_task()  # makes that Task
-    tasks: set[Task[Any]] = _std_tasks.all_tasks(get_running_loop() if loop is None else loop)
-    return tasks
+    return asyncio.tasks.all_tasks(get_running_loop() if loop is None else loop)
 
 
-def create_task(coro: Coroutine[Any, Any, T], **kwargs: Any) -> Task[T]:
+def create_task(coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
     """Run a coroutine as a Task: `name`, `context`, and from 3.14 on what the loop's task factory takes.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
     get_running_loop()
-    task: Any = _std_tasks.create_task(coro, **kwargs)
-    if getattr(task, "_source_traceback", None):
-        del task._source_traceback[-1]
-    return task  # type: ignore[no-any-return]
+    create: Callable[..., Task[T]] = asyncio.tasks.create_task
+    task = create(coro, **kwargs)
+    forget_last_frames(task)
+    return task
 
 
-async def sleep(delay: float, result: Any = None) -> Any:
+@overload
+async def sleep(delay: float) -> None: ...
+@overload
+async def sleep(delay: float, result: T) -> T: ...
+async def sleep(delay: float, result: object = None) -> object:
     """Wait for delay seconds of the loop's clock, or for one batch if it is 0, and give the result.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep

@@ -1,11 +1,12 @@
-"""asyncio's transports for streams, carried by trio streams.
+"""asyncio's transports for streams: on a socket, or on any trio stream.
 
-Two small trio tasks move the bytes, one each way, and only while there is something to wait for: one receives and feeds
-the protocol, one sends what write() has left in the buffer. What differs from a bare trio stream: bytes arrive without
-being asked for, until pause_reading(); write() never waits; and the end of the connection is told to the protocol.
+`SocketTransport` receives and sends by itself when the loop's `_polling.Poller` says that the socket is ready. A
+trio.SocketStream would not do: write() has to try to send in the call.
 
-`StreamTransport` sits on any trio stream. `SocketTransport` stands for a trio.SocketStream: since write() must try to
-send at once, it moves the bytes of the socket itself, when `_polling.Watch` says that it may.
+`StreamTransport` sits on a trio stream. Two trio tasks move the bytes, one each way, and only while there is something
+to wait for: one receives and feeds the protocol, one sends what write() has left in the buffer. What differs from the
+stream: bytes arrive without being asked for, until pause_reading(); write() never waits; and the protocol is told of
+the end.
 
 TLS is a protocol on top of either: asyncio.sslproto, the interpreter's own, which turns bytes into bytes and waits for
 nothing. A trio.SSLStream would not do: write() and close() have to encrypt and send in the call.
@@ -20,8 +21,7 @@ import os
 import socket
 import stat
 import warnings
-from asyncio import constants, protocols, trsock
-from asyncio import transports as std_transports
+from asyncio import constants, trsock
 from asyncio.log import logger
 from asyncio.transports import *  # noqa: F403
 from asyncio.transports import __all__ as __all__
@@ -33,26 +33,26 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ._asyncio import FlowControl, SendfileMode, feed_buffered
 from ._polling import READ, WRITE, Activity, Watch
+from ._types import BytesLike
 
 if TYPE_CHECKING:
     from ._connections import Server
+    from ._interface import LoopPart
 
-_BaseTransport: Any = asyncio.BaseTransport
-_FlowControl: Any = std_transports._FlowControlMixin
-feed_buffered: Any = protocols._feed_data_to_buffered_proto  # type: ignore[attr-defined]
-
-BYTES_LIKE = (bytes, bytearray, memoryview)
+CAN_GATHER = hasattr(socket.socket, "sendmsg")
+MOST_GATHERED = 64  # pieces in one call: below every system's limit
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
 
 
-def is_abstract(path: Any) -> bool:
+def is_abstract(path: str | bytes) -> bool:
     """Tell whether the address of a Unix socket is not a path of the file system."""
     return not path or path[0] in (0, "\0")
 
 
-def remove_stale_socket(path: Any) -> None:
+def remove_stale_socket(path: str | bytes) -> None:
     """Remove the socket that somebody has left at the path, so that another one can be bound to it."""
     if is_abstract(path):
         return
@@ -77,24 +77,25 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
     return cause if isinstance(cause, OSError) else when_broken(*error.args)
 
 
-class TransportParts(_BaseTransport):  # type: ignore[misc]
+class TransportBase(asyncio.BaseTransport):
     """What every transport here has: a protocol, what watches its file in each direction, and an end."""
 
-    _loop: Any
-    _protocol: Any
+    _extra: dict[str, object]
+    _loop: LoopPart
+    _protocol: Any  # of a kind that fits the transport; None once the connection is lost
     _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
     _receiving: Watch | Activity | None = None
     _sending: Watch | Activity | None = None
     _closing = False
-    _lost = 0  # set when connection_lost() is due; counts writes after that
+    _conn_lost = 0  # set when connection_lost() is due; counts writes after that
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what comes from now on."""
         self._protocol = protocol
 
-    def get_protocol(self) -> Any:
+    def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol; None once the connection is lost."""
-        return self._protocol
+        return self._protocol  # type: ignore[no-any-return]
 
     def is_closing(self) -> bool:
         """Tell whether it is closed or about to be."""
@@ -110,7 +111,7 @@ class TransportParts(_BaseTransport):  # type: ignore[misc]
         if sending is not None:
             sending.cancel()
 
-    def _fail(self, error: BaseException, message: str, expected: bool | None = None) -> None:
+    def _fatal_error(self, error: BaseException, message: str, expected: bool | None = None) -> None:
         """Something went wrong: an expected error (by default one of the system) goes to the protocol only."""
         if not (isinstance(error, OSError) if expected is None else expected):
             context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
@@ -124,19 +125,19 @@ class TransportParts(_BaseTransport):  # type: ignore[misc]
         self._closing = True
         self._stop_receiving()
         self._stop_sending()
-        self._lose_soon(error)
+        self._call_connection_lost_soon(error)
 
-    def _lose_soon(self, error: BaseException | None) -> None:
-        if not self._lost:
-            self._lost = 1
-            self._loop.call_soon(self._lose, error, context=self._context)
+    def _call_connection_lost_soon(self, error: BaseException | None) -> None:
+        if not self._conn_lost:
+            self._conn_lost = 1
+            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         """Tell the protocol that the connection is gone, and let go of everything."""
         raise NotImplementedError
 
 
-class ReceivingTransport(TransportParts, asyncio.ReadTransport):
+class ReceivingTransport(TransportBase, asyncio.ReadTransport):
     """A transport that receives, and can be told to pause."""
 
     _paused = False
@@ -166,32 +167,37 @@ class ReceivingTransport(TransportParts, asyncio.ReadTransport):
         raise NotImplementedError
 
 
-class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
+class StreamTransport(ReceivingTransport, FlowControl):
     """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
     # What asyncio.sslproto and loop.sendfile() ask for by these names.
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.FALLBACK
+    _sendfile_compatible = SendfileMode.FALLBACK
 
     _closed = False  # the stream is; also when __init__ did not get far
 
     def __init__(
-        self, loop: Any, stream: Any, protocol: Any, extra: dict[str, Any] | None = None, server: Server | None = None
+        self,
+        loop: LoopPart,
+        stream: Any,  # a trio.abc.Stream; None for a socket
+        protocol: asyncio.BaseProtocol,
+        extra: dict[str, object] | None = None,
+        server: Server | None = None,
     ) -> None:
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self._stream = stream
         self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
-        self._held: bytes | None = None  # received while reading was being paused
+        self._received_while_paused: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
-        self._empty: Any = None  # while a file is sent: a Future that is done when the buffer is empty
-        self._turn_to_receive: Any = None  # one that was cancelled may take some steps to end
+        self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
+        self._receive_lock: trio.Lock | None = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
 
-    def start(self, waiter: Any = None) -> None:
+    def start(self, waiter: asyncio.Future[None] | None = None) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
         self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
         self._loop.call_soon(self._start_receiving, context=self._context)
@@ -204,17 +210,17 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             info.append("closed")
         elif self._closing:
             info.append("closing")
-        info.append(self._what())
+        info.append(self._describe_stream())
         info.append(f"read={'idle' if self._receiving is None else 'polling'}")
         info.append(f"write=<{'idle' if self._sending is None else 'polling'}, bufsize={self._buffer_size}>")
         return f"<{' '.join(info)}>"
 
-    def _what(self) -> str:
+    def _describe_stream(self) -> str:
         return f"stream={self._stream!r}"
 
     # --- the protocol ------------------------------------------------------------------------------------------------
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what arrives from now on."""
         super().set_protocol(protocol)
         self._wants_buffer = isinstance(protocol, asyncio.BufferedProtocol)
@@ -234,7 +240,7 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             raise
         except BaseException as error:
             method = "get_buffer() or buffer_updated" if self._wants_buffer else "data_received"
-            self._fail(error, f"Fatal error: protocol.{method}() call failed.")
+            self._fatal_error(error, f"Fatal error: protocol.{method}() call failed.")
             return False
         return True
 
@@ -246,7 +252,7 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.eof_received() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
             return
         if stays_open:
             self._stop_receiving()
@@ -260,22 +266,22 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
 
     async def _receive(self, me: Activity) -> None:
-        if self._turn_to_receive is None:
-            self._turn_to_receive = trio.Lock()
-        async with self._turn_to_receive:
+        if self._receive_lock is None:
+            self._receive_lock = trio.Lock()
+        async with self._receive_lock:
             while self._receiving is me:
-                if self._held is not None:
-                    data, self._held = self._held, None
+                if self._received_while_paused is not None:
+                    data, self._received_while_paused = self._received_while_paused, None
                 else:
                     try:
                         data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
                     except Exception as error:
                         if self._receiving is me:
                             failure = as_os_error(error, ConnectionResetError)
-                            self._fail(failure, "Fatal read error on transport")
+                            self._fatal_error(failure, "Fatal read error on transport")
                         break
                     if self._receiving is not me:
-                        self._held = data
+                        self._received_while_paused = data
                         return
                 if not self._feed(data):
                     break
@@ -284,35 +290,34 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def write(self, data: Any) -> None:
+    def write(self, data: BytesLike) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
-        if not isinstance(data, BYTES_LIKE):
+        if not isinstance(data, BytesLike):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
         if not data:
             return
-        if self._lost:
-            if self._lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+        if self._conn_lost:
+            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
                 logger.warning("socket.send() raised exception.")
-            self._lost += 1
+            self._conn_lost += 1
             return
-        rest: Any = data if self._buffer else self._send_at_once(data)
+        rest = data if self._buffer else self._send_at_once(data)
         if rest:
-            if type(data) is not bytes:
-                rest = bytes(rest)  # the caller may change it
-            self._buffer.append(rest)
+            # The caller may change what is not bytes.
+            self._buffer.append(rest if type(data) is bytes else bytes(rest))  # type: ignore[arg-type]
             self._buffer_size += len(rest)
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _send_at_once(self, data: Any) -> Any:
+    def _send_at_once(self, data: BytesLike) -> BytesLike:
         """What of the data has not been sent, and is to be."""
         return data
 
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
+    def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
         """Send several pieces, as one."""
         self.write(b"".join(list_of_data))
 
@@ -332,7 +337,7 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
         """How many bytes write() was given that have not been sent."""
         return self._buffer_size
 
-    def _forget_sent(self, sent: int) -> None:
+    def _discard_sent(self, sent: int) -> None:
         """Take so many bytes off the buffer."""
         self._buffer_size -= sent
         buffer = self._buffer
@@ -353,12 +358,12 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             if not self._closing:
                 if self._eof_sent:
                     await self._stream.send_eof()
-            elif not self._lost:
+            elif not self._conn_lost:
                 await self._stream.aclose()
                 self._closed = True
-                self._lose_soon(None)
+                self._call_connection_lost_soon(None)
         except Exception as error:
-            self._fail(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
+            self._fatal_error(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
         finally:
             self._sending = None
 
@@ -372,7 +377,7 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
                     break
             block = b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0])[:SEND_SIZE]
             await self._stream.send_all(block)
-            self._forget_sent(len(block))
+            self._discard_sent(len(block))
             self._maybe_resume_protocol()
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -389,12 +394,12 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
-        if not self._lost:
+        if not self._conn_lost:
             self._buffer.clear()
             self._buffer_size = 0
             super()._force_close(error)
 
-    def _lose(self, error: BaseException | None) -> None:
+    def _call_connection_lost(self, error: BaseException | None) -> None:
         try:
             if self._protocol is not None:
                 self._protocol.connection_lost(error)
@@ -423,7 +428,8 @@ class StreamTransport(ReceivingTransport, _FlowControl):  # type: ignore[misc]
             Activity(self._loop, close, "asyncio transport: close")
 
 
-def wake(waiter: Any) -> None:
+def wake(waiter: asyncio.Future[None]) -> None:
+    """End a wait, unless it was cancelled."""
     if not waiter.done():
         waiter.set_result(None)
 
@@ -431,14 +437,20 @@ def wake(waiter: Any) -> None:
 class SocketTransport(StreamTransport):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
-    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
-    _sock: Any = None
+    _sendfile_compatible = SendfileMode.TRY_NATIVE
+    _sock: socket.socket
     _receives_much = False
 
     def __init__(
-        self, loop: Any, sock: socket.socket, protocol: Any, context: Context | None = None, **options: Any
+        self,
+        loop: LoopPart,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        context: Context | None = None,
+        extra: dict[str, object] | None = None,
+        server: Server | None = None,
     ) -> None:
-        super().__init__(loop, None, protocol, **options)
+        super().__init__(loop, None, protocol, extra, server)
         self._context = context
         self._sock = sock
         self._sock_fd = sock.fileno()
@@ -453,11 +465,11 @@ class SocketTransport(StreamTransport):
         if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _what(self) -> str:
+    def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"
 
     def _close_stream(self) -> None:
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             # Who sends the file waits for the socket, and would wait forever for one that is closed.
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
@@ -466,7 +478,7 @@ class SocketTransport(StreamTransport):
             self._sock.close()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if self._sock is not None and not self._closed:
+        if not self._closed and hasattr(self, "_sock"):
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._close_stream()
             self._leave_server()
@@ -490,7 +502,7 @@ class SocketTransport(StreamTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal read error on socket transport")
+            self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not data:
             self._feed_eof()
@@ -501,7 +513,7 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.data_received() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
 
     def _receive_into_buffer(self) -> None:
         try:
@@ -511,14 +523,14 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.get_buffer() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
             return
         try:
             received = self._sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal read error on socket transport")
+            self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not received:
             self._feed_eof()
@@ -528,17 +540,17 @@ class SocketTransport(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.buffer_updated() call failed.")
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def _send_at_once(self, data: Any) -> Any:
+    def _send_at_once(self, data: BytesLike) -> BytesLike:
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return data
         except OSError as error:
-            self._fail(error, "Fatal write error on socket transport")
+            self._fatal_error(error, "Fatal write error on socket transport")
             return b""
         if sent == len(data) and type(data) is not memoryview:
             return b""
@@ -557,39 +569,39 @@ class SocketTransport(StreamTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error, "Fatal write error on socket transport")
+            self._fatal_error(error, "Fatal write error on socket transport")
             return
-        self._forget_sent(sent)
+        self._discard_sent(sent)
         self._maybe_resume_protocol()
         if not self._buffer:
             self._stop_sending()
-            if self._empty is not None:
-                wake(self._empty)
+            if self._empty_waiter is not None:
+                wake(self._empty_waiter)
             if self._closing:
-                if not self._lost:
-                    self._lost = 1
-                    self._lose(None)
+                if not self._conn_lost:
+                    self._conn_lost = 1
+                    self._call_connection_lost(None)
             elif self._eof_sent:
                 self._shut_down()
 
-    def _make_empty_waiter(self) -> Any:
+    def _make_empty_waiter(self) -> asyncio.Future[None]:
         """Let nobody write, until _reset_empty_waiter(); a Future that is done when the buffer is empty."""
-        if self._empty is not None:
+        if self._empty_waiter is not None:
             raise RuntimeError("Empty waiter is already set")
-        self._empty = self._loop.create_future()
+        self._empty_waiter = self._loop.create_future()
         if not self._buffer:
-            self._empty.set_result(None)
-        return self._empty
+            self._empty_waiter.set_result(None)
+        return self._empty_waiter
 
     def _reset_empty_waiter(self) -> None:
-        self._empty = None
+        self._empty_waiter = None
         if self._protocol is None:
             self._close_stream()
 
-    def _lose(self, error: BaseException | None) -> None:
-        super()._lose(error)
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_exception(error or ConnectionError("Connection is closed by peer"))
+    def _call_connection_lost(self, error: BaseException | None) -> None:
+        super()._call_connection_lost(error)
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_exception(error or ConnectionError("Connection is closed by peer"))
 
     def can_write_eof(self) -> bool:
         return True
@@ -608,8 +620,4 @@ class SocketTransport(StreamTransport):
             self._closing = True
             self._stop_receiving()
             if not self._buffer:
-                self._lose_soon(None)
-
-
-CAN_GATHER = hasattr(socket.socket, "sendmsg")
-MOST_GATHERED = 64  # pieces in one call: below every system's limit
+                self._call_connection_lost_soon(None)

@@ -1,6 +1,7 @@
 """The modules of `adapters` import downwards only: no circle, and no import inside a function to get around one."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -38,3 +39,24 @@ def test_no_import_upwards():
     assert not late
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert order.index("_trio.names") < order.index("_trio.scheduler") < order.index("events") < order.index("queues")
+
+
+def rows_of_the_drawing():
+    """The modules in each line of the list in adapters/README.md, from the top."""
+    drawing = (ROOT / "README.md").read_text().partition("\nadapters/\n")[2].partition("```")[0]
+    for line in drawing.splitlines():
+        package = "_trio." if line.startswith("    ") else ""
+        yield [package + name for name in re.findall(r"(\w+)\.py\b", line)]
+
+
+def test_the_drawing_has_every_module_and_no_arrow_upwards():
+    row = {module: number for number, modules in enumerate(rows_of_the_drawing()) for module in modules}
+    modules = {module: path for module, path in MODULES.items() if not module.startswith("native.")}
+    assert row.keys() == modules.keys()
+    upwards = [
+        (module, imported)
+        for module, path in modules.items()
+        for imported, _ in imports(module, ast.parse(path.read_text()))
+        if row[imported] <= row[module]
+    ]
+    assert not upwards

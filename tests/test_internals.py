@@ -2,8 +2,12 @@
 
 import ast
 import asyncio as std
+import contextlib
 import contextvars
+import inspect
 import re
+import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,10 @@ import trio.testing
 
 import compat
 from compat import adapters, asyncio
+from compat.adapters import _asyncio
 from compat.adapters._trio import names, runs
 from compat.adapters._trio.cancellation import Cancelled
-from compat.adapters.events import Loop
+from compat.adapters.events import BaseLoop, Loop
 from worlds import WORLDS, Ended, virtual_time
 
 
@@ -94,18 +99,109 @@ def test_each_private_name_is_checked():
                 if isinstance(node.value, ast.Name) and node.value.id == "self":
                     mine.add(node.attr)
     own |= {word for word in mine if word not in checked}
-    asyncios = {"_asyncio", "_asyncio_future_blocking", "_cancelled", "_debug", "_fut_waiter", "_loop", "_must_cancel"}
-    asyncios |= {
-        "_log_destroy_pending",
-        "_log_if_slow",
-        "_log_traceback",
-        "_make_cancelled_error",
-        "_run",
-        "_run_due_timers",
-        "_run_timed",
-    }
+    loops = {"_asyncio", "_log_if_slow", "_run_timed"}  # our loop's, and a module
     assert {"_abort_func", "_epoll", "_heap", "_children"} <= used & checked
-    assert used - own - asyncios - {"_getframe", "_cancel_reason"} <= checked  # the last is in newer trio only
+    # The last is in newer trio only.
+    assert used - own - attributes_of_asyncios_objects() - loops - {"_getframe", "_cancel_reason"} <= checked
+
+
+def attributes_of_asyncios_objects():
+    """The private attributes that are checked at import by the class that owns them."""
+    return {name for _, names in _asyncio.ATTRIBUTES for name in names.split()}
+
+
+def names_of_ours(tree):
+    """What a module defines under a private name: functions, classes, attributes of a class and of `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Attribute) and ast.unparse(part.value) in ("self", "replacement"):
+                        yield part.attr
+
+
+def private_names_used(tree):
+    """Each private attribute that a module looks at, also by getattr() and hasattr(), and each private import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+            yield from (arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant))
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("asyncio"):
+            yield from (alias.name for alias in node.names)
+
+
+def test_private_names_of_asyncio_are_in_one_place():
+    """Outside of adapters/_asyncio.py no function or class of asyncio's is used under a private name.
+
+    And no attribute of its objects that is not checked at import.
+    """
+    modules = {path: tree for path, tree in trees().items() if path.parts[0] != "native"}
+    there = {name for name in private_names_used(modules.pop(Path("_asyncio.py"))) if re.match("_[^_]", name)}
+    assert {"_enter_task", "_PyTask", "_SendfileMode", "_ensure_resolved"} <= there
+    ours = {name for tree in modules.values() for name in names_of_ours(tree)}
+    allowed = attributes_of_asyncios_objects() | ours | {"_getframe"}
+    for path, tree in modules.items():
+        used = {name for name in private_names_used(tree) if re.match("_[^_]", name)}
+        if path.parts[0] != "_trio":  # where test_each_private_name_is_checked() looks
+            assert used <= allowed, (path, used - allowed)
+        assert private_names_of_imports(tree) <= attributes_of_asyncios_objects(), path
+
+
+def private_names_of_imports(tree):
+    """The private attributes that are looked up on what a module has imported from asyncio, as in `Handle._run`."""
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if "asyncio" in (alias.name, (getattr(node, "module", None) or "").partition(".")[0])
+    }
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)]
+    return {node.attr for node in attributes if ast.unparse(node).partition(".")[0] in imported}
+
+
+def test_what_asyncios_functions_need_of_our_loop():
+    """The functions of BaseEventLoop that our loop has as its own find the attributes that they look at."""
+    borrowed = {
+        name: member
+        for kind in BaseLoop.__mro__
+        if kind.__module__.startswith(adapters.__name__)
+        for name, member in vars(kind).items()
+        if isinstance(member, types.FunctionType) and member.__module__ == "asyncio.base_events"
+    }
+    assert {"call_exception_handler", "_ensure_resolved", "_do_shutdown"} <= borrowed.keys()
+    with contextlib.closing(Loop()) as loop:
+        for name, function in borrowed.items():
+            needed = {node.attr for node in looks_at_self(function)}
+            assert all(hasattr(loop, attribute) for attribute in needed), (name, needed)
+
+
+def looks_at_self(function):
+    """The attributes of `self` in the source of a method."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"]
+
+
+def test_unknown_asyncio_says_what_to_do():
+    """One name of asyncio's is missing, as in a Python to come."""
+    for name in ("events._c__get_running_loop", "TimerHandle._when", "base_events._format_handle"):
+        ended = Ended(f"""
+            import asyncio
+            owner, _, attribute = "asyncio.{name}".rpartition(".")
+            owner = eval(owner)
+            type.__delattr__(owner, attribute) if isinstance(owner, type) else delattr(owner, attribute)
+            try:
+                from compat import asyncio
+            except ImportError as error:
+                print(error)
+        """)
+        assert ended.error == ""
+        assert "does not know the inside of asyncio in Python 3" in ended.out
+        assert name.rpartition(".")[2] in ended.out
 
 
 def test_private_names_are_used_in_one_place():

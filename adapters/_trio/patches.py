@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 F = TypeVar("F")
 
-_MISSING: Any = object()
+_MISSING = object()
 
 
 class _Patches:
-    """The replacements, and how many loops need them. The lock is held while they go in or out."""
+    """The replacements, and how many loops need them. The lock is held while they are made or taken back."""
 
     def __init__(self) -> None:
-        self.replacements: list[tuple[Any, str, Any, Any]] = []
+        self.replacements: list[tuple[object, str, object, object]] = []  # owner, name, original, replacement
         self.lock = threading.Lock()
         self.users = 0
 
@@ -27,7 +27,7 @@ class _Patches:
 _patches = _Patches()
 
 
-def replaces(owner: Any, name: str) -> Callable[[F], F]:
+def replaces(owner: object, name: str) -> Callable[[F], F]:
     """Decorate what stands for `owner.name` while a loop is open; without a loop the attribute is what it was."""
 
     def note(replacement: F) -> F:
@@ -37,8 +37,8 @@ def replaces(owner: Any, name: str) -> Callable[[F], F]:
     return note
 
 
-def put_in() -> None:
-    """A loop opens. Any thread may call this, once for each take_out()."""
+def install() -> None:
+    """Replace the functions: a loop opens. Any thread may call this, once for each uninstall()."""
     with _patches.lock:
         _patches.users += 1
         if _patches.users == 1:
@@ -46,8 +46,8 @@ def put_in() -> None:
                 setattr(owner, name, replacement)
 
 
-def take_out() -> None:
-    """A loop closes. What somebody else has replaced meanwhile stays as it is."""
+def uninstall() -> None:
+    """Put the originals back with the last loop. What somebody else has replaced meanwhile stays as it is."""
     with _patches.lock:
         _patches.users -= 1
         if _patches.users == 0:

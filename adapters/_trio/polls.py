@@ -40,6 +40,7 @@ class Polls:
         self._timer = inf  # when the first of the loop's timers is due
         self._alarm = Alarm(runner, run_due_timers)  # where trio's loop sees it
         self._are_trios = True  # else they are made here
+        self.before_next: Callable[[], object] | None = None  # called once, before the next poll
         self._files: weakref.ref[Files] | None = None
         self._goes_through_files = False  # else through trio's epoll
         self._has_polled = True  # for the batch that is running or about to
@@ -56,9 +57,16 @@ class Polls:
         self._has_polled, self._are_trios = False, True
         self._alarm.set(self._timer)
 
+    def call_before_next(self) -> None:
+        """A poll is about to be made."""
+        call, self.before_next = self.before_next, None
+        if call is not None:
+            call()
+
     def close(self) -> None:
         """The loop ends."""
         self._alarm.set(inf)
+        self.before_next = None
         del self._alarm, self._run_due_timers  # nothing waits for the garbage collector
 
     # Time.

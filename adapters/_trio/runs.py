@@ -95,7 +95,7 @@ def is_current(runner: object) -> bool:
 
 def schedule(runner: Runner, nursery: LoopNursery, *, is_hosted: bool) -> Scheduler:
     """Have the run keep asyncio's order from now on, with the nursery for the loop's Tasks. One for each run."""
-    patches.put_in()
+    patches.install()
     scheduler = nursery.scheduler = Scheduler._create(runner, nursery, is_hosted)
     return scheduler
 
@@ -114,7 +114,7 @@ class HostedRun:
         """The loop ends, and the run goes on without."""
         self.scheduler.leave()
         RUN.__dict__.pop("scheduler", None)
-        patches.take_out()
+        patches.uninstall()
 
 
 class Run:
@@ -176,7 +176,7 @@ class Run:
         except trio.TrioInternalError as break_down:
             self.broken = break_down
             self._at_exit.detach()
-            patches.take_out()
+            patches.uninstall()
             raise
         finally:
             scheduler.stopping = False
@@ -190,7 +190,7 @@ class Run:
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
         self._at_exit.detach()
-        patches.take_out()
+        patches.uninstall()
         if self.scheduler.is_of_parent:
             _abandon(self._steps)
             return

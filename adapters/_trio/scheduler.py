@@ -164,7 +164,6 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     __slots__ = (
         "_trap",
         "aio_stand_ins",
-        "before_poll",
         "debug",
         "ended",
         "entered",
@@ -203,7 +202,6 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.stops_with: Callable[[BaseException], None] | None = None
         self.on_break: Callable[[], object] = _nothing  # called when the run is broken
         self.polls = Polls(runner, lambda: self.loop().run_due_timers())
-        self.before_poll: Callable[[], object] | None = None  # called once, before the next poll for I/O
         self.in_batch = self.is_of_parent = False
         self.entry: Any = None  # the one that runs, or has run last
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
@@ -308,9 +306,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         last_poll, busy = 0.0, 0
         while True:
             self._run_batch()
-            if self.before_poll is not None:
-                call, self.before_poll = self.before_poll, None
-                call()
+            if polls.before_next is not None:
+                polls.call_before_next()
             if self.stopping or self.ended or self.instruments or runner.is_guest:
                 return
             timeout = 0.0

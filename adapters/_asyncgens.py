@@ -1,0 +1,101 @@
+"""The loop's asynchronous generators: which of them are asyncio's, and how they are closed.
+
+trio has hooks of its own for the generators that its tasks iterate. The loop's hooks take those that an asyncio Task
+has begun to iterate, and leave the others to trio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeAlias
+
+from trio.lowlevel import enable_ki_protection
+
+from ._interface import LoopPart
+from ._trio.names import protected
+
+Agen: TypeAlias = AsyncGenerator[Any, Any]
+Hook: TypeAlias = Callable[[Agen], None]  # of sys.set_asyncgen_hooks()
+
+
+@protected
+class AsyncGenerators(LoopPart):
+    """The loop's method that closes generators, and the thread's hooks while the loop runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asyncgens: weakref.WeakSet[Agen] = weakref.WeakSet()
+        self._asyncgen_ids: set[int] = set()
+        self._asyncgens_shutdown_called = False
+        self._hooks: tuple[Hook | None, Hook | None] = (None, None)  # ours, while they are set
+        self._outer_hooks: tuple[Hook | None, Hook | None] = (None, None)
+
+    def _set_asyncgen_hooks(self) -> None:
+        # As a plain tuple: sys's own kind is not seen by the garbage collector, and may lead back to the loop.
+        first_iteration, finalize = self._outer_hooks = _current_hooks()
+        self._hooks = self._make_asyncgen_hooks(first_iteration, finalize)
+        sys.set_asyncgen_hooks(*self._hooks)
+
+    def _reset_asyncgen_hooks(self) -> None:
+        if self._hooks == _current_hooks():
+            sys.set_asyncgen_hooks(*self._outer_hooks)
+        self._hooks = (None, None)
+
+    def _make_asyncgen_hooks(
+        self, trios_first_iteration: Hook | None, trios_finalize: Hook | None
+    ) -> tuple[Hook, Hook]:
+        def first_iteration(agen: Agen) -> None:
+            if self._scheduler.is_in_trio_task():
+                assert trios_first_iteration is not None
+                trios_first_iteration(agen)
+                return
+            if self._asyncgens_shutdown_called:
+                warnings.warn(
+                    f"asynchronous generator {agen!r} was scheduled after loop.shutdown_asyncgens() call",
+                    ResourceWarning,
+                    stacklevel=2,
+                    source=self,
+                )
+            self._asyncgens.add(agen)
+            # A generator that is being finalized has left the weak set already.
+            self._asyncgen_ids.add(id(agen))
+
+        def finalize(agen: Agen) -> None:
+            if id(agen) not in self._asyncgen_ids:
+                assert trios_finalize is not None
+                trios_finalize(agen)
+                return
+            self._asyncgen_ids.discard(id(agen))
+            if not self.is_closed():
+                self.call_soon_threadsafe(self.create_task, agen.aclose())
+
+        for function in (first_iteration, finalize):
+            enable_ki_protection(function)
+        return first_iteration, finalize
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close every asynchronous generator that a Task has begun to iterate."""
+        self._asyncgens_shutdown_called = True
+        closing = list(self._asyncgens)
+        if not closing:
+            return
+        self._asyncgens.clear()
+        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
+        for result, agen in zip(results, closing, strict=True):
+            if isinstance(result, Exception):
+                self.call_exception_handler(
+                    {
+                        "message": f"an error occurred during closing of asynchronous generator {agen!r}",
+                        "exception": result,
+                        "asyncgen": agen,
+                    }
+                )
+
+
+def _current_hooks() -> tuple[Hook | None, Hook | None]:
+    hooks = sys.get_asyncgen_hooks()
+    return hooks.firstiter, hooks.finalizer

@@ -1,0 +1,63 @@
+"""What the parts of the loop need of it, and of one another.
+
+The loop's class (`events.BaseLoop`) is put together from parts: `AsyncGenerators`, `Connections`, `Datagrams`,
+`Executors`, `Pipes`, `Signals`, `Sockets` and `Subprocesses` have the methods that asyncio documents. A part uses the
+public methods of asyncio.AbstractEventLoop, its own attributes, and what is named here. So each can be read by itself.
+"""
+
+from __future__ import annotations
+
+import weakref
+from asyncio import AbstractEventLoop, Handle
+from collections.abc import Awaitable, Callable
+from typing import IO, TYPE_CHECKING
+
+from ._types import AddressInfo
+
+if TYPE_CHECKING:
+    from ._polling import Poller, TrioPoller
+    from ._trio.names import Runner
+    from ._trio.scheduler import Scheduler
+    from .transports import SocketTransport
+
+
+class LoopPart(AbstractEventLoop):
+    """The loop, as its parts and its transports see it."""
+
+    # The loop itself gives:
+    _debug: bool
+    _runner: Runner  # the trio run
+    _scheduler: Scheduler  # runs the batches of the run
+    _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
+    _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
+    _poller: Poller | TrioPoller | None = None  # made when a file is first watched
+
+    if TYPE_CHECKING:
+
+        def _check_closed(self) -> None:
+            """Raise RuntimeError if the loop is closed."""
+
+        def _append_from_anywhere(self, handle: Handle) -> None:
+            """Queue a callback from another thread, or from a signal handler."""
+
+        def _stop_with(self, error: BaseException) -> None:
+            """End the run with SystemExit or KeyboardInterrupt."""
+
+        # Connections gives:
+
+        @property
+        def _receive_buffer(self) -> memoryview:
+            """Bytes are received into it and copied out at once."""
+
+        # The results of getaddrinfo() for an address; one that is resolved is not looked up.
+        _ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]]
+
+        async def _sendfile_native(
+            self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
+        ) -> int:
+            """Send a file by the system."""
+
+        # Sockets gives:
+
+        def _ensure_fd_no_transport(self, file: object) -> None:
+            """Raise RuntimeError if a transport uses the file."""

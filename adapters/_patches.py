@@ -1,0 +1,83 @@
+"""Functions of the real asyncio's that are replaced once a loop of ours has run, to know it and the trio tasks in it.
+
+Code that has imported asyncio itself asks them. On the loops of others they answer as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from ._asyncio import get_running_loop, interpreters_current_task
+
+CurrentTask: TypeAlias = Callable[..., Task[Any] | None]
+
+
+def patch_asyncio() -> None:
+    """Replace the functions, in asyncio and in each module that has imported them by name, unless that is done.
+
+    asyncio's timeout() and TaskGroup ask current_task(), and the interpreter's account of running Tasks cannot hold
+    one that nobody has asked for: that of a trio task. get_running_loop() is in C, and knows our loops, unless somebody
+    has replaced it, as trio_asyncio does.
+    """
+    for module, name, replace in _REPLACEMENTS:
+        original = getattr(module, name)
+        if not hasattr(original, "_knows_our_loops") and (replace is _current_task or inspect.isfunction(original)):
+            replacement = replace(original)
+            for holder in [module, *_modules_that_imported(name, original)]:
+                setattr(holder, name, replacement)
+
+
+def _modules_that_imported(name: str, function: object) -> list[ModuleType]:
+    """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
+    modules = [module for key, module in list(sys.modules.items()) if key != "_asyncio"]  # other threads may import
+    return [module for module in modules if getattr(module, "__dict__", {}).get(name) is function]
+
+
+def _is_ours(loop: object) -> bool:
+    return hasattr(loop, "_scheduler")
+
+
+def _current_task(original: CurrentTask) -> CurrentTask:
+    @functools.wraps(original)
+    def replacement(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
+        running = get_running_loop()
+        scheduler = getattr(running, "_scheduler", None)
+        if scheduler is None or (loop is not None and loop is not running):
+            return original(loop)
+        task = interpreters_current_task(running)
+        return scheduler.current_aio_stand_in() if task is None else task  # type: ignore[no-any-return]
+
+    replacement._knows_our_loops = True  # type: ignore[attr-defined]
+    return replacement
+
+
+# asyncio.current_task(), of a loop that is given.
+current_task: CurrentTask = _current_task(interpreters_current_task)
+
+
+def _get_running_loop(original: Callable[[], AbstractEventLoop | None]) -> Callable[[], AbstractEventLoop | None]:
+    @functools.wraps(original)
+    def replacement() -> AbstractEventLoop | None:
+        running = get_running_loop()
+        return running if _is_ours(running) else original()
+
+    replacement._knows_our_loops = True  # type: ignore[attr-defined]
+    return replacement
+
+
+_REPLACEMENTS: tuple[tuple[ModuleType, str, Callable[..., object]], ...] = (
+    (asyncio, "current_task", _current_task),
+    (asyncio.tasks, "current_task", _current_task),
+    *(
+        (module, name, _get_running_loop)
+        for module in (asyncio, asyncio.events)
+        for name in ("get_running_loop", "_get_running_loop")
+    ),
+)

@@ -1,0 +1,47 @@
+"""Types that several modules name."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from asyncio import BaseProtocol
+from collections.abc import Callable, Coroutine, Generator
+from socket import AddressFamily, SocketKind
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer as Buffer  # typing's own from 3.12 on
+else:
+    Buffer = bytes | bytearray | memoryview
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+ProtocolT = TypeVar("ProtocolT", bound=BaseProtocol)
+ProtocolFactory: TypeAlias = Callable[[], BaseProtocol]
+
+# What a Task runs.
+if sys.version_info >= (3, 12):
+    CoroutineLike: TypeAlias = Coroutine[Any, Any, T]
+else:
+    CoroutineLike: TypeAlias = Coroutine[Any, Any, T] | Generator[Any, None, T]
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
+TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
+
+# What the methods of a socket take and return, for each of its families.
+Address: TypeAlias = tuple[Any, ...] | str | Buffer
+# One of those that socket.getaddrinfo() returns.
+AddressInfo: TypeAlias = (
+    tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]
+    | tuple[Literal[AddressFamily.AF_INET6], SocketKind, int, str, tuple[str, int, int, int] | tuple[int, bytes]]
+)
+
+
+class HasFileno(Protocol):
+    """A file, a socket, or what has a descriptor in another way."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
+
+FileDescriptorLike: TypeAlias = int | HasFileno
