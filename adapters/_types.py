@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 from asyncio import BaseProtocol
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from socket import AddressFamily, SocketKind
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
@@ -19,11 +21,16 @@ Ts = TypeVarTuple("Ts")
 ProtocolT = TypeVar("ProtocolT", bound=BaseProtocol)
 ProtocolFactory: TypeAlias = Callable[[], BaseProtocol]
 
+AnyTask: TypeAlias = "asyncio.Task[Any]"
+AnyFuture: TypeAlias = "asyncio.Future[Any]"
+
 # What a Task runs.
 if sys.version_info >= (3, 12):
     CoroutineLike: TypeAlias = Coroutine[Any, Any, T]
 else:
     CoroutineLike: TypeAlias = Coroutine[Any, Any, T] | Generator[Any, None, T]
+
+AnyCoroutine: TypeAlias = CoroutineLike[Any]
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
@@ -35,6 +42,19 @@ AddressInfo: TypeAlias = (
     tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]
     | tuple[Literal[AddressFamily.AF_INET6], SocketKind, int, str, tuple[str, int, int, int] | tuple[int, bytes]]
 )
+
+
+class StepFunction(Protocol):
+    """What the interpreter has the loop call for a step of a Task."""
+
+    @property
+    def __self__(self) -> AnyTask: ...
+
+    def __call__(self, future: AnyFuture = ...) -> object: ...
+
+
+# The step of a Task: in which context, the function, and for a Task that is woken the future that is done.
+Step: TypeAlias = tuple[Context, StepFunction] | tuple[Context, StepFunction, AnyFuture]
 
 
 class HasFileno(Protocol):

@@ -51,12 +51,14 @@ class Ended:
         self.out, self.error, self.status = done.stdout, done.stderr, done.returncode
 
     def comparable(self):
-        """Without runpy's frames, which python shows for -m, and without a race of asyncio's REPL.
+        """Without runpy's frames, which python shows for -m, and without what depends on the machine's load.
 
-        That waits for a concurrent future in one of two lines, as it is done already or not.
+        asyncio's REPL waits for a concurrent future in one of two lines, as it is done already or not. In debug mode
+        asyncio logs a step that has taken 0.1 seconds.
         """
         runpys = re.compile(r' *File "<frozen runpy>".*\n(    .*\n)*')
         error = re.sub(r"line \d+, in result", "line N, in result", runpys.sub("", self.error))
+        error = re.sub(r"Executing .* took [0-9.]+ seconds\n", "", error)
         return runpys.sub("", self.out).lstrip(), error, self.status
 
 

@@ -27,6 +27,7 @@ from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from .. import _asyncio
+from .._types import AnyCoroutine, AnyFuture, AnyTask, Step, StepFunction
 from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes
 from .names import (
@@ -79,7 +80,7 @@ class _NoLoop:
         return False
 
 
-DONE: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
+DONE: AnyFuture = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
 DONE.set_result(None)  # wakes a Task after a wait of trio's
 
 
@@ -206,12 +207,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.entry: Any = None  # the one that runs, or has run last
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
         # Which tasks stand for which others.
-        self.stand_ins: dict[Any, TrioStandIn] = {}
+        self.stand_ins: dict[AnyTask, TrioStandIn] = {}
         self.aio_stand_ins: dict[Task, AsyncioStandIn] = {}
         self.entered: AsyncioStandIn | None = None  # in the interpreter's account of running Tasks
         # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
-        self.homes: dict[Any, trio.Nursery] = {}
-        self.nursery_for: tuple[Any, trio.Nursery] | None = None
+        self.homes: dict[AnyTask, trio.Nursery] = {}
+        self.nursery_for: tuple[AnyCoroutine, trio.Nursery] | None = None
         self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # to deliver() to after this entry, in this order
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
@@ -421,7 +422,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         finally:
             del step, stand_in  # a traceback may lead to this frame
 
-    def _with_interruption(self, stand_in: TrioStandIn, step: Any) -> Any:
+    def _with_interruption(
+        self, stand_in: TrioStandIn, step: tuple[Context, StepFunction, AnyFuture]
+    ) -> tuple[Context, StepFunction, object] | None:
         """The step of a Task whose wait a scope has interrupted: in it the scope's exception is raised.
 
         None if it is not time for that step.
@@ -434,6 +437,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         task = stand_in.aio_task
         (cancels, cancellation, children), stand_in.interruption = stand_in.interruption, None  # type: ignore[misc]
         # If Task.cancel() has come as well, its CancelledError is the one that may not be lost.
+        interrupted: tuple[Context, StepFunction, object] = step
         if task.cancelling() <= cancels:
             try:
                 future.result()
@@ -441,15 +445,15 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 failure = failure_of(children)
                 if failure is None:
                     return context, wakeup, _Failed(cancellation)
-                step = context, wakeup, _Failed(failure)
+                interrupted = context, wakeup, _Failed(failure)
             except BaseException:
                 pass
         # What was awaited has not heeded the scope: it interrupts the next wait.
         self.told.take_back(stand_in)
         self.pending[stand_in] = None
-        return step
+        return interrupted
 
-    def _make_watched_step(self, step: Any) -> None:
+    def _make_watched_step(self, step: Step) -> None:
         stand_in = self.stand_in_for(step[1].__self__)
         self.tell("before_task_step", stand_in)
         try:
@@ -461,9 +465,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self.tell("after_task_step", stand_in)
             del step, stand_in  # a traceback may lead to this frame
 
-    def _make_timed_step(self, step: Any) -> None:
-        task = step[1].__self__
-        loop = task.get_loop()
+    def _make_timed_step(self, step: Step) -> None:
+        task, loop = step[1].__self__, self.loop()
         start = loop.time()
         try:
             make_step(*step)
@@ -471,7 +474,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         finally:
             del step, task  # a traceback may lead to this frame
 
-    def _report(self, step: Any, error: BaseException) -> None:
+    def _report(self, step: object, error: BaseException) -> None:
         """The interpreter could not make the step of a Task."""
         if isinstance(error.__context__, SystemExit | KeyboardInterrupt) and self.is_of_parent:
             # In the child of os.fork() 3.14 cannot leave the Task that forked, and raises that instead.
@@ -488,7 +491,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         else:
             self.loop().call_soon(function)
 
-    def run_callback(self, handle: Any) -> None:
+    def run_callback(self, handle: Handle) -> None:
         """Run a callback of the loop's within the step of a trio task."""
         if handle._cancelled:
             return
@@ -496,7 +499,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.entry = handle
         try:
             if self.debug:
-                handle._loop._run_timed(handle)
+                self.loop()._run_timed(handle)
             else:
                 handle._run()
         except (SystemExit, KeyboardInterrupt) as error:
@@ -566,7 +569,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         else:
             self._wait_for_asyncio(task, trap)
 
-    def _wait_for_asyncio(self, task: Task, yielded: Any) -> None:
+    def _wait_for_asyncio(self, task: Task, yielded: AnyFuture | None) -> None:
         """A trio task has yielded what a Task yields to the interpreter: wait for it."""
         blocking = getattr(yielded, "_asyncio_future_blocking", None)
         if self.ended or (yielded is not None and blocking is None):
@@ -638,7 +641,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.state["task"] = task
         return task
 
-    def stand_in_for(self, aio_task: Any) -> TrioStandIn:
+    def stand_in_for(self, aio_task: AnyTask) -> TrioStandIn:
         """The trio task of an asyncio Task."""
         stand_in = self.stand_ins.get(aio_task)
         if stand_in is None:
@@ -653,13 +656,15 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 stand_in._attempt_delivery_of_any_pending_cancel()
         return stand_in
 
-    def _home(self, aio_task: Any) -> trio.Nursery | None:
+    def _home(self, aio_task: AnyTask | None) -> trio.Nursery | None:
         """The nursery in which an asyncio Task is, if that is not the loop's."""
-        if self.nursery_for is not None and aio_task is not None and aio_task.get_coro() is self.nursery_for[0]:
+        if aio_task is None:
+            return None
+        if self.nursery_for is not None and aio_task.get_coro() is self.nursery_for[0]:
             return self.nursery_for[1]
         return self.homes.get(aio_task)
 
-    def all_tasks(self) -> set[Any]:
+    def all_tasks(self) -> set[AnyTask]:
         """The Tasks of the loop that have not ended, without those that stand for trio tasks."""
         return {task for task in asyncio.all_tasks(self.loop()) if type(task) is not AsyncioStandIn}
 
@@ -772,7 +777,7 @@ _ki_code = ki_protection_enabled.__code__
 # Public, this would be a function that trio calls for the current task where another library steps it.
 @replaces(type(RUN), "__getattr__")
 @enable_ki_protection
-def _find_missing(self: Any, name: str) -> Any:
+def _find_missing(self: object, name: str) -> object:
     """trio looks for the current task in a thread-local object; during the step of an asyncio Task there is none."""
     if name == "task":
         scheduler = self.__dict__.get("scheduler")

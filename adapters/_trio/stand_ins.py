@@ -20,6 +20,7 @@ from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort
 
 from .. import _asyncio
+from .._types import AnyCoroutine, AnyFuture, AnyTask, StepFunction
 from ..exceptions import is_cancellation, is_plain
 from .cancellation import Cancelled, raised_by
 from .names import Derivable, Task, protected
@@ -56,8 +57,8 @@ def interrupt_by(request: CancelRequest, task: Task) -> None:
         task._attempt_abort(request.raise_it)
 
 
-_HAS_CONTEXT = hasattr(asyncio.Task, "get_context")  # from 3.12 on; before, it comes with the first wait of trio's
-_NO_CONTEXT = Context()
+_NO_CONTEXT = Context()  # before 3.12, a Task's context comes with its first wait of trio's
+_context_of: Callable[[AnyTask], Context] = getattr(asyncio.Task, "get_context", lambda task: _NO_CONTEXT)
 
 
 class _Coroutine:
@@ -91,7 +92,7 @@ def is_in_checkpoint(coro: Any) -> bool:
     return False
 
 
-def unfinished_children(future: Any) -> list[Any]:
+def unfinished_children(future: AnyFuture) -> list[AnyFuture]:
     """The children of a future of gather()'s that are not done.
 
     asyncio ends such a future with its first child that fails or is cancelled. But a cancel scope is left only when all
@@ -100,7 +101,7 @@ def unfinished_children(future: Any) -> list[Any]:
     return [child for child in getattr(future, "_children", ()) if not child.done()]
 
 
-def failure_of(children: list[Any]) -> BaseException | None:
+def failure_of(children: list[AnyFuture]) -> BaseException | None:
     """The first error, beside cancellations, of what gather() was waiting for when it was cancelled."""
     errors = (child.exception() for child in children if not child.cancelled())
     return next((error for error in errors if error is not None), None)
@@ -111,7 +112,7 @@ class Interruption(NamedTuple):
 
     cancels: int  # Task.cancelling() at that time
     cancellation: Cancelled
-    children: list[Any]  # what gather() was waiting for
+    children: list[AnyFuture]  # what gather() was waiting for
 
 
 # --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         "wakeup",
     )
 
-    def __init__(self, aio_task: Any, scheduler: Scheduler, nursery: trio.Nursery) -> None:
+    def __init__(self, aio_task: AnyTask, scheduler: Scheduler, nursery: trio.Nursery) -> None:
         coro: Any = aio_task.get_coro()
         if type(coro) is not CoroutineType and not hasattr(coro, "cr_frame"):
             coro = _Coroutine(coro)
@@ -147,7 +148,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self._parent_nursery = nursery
         self.coro = coro
         self._runner = scheduler.runner
-        self.context = aio_task.get_context() if _HAS_CONTEXT else _NO_CONTEXT
+        self.context = _context_of(aio_task)
         self._ki_protected = False
         self._next_send_fn = self._next_send = self._abort_func = None
         self.custom_sleep_data = self._eventual_parent_nursery = None
@@ -165,8 +166,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self.is_overcounted = False  # Task.cancelling() is one too high until the next step
         self.interruption: Interruption | None = None
         # How the interpreter wakes the Task after a wait of trio's; set with the first one.
-        self.wakeup: Any
-        self.step_context: Any
+        self.wakeup: StepFunction
+        self.step_context: Context
 
     @property
     def name(self) -> str:
@@ -186,7 +187,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     def end(self) -> None:
         """The Task has ended: so has this."""
-        task = self.aio_task
+        task: Any = self.aio_task
         if self._child_nurseries or self._cancel_status.abandoned_by_misnesting:
             error = abandon_nurseries(self)
             if error is not None:
@@ -253,7 +254,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     # What a future has, for the Task.
 
-    def add_done_callback(self, wakeup: Any, *, context: Context | None = None) -> None:
+    def add_done_callback(self, wakeup: StepFunction, *, context: Context | None = None) -> None:
         """The interpreter tells how the Task is to be woken."""
         self.wakeup = wakeup
         if context is not None:
@@ -263,7 +264,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         """Tell whether the wait is over: then the Task does not refer to this any more."""
         return False
 
-    def cancel(self, msg: Any = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         """Task.cancel() asks for this wait to end. If it cannot be interrupted, the next one is."""
         if self.request is None or not self.request.raised:  # else one error is for both requests, as in asyncio
             self.request = CancelRequest(msg, self.aio_task.cancelling())
@@ -285,7 +286,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     def deliver(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
-        task, told, postponed = self.aio_task, self.scheduler.told, self.postponed
+        task: Any = self.aio_task
+        told, postponed = self.scheduler.told, self.postponed
         if task.done():
             if self.scheduler.stand_ins.get(task) is self:
                 self.end()
@@ -343,7 +345,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
     task's wait, once.
     """
 
-    def __init__(self, trio_task: Task, scheduler: Scheduler, loop: Any) -> None:
+    def __init__(self, trio_task: Task, scheduler: Scheduler, loop: asyncio.AbstractEventLoop) -> None:
         self.trio_task = trio_task
         self._scheduler = scheduler
         self._cancels = 0
@@ -353,7 +355,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._drop_first_step(scheduler.queue)
         self._log_destroy_pending = False
 
-    def _drop_first_step(self, queue: deque[Any]) -> None:
+    def _drop_first_step(self, queue: deque[object]) -> None:
         """super() has asked for it. Behind it may be what a signal handler or another thread has queued meanwhile."""
         behind = []
         while type(entry := queue.pop()) is not tuple or entry[1].__self__ is not self:
@@ -369,15 +371,15 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self.trio_task.name = str(value)
 
     @property
-    def _coro(self) -> Any:
+    def _coro(self) -> AnyCoroutine:
         return self.trio_task.coro
 
-    def get_coro(self) -> Any:
+    def get_coro(self) -> AnyCoroutine:
         """The coroutine of the trio task."""
         return self.trio_task.coro
 
     @property
-    def _fut_waiter(self) -> Any:
+    def _fut_waiter(self) -> AnyFuture | None:
         return awaited_future(self.trio_task)
 
     @property
@@ -396,7 +398,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
                 self._request = None
         return self._cancels
 
-    def cancel(self, msg: Any = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         """Raise CancelledError in the trio task's wait, or in its next one. Return False if it has ended."""
         if self.done():
             return False
@@ -459,12 +461,12 @@ class FutureWait:
 
     __slots__ = ("_children", "_interruption", "_request", "future", "scheduler", "task")
 
-    def __init__(self, scheduler: Scheduler, task: Task, future: Any) -> None:
+    def __init__(self, scheduler: Scheduler, task: Task, future: AnyFuture) -> None:
         self.scheduler = scheduler
         self.task = task
         self.future = future
         self._interruption: BaseException | None = None  # by a scope, or Ctrl-C
-        self._children: list[Any] = []  # those that the interruption meets
+        self._children: list[AnyFuture] = []  # those that the interruption meets
         self._request: CancelRequest | None = None
 
     def __call__(self, argument: Any) -> Abort | None:
@@ -517,7 +519,7 @@ class FutureWait:
         return error if self._request is None else self._request.error()
 
 
-def awaited_future(task: Task) -> Any:
+def awaited_future(task: Task) -> AnyFuture | None:
     """The future of asyncio's that a trio task waits for; None if it does not."""
     wait = task.custom_sleep_data
     return wait.future if type(wait) is FutureWait else None
