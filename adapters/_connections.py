@@ -530,7 +530,7 @@ class Connections(LoopPart):
         waiter = self.create_future()
         timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
         layer = _tls_layer(self, protocol, sslcontext, waiter, server_side, server_hostname, timeouts, connected=True)
-        # What comes before the layer is connected waits, like the answer to its first words.
+        # Receive nothing until the layer is connected: what comes before stays in the system.
         transport.pause_reading()
         transport.set_protocol(layer)
         steps = [self.call_soon(layer.connection_made, transport)]
@@ -575,7 +575,7 @@ class Connections(LoopPart):
     def _feed_what_came_early(
         self, layer: sslproto.SSLProtocol, protocol: asyncio.BaseProtocol
     ) -> list[asyncio.Handle]:
-        """Let the TLS layer have, soon, what a StreamReader has received and nobody has read: the client's hello."""
+        """Give the TLS layer, soon, what a StreamReader has received and nobody has read: the client's first bytes."""
         reader = getattr(protocol, "_stream_reader", None)
         if reader is None or not reader._buffer:
             return []
@@ -669,7 +669,7 @@ class Connections(LoopPart):
                     raise ValueError("reuse_port not supported by socket module")
                 sock.setsockopt(socket.SOL_SOCKET, option, True)
         if sock.family == socket.AF_INET6:
-            # There is a socket for IPv4 beside it.
+            # IPv4 has a socket of its own.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
         try:
             sock.bind(info[4])

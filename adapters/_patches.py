@@ -52,7 +52,8 @@ def _current_task(original: CurrentTask) -> CurrentTask:
         if scheduler is None or (loop is not None and loop is not running):
             return original(loop)
         task = interpreters_current_task(running)
-        return scheduler.current_aio_stand_in() if task is None else task  # type: ignore[no-any-return]
+        current: Task[Any] | None = scheduler.current_aio_stand_in() if task is None else task
+        return current
 
     replacement._knows_our_loops = True  # type: ignore[attr-defined]
     return replacement

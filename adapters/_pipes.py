@@ -121,7 +121,7 @@ class ReadPipeTransport(_PipeTransport, ReceivingTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            # EIO is how a terminal says that the other side has gone.
+            # A terminal raises EIO when the other side is closed.
             self._fatal_error(error, "Fatal read error on pipe transport", expected=error.errno == errno.EIO)
             return
         if data:

@@ -130,7 +130,7 @@ class _SendingProtocol(asyncio.Protocol):
         self._transport.write(bytes(block))
 
     def leave(self) -> None:
-        """Give the place back, and tell the protocol if the buffer has become full or is no longer."""
+        """Restore the transport's protocol, and call its pause_writing() or resume_writing() if that has changed."""
         self._transport.set_protocol(self._protocol)
         if self._was_reading:
             self._transport.resume_reading()

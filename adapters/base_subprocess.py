@@ -148,7 +148,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
     # --- pipes -------------------------------------------------------------------------------------------------------
 
     async def _connect(self, waiter: asyncio.Future[None] | None) -> None:
-        """Connect the pipes, in this order, then tell the protocol, and what it has missed."""
+        """Connect the pipes, in this order; then call the protocol's connection_made(), and what was pending."""
         loop, process = self._loop, self._proc
         try:
             for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
@@ -258,12 +258,13 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Tell another protocol from now on."""
+        """Use another protocol from now on."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol; None once the process has ended and the pipes are closed."""
-        return self._protocol  # type: ignore[no-any-return]
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
 
     def is_closing(self) -> bool:
         """Tell whether close() was called."""
@@ -295,7 +296,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
             self._call(self._finish, None)
 
     def _finish(self, error: Exception | None) -> None:
-        """Tell the protocol and who waits that all is over, and let go of everything."""
+        """Call the protocol's connection_lost(), wake those who wait, and drop all references."""
         try:
             self._protocol.connection_lost(error)
         finally:

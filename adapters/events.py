@@ -86,8 +86,8 @@ __all__ = (
 P = ParamSpec("P")
 BaseEventLoop = asyncio.BaseEventLoop
 
-# Ctrl-C must not break into these either, which are the interpreter's: who waits would wait for ever, or nobody would
-# hear of it, as the interpreter ignores what is raised in a finalizer.
+# Ctrl-C must not interrupt these classes and functions of the interpreter's either: a waiter might never be woken, or
+# the KeyboardInterrupt be lost, as the interpreter ignores what a finalizer raises.
 _CLASSES = (
     *(asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore, asyncio.BoundedSemaphore, asyncio.Barrier),
     *(asyncio.Queue, asyncio.PriorityQueue, asyncio.LifoQueue, asyncio.TaskGroup, asyncio.Timeout),
@@ -108,7 +108,7 @@ disable_ki_protection(ThreadSafeHandle._run)
 
 @disable_ki_protection
 def _call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may run code of the program's."""
+    """Call a task factory or a Task's class, which may run code of the program's: Ctrl-C may interrupt that."""
     return function(*args, **kwargs)
 
 
@@ -124,14 +124,14 @@ class MonotonicClock(Clock):
         return deadline - time.monotonic()
 
 
-# What makes the clock of a loop that is given none; for compat.virtual_time().
+# Makes the clock of a loop that is given none. compat.virtual_time() replaces it.
 make_clock: Callable[[], Clock] = MonotonicClock
 
 
-# For compat.print_tasks(): the loops of all threads that are not closed.
+# The loops of all threads that are not closed, for compat.print_tasks().
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
 
-
+# Each can be read by itself, with `_interface.LoopPart`.
 PARTS = (AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Sockets, Subprocesses)
 
 
@@ -139,10 +139,10 @@ PARTS = (AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Soc
 class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Sockets, Subprocesses):
     """What the two loops share. https://docs.python.org/3/library/asyncio-eventloop.html
 
-    Here are callbacks, timers and Tasks; each of the base classes is a part of the loop that can be read by itself.
+    Callbacks, timers, Tasks and the state of the loop are here; the other methods are in its parts.
     """
 
-    # What has no concurrency in it is asyncio's own, as this interpreter has it.
+    # asyncio's own functions, as they only get and set attributes, or log.
     get_exception_handler = BaseEventLoop.get_exception_handler
     set_exception_handler = BaseEventLoop.set_exception_handler
     default_exception_handler = BaseEventLoop.default_exception_handler
@@ -164,7 +164,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._task_factory: Callable[..., Future[Any]] | None = None
         self._coroutine_origin_tracking_enabled = False
         self._coroutine_origin_tracking_saved_depth: int | None = None
-
         self._transports = weakref.WeakValueDictionary()
 
     def _enter_run(self, run: runs.Run | runs.HostedRun) -> None:
@@ -175,7 +174,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._ready = scheduler.queue
         self._append = scheduler.queue.append
         self._timers = Timers(scheduler.polls, self._append)
-
         self._timer_handle_cancelled = self._timers.note_cancelled  # a TimerHandle's cancel() calls it
         this = scheduler.loop = weakref.ref(self)
         scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
@@ -201,8 +199,8 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
         def get_debug(self) -> bool:
             """Tell whether debug mode is on."""
-            # The interpreter asks for each Future and Task that is made. A Task may be eager and take its first step
-            # at once, so what trio has noted as the current task of the running step must go.
+            # The interpreter calls this for each Future and Task that is made. An eager Task takes its first step at
+            # once, inside the step of another. So forget which trio task the running step is of.
             self._scheduler.state.pop("task", None)
             return self._debug
 
@@ -223,7 +221,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             raise RuntimeError("Event loop is closed")
 
     def _take_nothing_more(self) -> None:
-        """Be closed: no timer, no signal and no other thread reaches the loop from here on."""
+        """Close the loop to timers, signals, files, executors and other threads."""
         if not sys.is_finalizing():
             self._remove_signal_handlers()
         self._closed = True
@@ -242,7 +240,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
-        """Make it known to the interpreter as this thread's running loop, to asyncio's own functions too."""
+        """Make it this thread's running loop in the block, for the interpreter and for asyncio's own functions."""
         patch_asyncio()
         self._set_coroutine_origin_tracking(self._debug)
         self._thread_id = threading.get_ident()
@@ -254,7 +252,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             self._leave_thread()
 
     def _leave_thread(self) -> None:
-        """Be this thread's running loop no longer, if it still is."""
+        """Stop being this thread's running loop, if it still is."""
         self._thread_id = None
         if _get_running_loop() in (self, None):  # None in the child of os.fork()
             set_running_loop(None)
@@ -262,7 +260,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._set_coroutine_origin_tracking(False)
 
     def _stop_with(self, error: BaseException) -> None:
-        """SystemExit or KeyboardInterrupt has come out of a callback or a Task: it ends the run."""
+        """End the run with SystemExit or KeyboardInterrupt, which a callback or a Task has raised."""
         self._scheduler.stop_with(error)
 
     # --- callbacks ---------------------------------------------------------------------------------------------------
@@ -273,7 +271,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             raise RuntimeError("Event loop is closed")
         kind: type = type(callback)
         if kind is STEP_TYPE or (kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME):
-            self._append((context, callback, *args))  # the interpreter does not look at the handle
+            self._append((context, callback, *args))  # the interpreter does not use a handle
             return None  # type: ignore[return-value]
         if kind is FutureWait:
             callback.wake()  # type: ignore[attr-defined]
@@ -392,7 +390,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             return task
 
     def _make_task(self, coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
-        """Make a Task by the task factory, if there is one; in debug mode; or one that takes its first step at once."""
+        """Make a Task in the less frequent cases: with a task factory, in debug mode, or eager."""
         self._check_closed()
         make: Any = Task if self._task_factory is None else functools.partial(self._task_factory, self)
         if self._task_factory is None:
@@ -489,7 +487,7 @@ class Loop(BaseLoop):
 
 def _stop_loop_of(future: Future[Any]) -> None:
     if not future.cancelled() and isinstance(future.exception(), SystemExit | KeyboardInterrupt):
-        return  # it stops the loop by itself
+        return  # Scheduler.stop_with() has stopped the loop
     future.get_loop().stop()
 
 
@@ -546,7 +544,7 @@ def _not_there_yet(name: str) -> Callable[..., NoReturn]:
     return method
 
 
-# For the report: what the loop has under its name, and only refuses.
+# For compat.report: the methods of asyncio's loops that only raise NotImplementedError here.
 NOT_THERE_YET: list[object] = []
 
 _defined = {name for owner in (*PARTS, BaseLoop, Loop) for name in vars(owner)}
@@ -560,14 +558,14 @@ for _name, _member in vars(AbstractEventLoop).items():
 
 
 def forget_dead_loop() -> None:
-    """Where a run was broken off with a loop in it, let the thread run others."""
+    """If the run of this thread's loop has broken, let the thread run another loop."""
     loop = _get_running_loop()
     if isinstance(loop, BaseLoop) and not runs.is_current(loop._runner):
         loop._leave_thread()
 
 
 def is_thread_taken() -> bool:
-    """Tell whether a loop or a trio run is under way in this thread: no other can run before it stands still."""
+    """Tell whether a loop or a trio run is under way in this thread, so that no loop can be run in it."""
     forget_dead_loop()
     return _get_running_loop() is not None or runs.is_in_run()
 

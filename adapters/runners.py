@@ -86,7 +86,8 @@ class Runner:
     def get_loop(self) -> AbstractEventLoop:
         """The loop."""
         self._initialize()
-        return self._loop  # type: ignore[no-any-return]
+        loop: AbstractEventLoop = self._loop
+        return loop
 
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
@@ -111,7 +112,8 @@ class Runner:
                 handler = None
         self._interrupts = 0
         try:
-            return self._loop.run_until_complete(task)  # type: ignore[no-any-return]
+            result: T = self._loop.run_until_complete(task)
+            return result
         except asyncio.CancelledError:
             if self._interrupts > 0:
                 uncancel = getattr(task, "uncancel", None)

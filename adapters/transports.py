@@ -66,7 +66,7 @@ def remove_stale_socket(path: str | bytes) -> None:
 
 
 def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
-    """What an asyncio program is told instead of trio's exception: the error behind it, if there is one."""
+    """The OSError for an exception of trio's: the error that caused it, if there is one."""
     if isinstance(error, trio.ClosedResourceError):
         return OSError(errno.EBADF, os.strerror(errno.EBADF))
     if not isinstance(error, trio.BrokenResourceError):
@@ -78,7 +78,7 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
 
 
 class TransportBase(asyncio.BaseTransport):
-    """What every transport here has: a protocol, what watches its file in each direction, and an end."""
+    """What all transports have in common: a protocol, a Watch or an Activity for each direction, and how they close."""
 
     _extra: dict[str, object]
     _loop: LoopPart
@@ -95,7 +95,8 @@ class TransportBase(asyncio.BaseTransport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol; None once the connection is lost."""
-        return self._protocol  # type: ignore[no-any-return]
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
 
     def is_closing(self) -> bool:
         """Tell whether it is closed or about to be."""
@@ -112,7 +113,7 @@ class TransportBase(asyncio.BaseTransport):
             sending.cancel()
 
     def _fatal_error(self, error: BaseException, message: str, expected: bool | None = None) -> None:
-        """Something went wrong: an expected error (by default one of the system) goes to the protocol only."""
+        """Close because of an error. Only an unexpected one (by default: no OSError) goes to the exception handler."""
         if not (isinstance(error, OSError) if expected is None else expected):
             context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
             self._loop.call_exception_handler(context)
@@ -121,7 +122,7 @@ class TransportBase(asyncio.BaseTransport):
         self._force_close(error)
 
     def _force_close(self, error: BaseException | None) -> None:
-        """Close at once, because of the error. The name is the one by which asyncio.sslproto calls it."""
+        """Close at once, because of the error. asyncio.sslproto calls it by this name."""
         self._closing = True
         self._stop_receiving()
         self._stop_sending()
@@ -133,7 +134,7 @@ class TransportBase(asyncio.BaseTransport):
             self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
-        """Tell the protocol that the connection is gone, and let go of everything."""
+        """Call the protocol's connection_lost(), close the file, and drop all references."""
         raise NotImplementedError
 
 
@@ -147,7 +148,7 @@ class ReceivingTransport(TransportBase, asyncio.ReadTransport):
         return not self._closing and not self._paused
 
     def pause_reading(self) -> None:
-        """Receive no more until resume_reading(). What the other side sends waits in the system, and then there."""
+        """Receive no more until resume_reading(). The system buffers what the other side sends, up to its limit."""
         if self.is_reading():
             self._paused = True
             self._stop_receiving()
@@ -227,7 +228,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
 
     @trio.lowlevel.disable_ki_protection
     def _feed(self, data: bytes) -> bool:
-        """Hand what has been received to the protocol; nothing means the end. Tell whether to go on."""
+        """Give received bytes to the protocol; b"" is the end of the stream. Tell whether to go on."""
         if not data:
             self._feed_eof()
             return False
@@ -314,7 +315,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
             self._maybe_pause_protocol()
 
     def _send_at_once(self, data: BytesLike) -> BytesLike:
-        """What of the data has not been sent, and is to be."""
+        """Send what can be sent in the call, and return the rest."""
         return data
 
     def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
@@ -338,7 +339,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         return self._buffer_size
 
     def _discard_sent(self, sent: int) -> None:
-        """Take so many bytes off the buffer."""
+        """Remove so many bytes from the head of the buffer."""
         self._buffer_size -= sent
         buffer = self._buffer
         while sent:
@@ -470,7 +471,7 @@ class SocketTransport(StreamTransport):
 
     def _close_stream(self) -> None:
         if self._empty_waiter is not None:
-            # Who sends the file waits for the socket, and would wait forever for one that is closed.
+            # sendfile() waits for the socket, and would wait forever if it were closed.
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
         elif not self._closed:
