@@ -12,8 +12,8 @@ import asyncio
 import os
 import subprocess
 import warnings
+from asyncio import base_events, unix_events
 from asyncio import base_subprocess as std
-from asyncio import unix_events
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +23,8 @@ from typing import Any
 import trio
 
 from ._polling import Activity
+
+_std: Any = base_events.BaseEventLoop
 
 # From some patch release on, wait() does not wait for the pipes, which a grandchild may keep open.
 _process_exited: Any = std.BaseSubprocessTransport._process_exited
@@ -346,84 +348,36 @@ class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
 
 
 class Subprocesses:
-    """The loop's methods that start a subprocess."""
+    """The loop's methods that start a subprocess: asyncio's own, but for what makes the transport.
 
-    async def subprocess_exec(
+    Tools that forbid blocking calls (blockbuster) know asyncio's by their file, and let Popen wait for exec() there.
+    """
+
+    subprocess_exec = _std.subprocess_exec
+    subprocess_shell = _std.subprocess_shell
+    _log_subprocess = _std._log_subprocess
+
+    async def _make_subprocess_transport(
         self,
-        protocol_factory: Callable[[], Any],
-        program: Any,
-        *args: Any,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = False,
-        bufsize: int = 0,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[Any, Any]:
-        """Start a program with arguments; the transport and the protocol. The keywords are those of subprocess.Popen.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
-
-        Raises what Popen does, OSError if there is no such program, and ValueError if text is asked for. Cancelled, it
-        kills the process and waits for its end.
-        """
-        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
-        if shell:
-            raise ValueError("shell must be False")
-        pipes = stdin, stdout, stderr
-        what = f"execute program {program!r}"
-        return await self._start_subprocess(protocol_factory, (program, *args), False, pipes, what, kwargs)
-
-    async def subprocess_shell(
-        self,
-        protocol_factory: Callable[[], Any],
-        cmd: str | bytes,
-        *,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = True,
-        bufsize: int = 0,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[Any, Any]:
-        """Have the shell run a command; the transport and the protocol. The keywords are those of subprocess.Popen.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
-
-        Raises what Popen does, and ValueError if text is asked for. Cancelled, it kills the shell and waits for its
-        end.
-        """
-        if not isinstance(cmd, bytes | str):
-            raise ValueError("cmd must be a string")
-        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
-        if not shell:
-            raise ValueError("shell must be True")
-        pipes = stdin, stdout, stderr
-        return await self._start_subprocess(protocol_factory, cmd, True, pipes, f"run shell command {cmd!r}", kwargs)
-
-    async def _start_subprocess(
-        self,
-        protocol_factory: Callable[[], Any],
+        protocol: Any,
         args: Any,
         shell: bool,
-        pipes: tuple[Any, Any, Any],
-        what: str,
-        kwargs: dict[str, Any],
-    ) -> tuple[Any, Any]:
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> BaseSubprocessTransport:
+        """Start the child; the transport, when its pipes are connected.
+
+        Cancelled, it kills the process and waits for its end.
+        """
         loop: Any = self
-        protocol = protocol_factory()
-        if loop.get_debug():
-            logger.debug(what + _describe(*pipes))
         waiter = loop.create_future()
-        transport = BaseSubprocessTransport(loop, protocol, args, shell, *pipes, 0, waiter=waiter, **kwargs)
+        transport = BaseSubprocessTransport(
+            loop, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra, **kwargs
+        )
         call_at_exit(loop, transport._proc, transport._process_exited)
         try:
             await waiter
@@ -437,32 +391,4 @@ class Subprocesses:
             raise
         finally:
             del waiter  # its exception refers to this frame
-        if loop.get_debug():
-            logger.info("%s: %r", what, transport)
-        return transport, protocol
-
-
-def _refuse_text(universal_newlines: Any, bufsize: Any, text: Any, encoding: Any, errors: Any) -> None:
-    if universal_newlines:
-        raise ValueError("universal_newlines must be False")
-    if bufsize != 0:
-        raise ValueError("bufsize must be 0")
-    if text:
-        raise ValueError("text must be False")
-    if encoding is not None:
-        raise ValueError("encoding must be None")
-    if errors is not None:
-        raise ValueError("errors must be None")
-
-
-def _describe(stdin: Any, stdout: Any, stderr: Any) -> str:
-    """Where standard input and output go, for the log."""
-    named = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    if stdout is not None and stderr == subprocess.STDOUT:
-        named = {"stdin": stdin, "stdout=stderr": stdout}
-    words = {subprocess.PIPE: "<pipe>", subprocess.STDOUT: "<stdout>"}
-    return "".join(
-        f" {name}={words.get(to, repr(to)) if isinstance(to, int) else repr(to)}"
-        for name, to in named.items()
-        if to is not None
-    )
+        return transport
