@@ -74,6 +74,6 @@ _ANSWERS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
     *(
         (module, name, _loop_of_ours_or)
         for module in (_std, _std.events)
-        for name in ("get_running_loop", "_get_running_loop")
+        for name in ("get_running_loop", "_get_running_loop", "get_event_loop")
     ),
 )

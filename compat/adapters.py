@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from adapters import _executors as _executors
     from adapters import _trio as _trio
     from adapters import events as events
+    from adapters import exceptions as exceptions
     from adapters import native as native
     from adapters import queues as queues
     from adapters import runners as runners
     from adapters import streams as streams
     from adapters import transports as transports
+    from adapters import unix_events as unix_events
 
 __path__ = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "adapters")]
