@@ -88,7 +88,14 @@ def _uvloop() -> dict[str, Any]:
         return runners.run(main, debug=debug, loop_factory=loop_factory)
 
     names = {"EventLoopPolicy": EventLoopPolicy, "install": install, "new_event_loop": Loop, "run": run}
-    return {"__version__": version("uvloop"), "__all__": tuple(names), "Loop": Loop, **names}
+    found: Any = PathFinder.find_spec("uvloop")  # its submodules are there
+    return {
+        "__version__": version("uvloop"),
+        "__path__": found.submodule_search_locations,
+        "__all__": tuple(names),
+        "Loop": Loop,
+        **names,
+    }
 
 
 def _trio_asyncio() -> dict[str, Any]:

@@ -21,7 +21,7 @@ def with_loop(runner: Any, async_fn: Callable[..., Any], args: Any, **options: A
     if not inspect.iscoroutinefunction(async_fn):
         return unrolled_run(runner, async_fn, args, **options)  # trio says what is wrong with it
 
-    @functools.wraps(async_fn)
+    @functools.wraps(getattr(async_fn, "func", async_fn))  # its name is the task's
     async def main(*args: Any) -> Any:
         async with compat.open_loop():
             return await async_fn(*args)
