@@ -177,7 +177,12 @@ def test_a_future_that_is_cancelled_is_no_scopes_doing():
 
 @pytest.mark.parametrize(
     ("how", "expected"),
-    [("raises it again", "cancelled"), ("fails", "ValueError"), ("shields", "done"), ("cancels its scope", "cancelled")],
+    [
+        ("raises again", "cancelled"),
+        ("fails", "ValueError"),
+        ("shields", "done"),
+        ("cancels its scope", "cancelled"),
+    ],
 )
 def test_a_task_ends_a_trio_task(how, expected):
     async def in_trio():
