@@ -30,6 +30,22 @@ def answer_first() -> None:
                 setattr(holder, name, ours)
 
 
+def refuse_patches() -> None:
+    """Raise RuntimeError where a package has patched what asyncio on trio cannot do without."""
+    if hasattr(_std, "_nest_patched"):
+        raise RuntimeError(
+            "nest_asyncio has patched asyncio, and a loop on trio cannot run inside itself: do without "
+            "nest_asyncio.apply(); await the coroutine, or run it in a thread, "
+            "`await asyncio.to_thread(asyncio.run, ...)`"
+        )
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and any(map(monkey.is_module_patched, ("select", "threading", "socket"))):
+        raise RuntimeError(
+            "gevent has patched the standard library, where trio polls and has its threads: do without "
+            "gevent.monkey.patch_all(), or run asyncio's part of the program in a process of its own"
+        )
+
+
 def _modules_that_took(name: str, function: Any) -> list[Any]:
     """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
     modules = [module for key, module in list(sys.modules.items()) if key != "_asyncio"]  # other threads may import

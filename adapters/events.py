@@ -36,7 +36,7 @@ import trio
 from trio.abc import Clock, Instrument
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from ._answers import answer_first
+from ._answers import answer_first, refuse_patches
 from ._asyncio import PYTHON_STEPS, STEP_TYPE, WAKEUP_NAME, WAKEUP_TYPE, set_running_loop
 from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
@@ -139,6 +139,7 @@ class BaseLoop(Connections, Datagrams, Executors, Pipes, Sockets, Subprocesses, 
     __repr__ = _std.BaseEventLoop.__repr__
 
     def __init__(self) -> None:
+        refuse_patches()
         super().__init__()
         self._closed = True  # until it has a run
         self._thread_id: int | None = None
@@ -533,6 +534,11 @@ class Loop(BaseLoop):
 
     def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
         super().__init__()
+        if type(self).time is not BaseLoop.time:
+            raise TypeError(
+                f"{type(self).__name__} has a time() of its own, and timers follow the clock of the loop's trio run: "
+                f"give a trio.abc.Clock as `clock`, or use compat.virtual_time()"
+            )
         self._run = runs.Run(clock or make_clock(), instruments)
         self._enter_run(self._run)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import adapters._trio.scheduler
     import adapters._trio.stand_ins
     import adapters._trio.threads  # noqa: F401
+    from adapters import _answers as _answers
     from adapters import _executors as _executors
     from adapters import _trio as _trio
     from adapters import events as events
