@@ -62,6 +62,7 @@ try:
     check_sendfile_params: Callable[..., None] = _loop_type._check_sendfile_params
     do_executor_shutdown: Callable[..., None] = _loop_type._do_shutdown
     check_default_executor: Callable[..., None] = _loop_type._check_default_executor
+    log_subprocess: Callable[..., None] = _loop_type._log_subprocess
 
     is_debug_mode: Callable[[], bool] = _std.coroutines._is_debug_mode
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle

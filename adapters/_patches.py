@@ -1,6 +1,7 @@
 """Functions of the real asyncio's that are replaced once a loop of ours has run, to know it and the trio tasks in it.
 
-Code that has imported asyncio itself asks them. On the loops of others they answer as before.
+Code that has imported asyncio itself asks them. On the loops of others they answer as before. Patches of others that a
+loop of ours cannot run with are refused.
 """
 
 from __future__ import annotations
@@ -32,6 +33,22 @@ def patch_asyncio() -> None:
             replacement = replace(original)
             for holder in [module, *_modules_that_imported(name, original)]:
                 setattr(holder, name, replacement)
+
+
+def refuse_patches() -> None:
+    """Raise RuntimeError where a package has patched what asyncio on trio cannot do without."""
+    if hasattr(asyncio, "_nest_patched"):
+        raise RuntimeError(
+            "nest_asyncio has patched asyncio, and a loop on trio cannot run inside itself: do without "
+            "nest_asyncio.apply(); await the coroutine, or run it in a thread, "
+            "`await asyncio.to_thread(asyncio.run, ...)`"
+        )
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and any(map(monkey.is_module_patched, ("select", "threading", "socket"))):
+        raise RuntimeError(
+            "gevent has patched the standard library, where trio polls and has its threads: do without "
+            "gevent.monkey.patch_all(), or run asyncio's part of the program in a process of its own"
+        )
 
 
 def _modules_that_imported(name: str, function: object) -> list[ModuleType]:
@@ -79,6 +96,6 @@ _REPLACEMENTS: tuple[tuple[ModuleType, str, Callable[..., object]], ...] = (
     *(
         (module, name, _get_running_loop)
         for module in (asyncio, asyncio.events)
-        for name in ("get_running_loop", "_get_running_loop")
+        for name in ("get_running_loop", "_get_running_loop", "get_event_loop")
     ),
 )

@@ -13,6 +13,7 @@ import functools
 import os
 import subprocess
 import warnings
+from asyncio import BaseEventLoop, SubprocessProtocol
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,10 +22,9 @@ from typing import IO, Any, TypeAlias
 
 import trio
 
-from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
+from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS, log_subprocess
 from ._interface import LoopPart
 from ._polling import Activity
-from ._types import ProtocolT
 
 Command: TypeAlias = str | bytes | Sequence[Any]  # as subprocess.Popen takes it
 File: TypeAlias = int | IO[Any] | None  # of a child: a descriptor, a file, PIPE or the like; None to inherit
@@ -349,83 +349,35 @@ class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
 
 
 class Subprocesses(LoopPart):
-    """The loop's methods that start a subprocess."""
+    """The loop's methods that start a subprocess: asyncio's own, but for what makes the transport.
 
-    async def subprocess_exec(
+    Tools that forbid blocking calls (blockbuster) know asyncio's by their file, and let Popen wait for exec() there.
+    """
+
+    subprocess_exec = BaseEventLoop.subprocess_exec
+    subprocess_shell = BaseEventLoop.subprocess_shell
+    _log_subprocess = log_subprocess
+
+    async def _make_subprocess_transport(
         self,
-        protocol_factory: Callable[[], ProtocolT],
-        program: Any,
-        *args: Any,
-        stdin: File = subprocess.PIPE,
-        stdout: File = subprocess.PIPE,
-        stderr: File = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = False,
-        bufsize: int = 0,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
-        """Start a program with arguments; the transport and the protocol. The keywords are those of subprocess.Popen.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
-
-        Raises what Popen does, OSError if there is no such program, and ValueError if text is asked for. Cancelled, it
-        kills the process and waits for its end.
-        """
-        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
-        if shell:
-            raise ValueError("shell must be False")
-        pipes = stdin, stdout, stderr
-        what = f"execute program {program!r}"
-        return await self._start_subprocess(protocol_factory, (program, *args), False, pipes, what, kwargs)
-
-    async def subprocess_shell(
-        self,
-        protocol_factory: Callable[[], ProtocolT],
-        cmd: str | bytes,
-        *,
-        stdin: File = subprocess.PIPE,
-        stdout: File = subprocess.PIPE,
-        stderr: File = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = True,
-        bufsize: int = 0,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
-        """Have the shell run a command; the transport and the protocol. The keywords are those of subprocess.Popen.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
-
-        Raises what Popen does, and ValueError if text is asked for. Cancelled, it kills the shell and waits for its
-        end.
-        """
-        if not isinstance(cmd, bytes | str):
-            raise ValueError("cmd must be a string")
-        _refuse_text(universal_newlines, bufsize, text, encoding, errors)
-        if not shell:
-            raise ValueError("shell must be True")
-        pipes = stdin, stdout, stderr
-        return await self._start_subprocess(protocol_factory, cmd, True, pipes, f"run shell command {cmd!r}", kwargs)
-
-    async def _start_subprocess(
-        self,
-        protocol_factory: Callable[[], ProtocolT],
+        protocol: SubprocessProtocol,
         args: Command,
         shell: bool,
-        pipes: tuple[File, File, File],
-        what: str,
-        kwargs: dict[str, Any],
-    ) -> tuple[BaseSubprocessTransport, ProtocolT]:
-        protocol = protocol_factory()
-        if self._debug:
-            logger.debug(what + _describe(*pipes))
+        stdin: File,
+        stdout: File,
+        stderr: File,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> BaseSubprocessTransport:
+        """Start the child; the transport, when its pipes are connected.
+
+        Cancelled, it kills the process and waits for its end.
+        """
         waiter = self.create_future()
-        transport = BaseSubprocessTransport(self, protocol, args, shell, *pipes, 0, waiter=waiter, **kwargs)
+        transport = BaseSubprocessTransport(
+            self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra, **kwargs
+        )
         call_at_exit(self, transport._proc, transport._process_exited)
         try:
             await waiter
@@ -439,34 +391,4 @@ class Subprocesses(LoopPart):
             raise
         finally:
             del waiter  # its exception refers to this frame
-        if self._debug:
-            logger.info("%s: %r", what, transport)
-        return transport, protocol
-
-
-def _refuse_text(
-    universal_newlines: bool, bufsize: int, text: bool | None, encoding: str | None, errors: str | None
-) -> None:
-    if universal_newlines:
-        raise ValueError("universal_newlines must be False")
-    if bufsize != 0:
-        raise ValueError("bufsize must be 0")
-    if text:
-        raise ValueError("text must be False")
-    if encoding is not None:
-        raise ValueError("encoding must be None")
-    if errors is not None:
-        raise ValueError("errors must be None")
-
-
-def _describe(stdin: File, stdout: File, stderr: File) -> str:
-    """Where standard input and output go, for the log."""
-    named = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    if stdout is not None and stderr == subprocess.STDOUT:
-        named = {"stdin": stdin, "stdout=stderr": stdout}
-    words = {subprocess.PIPE: "<pipe>", subprocess.STDOUT: "<stdout>"}
-    return "".join(
-        f" {name}={words.get(to, repr(to)) if isinstance(to, int) else repr(to)}"
-        for name, to in named.items()
-        if to is not None
-    )
+        return transport

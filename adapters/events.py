@@ -56,7 +56,7 @@ from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._executors import Executors
-from ._patches import patch_asyncio
+from ._patches import patch_asyncio, refuse_patches
 from ._pipes import Pipes
 from ._signals import Signals
 from ._sockets import Sockets
@@ -154,6 +154,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     __repr__ = BaseEventLoop.__repr__
 
     def __init__(self) -> None:
+        refuse_patches()
         super().__init__()
         self._closed = True  # until it has a run
         self._thread_id: int | None = None
@@ -409,6 +410,11 @@ class Loop(BaseLoop):
 
     def __init__(self, *, clock: Clock | None = None, instruments: Sequence[Instrument] = ()) -> None:
         super().__init__()
+        if type(self).time is not BaseLoop.time:
+            raise TypeError(
+                f"{type(self).__name__} has a time() of its own, and timers follow the clock of the loop's trio run: "
+                f"give a trio.abc.Clock as `clock`, or use compat.virtual_time()"
+            )
         self._run = runs.Run(clock or make_clock(), instruments)
         self._enter_run(self._run)
 

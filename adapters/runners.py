@@ -252,20 +252,32 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
 
     loop = HostedLoop(stop_with)
     failure: BaseException | None = None
-    async with trio.open_nursery() as outer:
-        outer.start_soon(loop._hold_nursery)
-        with trio.CancelScope(shield=True):
-            await loop._has_nursery.wait()
-        with loop._as_running_loop():
-            try:
-                yield loop
-            except BaseException as error:
-                failure = error  # not to be wrapped into an exception group by the nursery
-            try:
-                with trio.CancelScope(shield=True):
-                    await _end_tasks(loop)
-            finally:
-                loop._end()
+    try:
+        async with trio.open_nursery() as outer:
+            outer.start_soon(loop._hold_nursery)
+            interrupt = None
+            with trio.CancelScope(shield=True):
+                while not loop._has_nursery.is_set():
+                    try:
+                        await loop._has_nursery.wait()
+                    except KeyboardInterrupt as error:  # trio's main task gets it; the loop must be there to be ended
+                        interrupt = error
+            with loop._as_running_loop():
+                try:
+                    if interrupt is not None:
+                        raise interrupt
+                    yield loop
+                except BaseException as error:
+                    failure = error  # not to be wrapped into an exception group by the nursery
+                try:
+                    with trio.CancelScope(shield=True):
+                        await _end_tasks(loop)
+                finally:
+                    loop._end()
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        breaks.append(KeyboardInterrupt())  # it came in the nursery's last wait
     if breaks:
         raise breaks[0] from failure
     if failure is not None:

@@ -544,6 +544,11 @@ class StreamReader:
         finally:
             self._waiter = None
 
+    def _maybe_resume_transport(self) -> None:
+        """What asyncio's readers call when they have taken something out: some programs do so, too."""
+        if self._paused and self._unread() <= self._limit:
+            self._resume()
+
     # --- the reading side --------------------------------------------------------------------------------------------
 
     def at_eof(self) -> bool:

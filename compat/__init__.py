@@ -7,6 +7,7 @@
 - `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
 - `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
+- `from compat import trio_asyncio` has trio-asyncio's names, for a program that uses it.
 - `print_tasks()` prints the tree of all tasks, what each awaits and where; `print_tasks_on()` does it on a signal.
 - `virtual_time()` gives asyncio's loops a clock that jumps, for tests; `compat.pytest_plugin` brings it to pytest.
 

@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 from compat import adapters
 from compat.adapters import events
 
+from . import _stand_ins
+
 __all__ = ["fill", "install", "uninstall"]
 
 # fmt: off
@@ -53,16 +55,16 @@ def _not_there_yet(name: str, original: Any) -> Any:
         stand_in: Any = type(original)(name.rpartition(".")[2], (original,), members)
     else:
         stand_in = functools.wraps(original)(refuse)
-    _stand_ins.append(stand_in)
+    _refusing.append(stand_in)
     return stand_in
 
 
-_stand_ins: list[Any] = []
+_refusing: list[Any] = []
 
 
 def is_stand_in(value: object) -> bool:
     """Tell whether this class, function or method of the loop only says that it is not adapted yet."""
-    return any(value is each for each in (*_stand_ins, *events.NOT_THERE_YET))
+    return any(value is each for each in (*_refusing, *events.NOT_THERE_YET))
 
 
 def _acts(name: str, value: Any) -> bool:
@@ -168,6 +170,7 @@ def install() -> None:
                 _set_policy(events._get_event_loop_policy())
             _replaced.update(_loaded())
             sys.modules.update(_modules)
+            _stand_ins.put_in()
 
 
 def uninstall() -> None:
@@ -182,5 +185,6 @@ def uninstall() -> None:
             for name in _loaded().keys() - _replaced.keys():
                 del sys.modules[name]
             _replaced.clear()
+            _stand_ins.take_out()
             if _set_policy is not None and _get_policy() is events._get_event_loop_policy():
                 _set_policy(_replaced_policy)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from compat.adapters import events, runners
+from compat.adapters import _patches, events, runners
 
 __all__ = ["open_loop", "run"]
 
@@ -36,6 +36,7 @@ def run(
     """
     _refuse_coroutine(async_fn)
     _refuse_inside_a_run(async_fn)
+    _patches.refuse_patches()
 
     @functools.wraps(async_fn)  # its name is the main task's
     async def with_loop() -> T:

@@ -1,4 +1,4 @@
-"""What an error leaves behind when it has been handled: nothing, and without the garbage collector."""
+"""What is left for the garbage collector: nothing that asyncio frees at once, and no local of who handled an error."""
 
 import asyncio as std
 import gc
@@ -10,6 +10,7 @@ import tempfile
 import weakref
 
 import pytest
+import trio
 
 import compat
 from compat import asyncio
@@ -269,3 +270,216 @@ def test_pipe_of_a_subprocess_that_fails_keeps_no_locals(run):
         await asyncio.create_subprocess_exec("true", stdout=asyncio.subprocess.PIPE)
 
     assert run(outcome(asyncio, subprocess_whose_pipe_fails)) == ((ValueError, type(None)), False)
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+OPERATIONS, MIXED = [], []  # async functions of the module asyncio; the latter use trio as well
+
+
+def operation(function):
+    OPERATIONS.append(function)
+    return function
+
+
+def mixed(function):
+    MIXED.append(function)
+    return function
+
+
+async def fail_later(asyncio):
+    await asyncio.sleep(0)
+    raise ValueError
+
+
+@operation
+async def tasks(asyncio):
+    done, cancelled = asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(asyncio.sleep(3600))
+    await done
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    with pytest.raises(ValueError):
+        await asyncio.create_task(fail_later(asyncio))
+
+
+@operation
+async def gathered(asyncio):
+    await asyncio.gather(fail_later(asyncio), asyncio.sleep(0), return_exceptions=True)
+    with pytest.raises(ValueError):
+        await asyncio.gather(fail_later(asyncio), asyncio.sleep(0))
+
+
+@operation
+async def group(asyncio):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(0))
+
+
+@operation
+async def timeouts(asyncio):
+    async with asyncio.timeout(3600):
+        await asyncio.sleep(0)
+    for wait in (asyncio.sleep(3600), asyncio.Queue().get(), asyncio.Event().wait()):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.0001):
+                await wait
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.sleep(3600), 0.0001)
+
+
+@operation
+async def lock_given_up(asyncio):
+    async with (lock := asyncio.Lock()):
+        task = asyncio.create_task(lock.acquire())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+
+
+@operation
+async def timers(asyncio):
+    loop = asyncio.get_running_loop()
+    loop.call_later(3600, print).cancel()
+    loop.call_later(0.0001, int)
+    await asyncio.sleep(0.001)
+
+
+@operation
+async def in_thread(asyncio):
+    await asyncio.to_thread(int)
+    with pytest.raises(ValueError):
+        await asyncio.to_thread(int, "x")
+
+
+@operation
+async def async_generator(asyncio):
+    async def numbers():
+        yield 1
+        await asyncio.sleep(0)
+        yield 2
+
+    assert [n async for n in numbers()] == [1, 2]
+
+
+@operation
+async def child(asyncio):
+    process = await asyncio.create_subprocess_exec("echo", stdout=asyncio.subprocess.PIPE)
+    await process.communicate()
+
+
+@operation
+async def datagram_endpoint(asyncio):
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, (HOST, 0))
+    transport.close()
+    await asyncio.sleep(0.001)
+
+
+@operation
+async def sock_recv_given_up(asyncio):
+    left, right = pair()
+    with left, right, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.0001):
+            await asyncio.get_running_loop().sock_recv(left, 1)
+
+
+@operation
+async def connections(asyncio):
+    async def echo(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(echo, HOST, 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await reader.read()
+        writer.write(b"line\n")
+        assert await reader.read() == b"line\n"
+        writer.close()
+        await writer.wait_closed()
+    await asyncio.sleep(0.001)
+
+
+@mixed
+async def scopes(asyncio):
+    with trio.move_on_after(3600):
+        await trio.sleep(0)
+    for wait in (trio.sleep(3600), asyncio.sleep(3600), asyncio.create_task(trio.sleep(3600)), asyncio.Queue().get()):
+        with trio.move_on_after(0.0001):
+            await wait
+
+
+@mixed
+async def nurseries(asyncio):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 0)
+        nursery.start_soon(asyncio.sleep, 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 3600)
+        nursery.start_soon(asyncio.sleep, 3600)
+        await asyncio.sleep(0)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_later, asyncio)
+            nursery.start_soon(asyncio.sleep, 3600)
+
+
+@mixed
+async def group_in_a_scope(asyncio):
+    with trio.move_on_after(3600):
+        await group(asyncio)
+
+
+@mixed
+async def trio_in_tasks(asyncio):
+    await asyncio.create_task(trio.sleep(0))
+    task = asyncio.create_task(trio.sleep(3600))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.0001):
+            await trio.sleep(3600)
+
+
+@mixed
+async def trios_thread(asyncio):
+    await trio.to_thread.run_sync(int)
+
+
+async def garbage(asyncio, function):
+    """How many objects it leaves to the collector."""
+    for _ in range(2):
+        await function(asyncio)
+    await asyncio.sleep(0.005)
+    gc.collect()
+    gc.disable()
+    try:
+        await function(asyncio)
+        await asyncio.sleep(0.005)
+        return gc.collect()
+    finally:
+        gc.enable()
+
+
+@RUNS
+@pytest.mark.parametrize("function", OPERATIONS + MIXED, ids=lambda function: function.__name__)
+def test_nothing_is_left_to_the_collector(function, run):
+    expected = std.run(garbage(std, function)) if function in OPERATIONS else 0
+    assert run(garbage(asyncio, function)) <= expected
+
+
+async def by_trio(asyncio, function):
+    await trio.sleep(0)
+    return await garbage(asyncio, function)
+
+
+@pytest.mark.parametrize("function", OPERATIONS + MIXED, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), compat.run], ids=["a Task", "a trio task"])
+def test_nothing_is_left_where_trio_was_called(function, run):
+    expected = std.run(garbage(std, function)) if function in OPERATIONS else 0
+    assert run(lambda: by_trio(asyncio, function)) <= expected

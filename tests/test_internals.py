@@ -798,3 +798,20 @@ def test_a_nursery_in_a_cancelled_task_raises_no_group():
         assert [type(error) for error in raised] == [asyncio.CancelledError, asyncio.CancelledError]
 
     compat.run(main, clock=virtual_time())
+
+
+@pytest.mark.slow
+def test_an_error_of_the_schedulers_own_is_an_internal_error():
+    """It ends the run, and does not leave a task waiting for ever."""
+    ended = Ended("""
+        import compat, trio
+        async def main():
+            trio.lowlevel.current_task()._schedule_points = "broken"
+            await trio.lowlevel.checkpoint()
+        try:
+            compat.run(main)
+        except trio.TrioInternalError as error:
+            print(type(error.__cause__).__name__)
+        print(compat.run(trio.sleep, 0))
+    """)
+    assert ended.out == "TypeError\nNone\n"

@@ -400,6 +400,31 @@ say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     assert (ended.out, ended.error) == ("background\nKeyboardInterrupt()\nTrue\n", "")
 
 
+@pytest.mark.parametrize("when", ["before it begins", "as it ends"])
+def test_ctrl_c_at_the_edges_of_compat_run(when):
+    """It comes out as it does out of trio.run(), and not in a group."""
+    program = f"""
+import compat, trio
+class Interrupt(trio.abc.Instrument):
+    def before_run(self):
+        signal.raise_signal(signal.SIGINT)
+@trio.lowlevel.enable_ki_protection
+async def interrupted():
+    signal.raise_signal(signal.SIGINT)
+when = {when!r}
+try:
+    if when == "before it begins":
+        compat.run(trio.lowlevel.checkpoint, instruments=[Interrupt()])
+    else:
+        compat.run(interrupted)
+except KeyboardInterrupt:
+    say("KeyboardInterrupt")
+say(compat.run(trio.sleep, 0))
+"""
+    ended = Ended(PRELUDE + program)
+    assert (ended.out, ended.error) == ("KeyboardInterrupt\nNone\n", "")
+
+
 @pytest.mark.parametrize("path", ["own", "instrument", "plain", "task", "open_loop"])
 def test_ctrl_c_at_a_random_moment(path):
     """However often: KeyboardInterrupt comes out of the run, all has ended, and the thread runs loops as before."""

@@ -1496,3 +1496,14 @@ def test_callbacks_are_not_timed_without_debug_mode(caplog):
 
     stepped_by_trio(main)
     assert not caplog.records
+
+
+def test_a_loop_with_a_time_of_its_own_is_refused():
+    """Its timers would not follow it."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self):
+            return 0.0
+
+    with pytest.raises(TypeError, match=r"Loop has a time\(\) of its own, .* compat\.virtual_time\(\)"):
+        Loop()

@@ -73,7 +73,7 @@ def test_whether_it_runs_is_asked_of_the_code(monkeypatch):
 
     try:
         _table.state_of.cache_clear()
-        monkeypatch.setattr(_redirect, "_stand_ins", [drop_in.sleep])
+        monkeypatch.setattr(_redirect, "_refusing", [drop_in.sleep])
         monkeypatch.setattr(events, "NOT_THERE_YET", [events.Loop.call_later])
         assert _table.state_of("asyncio.sleep") == _table.state_of("loop.call_later") == "not yet"
         assert _table.state_of("asyncio.wait") == "runs"

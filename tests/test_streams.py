@@ -1317,3 +1317,37 @@ def test_reader_and_writer_need_a_loop_of_ours():
             compat.as_streams(one)
 
     std.run(elsewhere())
+
+
+def test_a_reader_that_takes_from_the_buffer_itself():
+    """A subclass as aioconsole's, for a separator beyond the limit: the transport goes on reading."""
+
+    async def program(asyncio):
+        class Reader(asyncio.StreamReader):
+            async def readuntil(self, separator=b"\n"):
+                while True:
+                    try:
+                        return await super().readuntil(separator)
+                    except asyncio.LimitOverrunError as error:
+                        if self._buffer.startswith(separator, error.consumed):
+                            line = self._buffer[: error.consumed + len(separator)]
+                            del self._buffer[: error.consumed + len(separator)]
+                            self._maybe_resume_transport()
+                            return bytes(line)
+                        await self._wait_for_data("readuntil")
+
+        loop = asyncio.get_running_loop()
+        here, there = os.pipe()
+        with os.fdopen(here, "rb") as file:
+            reader = Reader(limit=1000)
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+            lines = [b"x" * 50_000 + b"\n", b"y\n", b"z" * 200_000 + b"\n"]
+            writer = threading.Thread(target=lambda: os.write(there, b"".join(lines)) and os.close(there))
+            writer.start()
+            got = [await reader.readline() for _ in lines]
+            writer.join()
+            transport.close()
+            await asyncio.sleep(0.001)
+        return got == lines
+
+    assert on_both(lambda asyncio: asyncio.run(program(asyncio))) == (True, True)

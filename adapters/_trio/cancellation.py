@@ -109,14 +109,13 @@ class Told:
 
     def tell_in(self, block: CancelStatus) -> None:
         """A scope is cancelled: tell the tasks that have answered the cancellation of a scope inside, and wait now."""
-        for child in list(block._children):
-            if child._scope._shield:
-                continue
+        blocks = [child for child in block._children if not child._scope._shield]
+        for child in blocks:  # which grows meanwhile
             for task in [task for task in child._tasks if task in self.blocks]:
                 is_in_trios_wait = task._abort_func not in (None, task.custom_sleep_data)
                 if not is_in_trios_wait and self.is_due(task):
                     task._attempt_delivery_of_any_pending_cancel()
-            self.tell_in(child)
+            blocks += [child for child in child._children if not child._scope._shield]
 
     def forget(self, task: Task) -> None:
         """A task that was told of something has ended."""

@@ -134,13 +134,17 @@ def _nothing() -> None:
 
 
 def _comes_out_of_trio(error: BaseException) -> bool:
-    """Tell whether code of trio's was running when the error was raised: its state may be half changed."""
-    traceback = error.__traceback__
+    """Tell whether code of trio's, or of this module, has raised it: the state may be half changed.
+
+    What a signal handler raises comes out of the handler.
+    """
+    traceback, module = error.__traceback__, ""
     while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__name__", "").startswith("trio."):
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("trio."):
             return True
         traceback = traceback.tb_next
-    return False
+    return isinstance(error, Exception) and module == __name__
 
 
 def _internal_error(cause: BaseException) -> trio.TrioInternalError:
