@@ -536,8 +536,13 @@ async def start_server(
         raise ValueError("port is needed, or sock")
     else:
         listeners = []
-        for each in [host or None] if host is None or isinstance(host, str) else host:
-            listeners += await trio.open_tcp_listeners(port, host=each, backlog=backlog)
+        try:
+            for each in [host or None] if host is None or isinstance(host, str) else host:
+                listeners += await trio.open_tcp_listeners(port, host=each, backlog=backlog)
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
     return await _started(Server(client_connected_cb, listeners, limit, ssl, ssl_handshake_timeout), start_serving)
 
 

@@ -146,6 +146,7 @@ class Task(Generic[T]):
     _background: Background | None = None
     _callbacks: "tuple[tuple[Callable[[Task[T]], object], contextvars.Context], ...]" = ()
     _watchers: "tuple[Callable[[Task[T]], object], ...]" = ()
+    _held: "tuple[trio.lowlevel.Task, ...]" = ()  # trio tasks that do not go on before its end, cancelled or not
 
     def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
         if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
@@ -257,13 +258,38 @@ class Task(Generic[T]):
         try:
             await self.end.wait()
         except BaseException as error:
-            if not self._done:
-                self.cancel()
-                with trio.CancelScope(shield=True):
-                    await self.end.wait()
+            await self.cancelled_and_ended()
             if self.failure is None or not isinstance(error, trio.Cancelled):
                 raise
         return self.result()
+
+    async def cancelled_and_ended(self) -> None:
+        """Cancel the task, and wait for its end, shielded; unless it waits itself for the end of who calls this."""
+        self.cancel()
+        here = trio.lowlevel.current_task()
+        if self._done or self._ends_after(here):
+            return
+        self._held += (here,)
+        with trio.CancelScope(shield=True):
+            await self.end.wait()
+
+    def _ends_after(self, trio_task: trio.lowlevel.Task) -> bool:
+        """Whether a trio task is in a nursery of this task's, or this waits for it shielded; at any remove."""
+        tasks, background = tasks_here(), _background.get()
+        seen, left = set(), [trio_task]
+        while left:
+            each = left.pop()
+            if each is self._trio_task:
+                return True
+            if each in seen:
+                continue
+            seen.add(each)
+            nursery, task = each.parent_nursery, tasks.get(each)
+            if nursery is not None and (background is None or nursery is not background.nursery):
+                left.append(nursery.parent_task)
+            if task is not None:
+                left += task._held
+        return False
 
     # --- asyncio's methods --------------------------------------------------------------------------------------------
 
@@ -500,9 +526,10 @@ async def gather(*coros_or_futures: Awaitable[T], return_exceptions: bool) -> li
 async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = False) -> Any:
     """A trio nursery around the awaitables, and the list of their results.
 
-    The first error, or a task among them that is cancelled, cancels the others, and is raised when these have ended:
-    by itself, or in a group if more than one has failed. With return_exceptions=True the errors are among the results,
-    and cancel nothing. Cancelling gather() cancels all. They start when gather() is awaited.
+    The first error, or a task among them that is cancelled, cancels the others, and is raised when these have ended: by
+    itself, or in a group if more than one has failed. With return_exceptions=True the errors are among the results, and
+    cancel nothing; SystemExit and the like are raised all the same. Cancelling gather() cancels all. They start when
+    gather() is awaited.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
     """
     tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
@@ -511,7 +538,7 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     def note(task: Task[Any]) -> None:
         if task._error is not None:
             task.outcome()  # it is seen to here
-            if not return_exceptions:
+            if not return_exceptions or not isinstance(task._error, (Exception, trio.Cancelled)):
                 failures.append(task._error)
                 nursery.cancel_scope.cancel()
 
@@ -557,8 +584,8 @@ async def _all_ended(tasks: list[Task[Any]], note: Callable[[Task[Any]], object]
         cancelled = True
         for task in running:
             task.cancel()
-        with trio.CancelScope(shield=True):
-            await none_left.wait()
+        for task in list(running):
+            await task.cancelled_and_ended()
         raise
 
 

@@ -258,6 +258,15 @@ asyncio.run(main())
 """
 
 
+MOCKS = """
+import asyncio
+from unittest.mock import AsyncMock
+async def main():
+    print(await AsyncMock(return_value=7)())
+asyncio.run(main())
+"""
+
+
 @pytest.mark.slow
 def test_a_whole_program(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
@@ -271,6 +280,18 @@ def test_a_whole_program(tmp_path):
             timeout=100,
         )
         assert (done.returncode, done.stdout) == (0, f"{native.__file__} ['a', 'b']\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_whole_program_that_is_tested_with_mocks():
+    done = subprocess.run(
+        [sys.executable, "-m", "compat", "--native", "-c", MOCKS],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
 
 
 @pytest.mark.slow

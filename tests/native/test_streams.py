@@ -403,6 +403,12 @@ async def test_server():
         server.get_loop()
 
 
+async def test_a_server_that_has_one_address_of_two_leaves_nothing():
+    """The first would be reported as unclosed."""
+    with pytest.raises(OSError):
+        await native.start_server(echo, ["127.0.0.1", "256.0.0.1"], 0)
+
+
 async def test_server_that_never_serves():
     async with await native.start_server(echo, "127.0.0.1", 0, start_serving=False) as server:
         assert len(server.sockets) == 1
