@@ -160,6 +160,8 @@ async def test_two_tasks_cannot_read_at_once():
 
 async def test_echo():
     async with connected() as (reader, writer):
+        assert isinstance(reader, native.StreamReader)
+        assert isinstance(writer, native.StreamWriter)
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"  # sent without a drain()
         writer.writelines([b"two", bytearray(b"\n"), memoryview(b"three\n")])
