@@ -179,14 +179,14 @@ class Task(Generic[T]):
 
     def _report(self, _: "Task[T]") -> None:
         """Give the nursery an error that is nobody else's."""
-        if self._error is not None and self.failure is not None and not self._left_to_others:
+        if self.failure is not None and not self._left_to_others:
             raise self.failure
 
     def _is_awaited(self) -> bool:
         return bool(self._watchers) or (self._end is not None and self._end.statistics().tasks_waiting > 0)
 
     async def work(self, then: "Callable[[Task[T]], object] | None" = None, tasks: Tasks | None = None) -> None:
-        """Run the coroutine in this trio task, and keep what comes of it; `then` is called with the task at its end.
+        """Run the coroutine in this trio task, and keep what comes of it. `then` is called with the task, if that is an error.
 
         Raises what `then` raises, and what cancels the task from outside, without calling it.
         """
@@ -208,23 +208,24 @@ class Task(Generic[T]):
         except BaseException as error:  # what the scope has left
             self._error = error
         del tasks[trio_task]
+        self._done = True
         if self._error is not None:
             self._error = _cancelled_in(self._error) or self._error
-        self._done = True
-        if isinstance(self._error, Exception) and self._background is not None and self._is_awaited():
-            self._background.unread.add(self)  # until somebody asks for it
-            self._left_to_others = True
+            if isinstance(self._error, Exception) and self._background is not None and self._is_awaited():
+                self._background.unread.add(self)  # until somebody asks for it
+                self._left_to_others = True
         if self._end is not None:
             self._end.set()
         for watcher in self._watchers:
             watcher(self)
         for callback, context in self._callbacks:
             context.run(callback, self)
-        # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
-        if self._error is not None and isinstance(self._error, trio.Cancelled) and has_been_cancelled():
-            raise self._error
-        if then is not None:
-            then(self)
+        if self._error is not None:
+            # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
+            if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
+                raise self._error
+            if then is not None:
+                then(self)
 
     @property
     def end(self) -> trio.Event:
@@ -472,18 +473,20 @@ def all_tasks() -> set[Task[Any]]:
 
 
 @overload
-async def sleep(delay: float) -> None: ...
+def sleep(delay: float) -> Coroutine[Any, Any, None]: ...
 @overload
-async def sleep(delay: float, result: T) -> T: ...
-async def sleep(delay: float, result: object = None) -> object:
+def sleep(delay: float, result: T) -> Coroutine[Any, Any, T]: ...
+def sleep(delay: float, result: object = None) -> Coroutine[Any, Any, object]:
     """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
-    if delay <= 0:
-        await trio.lowlevel.checkpoint()
-    else:
-        await trio.sleep(delay)
+    sleeping = trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay)
+    return sleeping if result is None else _and_then(sleeping, result)
+
+
+async def _and_then(first: Coroutine[Any, Any, None], result: T) -> T:
+    await first
     return result
 
 

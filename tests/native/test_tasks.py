@@ -640,7 +640,7 @@ async def test_wait_for():
     assert await native.wait_for(value(1, 1), None) == 1
     assert await native.wait_for(native.create_task(value(2, 1)), 2) == 2
     for seconds in (1, 0, -1):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(native.TimeoutError):
             await native.wait_for(noting(notes, seconds), seconds)
     task = native.create_task(noting(notes, "task"))
     with pytest.raises(TimeoutError):
