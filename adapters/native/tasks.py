@@ -186,7 +186,7 @@ class Task(Generic[T]):
         return bool(self._watchers) or (self._end is not None and self._end.statistics().tasks_waiting > 0)
 
     async def work(self, then: "Callable[[Task[T]], object] | None" = None, tasks: Tasks | None = None) -> None:
-        """Run the coroutine in this trio task, and keep what comes of it. `then` is called with the task, if that is an error.
+        """Run the coroutine in this trio task, and keep what comes of it; an error is shown to `then`, with the task.
 
         Raises what `then` raises, and what cancels the task from outside, without calling it.
         """
