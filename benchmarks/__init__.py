@@ -15,6 +15,7 @@ modes are what it is run on, and how; see modes.py.
 - imported: a plain trio program that has imported compat; for trio's work only
 - trio-asyncio: the bridge that emulates asyncio's loop in a trio task; left out where it cannot be imported. A Task of
   its cannot await trio's functions: trio's work is called from one once, by trio_as_aio()
+- native: compat.native, asyncio's names on trio's primitives; where by_trio.py has the same
 - trio: what one would write for trio by hand, from by_trio.py, where that has a meaning
 
 How to read the tables. A line is a workload. The first column is the base, asyncio or, for trio's own work, trio: the
@@ -22,9 +23,10 @@ median over all rounds, per operation. The others are multiples of it: below 1, 
 spread of its own time, the median absolute deviation in percent. CPU is the processor time of the whole process, all
 threads, which suffers least from what else the machine does; wall is time by the clock, for what is mostly waiting.
 Below stand, for the core (tasks, what they wait for, child processes), for streams (connections, with server and
-clients in one process) and for trio's work, each mode's geometric mean, its worst ratio, and how many times as long
-trio-asyncio takes. trio's work is done in Tasks (own, hosted, open_loop) and in plain trio tasks beside an open loop
-(adopted). The last table is of what has no base: memory, and the import.
+clients in one process) and for trio's work, each mode's geometric mean, its worst ratio, how many times as long
+trio-asyncio takes, and the mean of its multiples of trio by hand: that is what native is measured by. trio's work is
+done in Tasks (own, hosted, open_loop) and in plain trio tasks beside an open loop (adopted). The last table is of what
+has no base: memory, and the import.
 
 In each of three rounds every workload has a new process per mode, and these take turns, value by value, so that a noisy
 second hits all of them. What malloc does with large blocks, which by itself would double an echo's time or not, is the

@@ -16,7 +16,7 @@ import trio
 from . import __doc__ as manual
 from . import by_trio, trio_work
 from .gauges import GAUGES, Gauge
-from .modes import FOR_ASYNCIO, FOR_TRIO, MODES
+from .modes import FOR_ASYNCIO, FOR_BOTH, FOR_TRIO, MODES
 from .report import Figure, Line, picture, table
 from .workloads import WORKLOADS, Workload
 
@@ -49,7 +49,7 @@ def modes_of(name: str) -> list[str]:
     elif hasattr(trio_work, name):
         modes = FOR_TRIO
     else:
-        modes = FOR_ASYNCIO + ("trio",) * hasattr(by_trio, name)
+        modes = FOR_BOTH if hasattr(by_trio, name) else FOR_ASYNCIO
     return [mode for mode in MODES if mode in modes and (mode != "trio-asyncio" or trio_asyncio_works())]
 
 

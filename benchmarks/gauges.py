@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from .modes import FOR_ASYNCIO, IN_TASKS, load
+from .modes import FOR_BOTH, IN_TASKS, load
 
 
 class Gauge(NamedTuple):
@@ -73,9 +73,7 @@ def import_compat(mode: str) -> float:
 GAUGES = {
     "start": Gauge("start of a program", "ms CPU", "start", start, START),
     "import_compat": Gauge("import compat", "ms CPU", "absolute", import_compat, ["own"]),
-    "memory": Gauge(
-        "idle task", "KiB", "absolute", lambda mode: memory(mode, "idle_tasks", 2000), (*FOR_ASYNCIO, "trio")
-    ),
+    "memory": Gauge("idle task", "KiB", "absolute", lambda mode: memory(mode, "idle_tasks", 2000), FOR_BOTH),
     "memory_after_trio": Gauge(
         "idle task that has called trio",
         "KiB",
@@ -84,6 +82,6 @@ GAUGES = {
         IN_TASKS,
     ),
     "connection_memory": Gauge(
-        "idle connection", "KiB", "absolute", lambda mode: memory(mode, "idle_connections", 200), (*FOR_ASYNCIO, "trio")
+        "idle connection", "KiB", "absolute", lambda mode: memory(mode, "idle_connections", 200), FOR_BOTH
     ),
 }

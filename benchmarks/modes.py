@@ -95,6 +95,14 @@ def imported() -> Run:
     return trio.run
 
 
+def native() -> Run:
+    """asyncio's names with trio's meaning, as a program gets them that is run with `python -m compat --native`."""
+    from compat import native
+
+    native.install()
+    return lambda main: native.run(main())
+
+
 def trio_asyncio() -> Run:
     """The bridge that emulates asyncio's loop in a trio task."""
     import trio_asyncio
@@ -118,10 +126,12 @@ MODES = {
     "adopted": adopted,
     "imported": imported,
     "trio-asyncio": trio_asyncio,
+    "native": native,
     "trio": plain_trio,
 }
 IN_TASKS = ("own", "hosted", "open_loop")  # where trio's work is done in Tasks
 FOR_ASYNCIO = ("asyncio", "own", "carried", "hosted", "open_loop", "adopted", "trio-asyncio")
+FOR_BOTH = (*FOR_ASYNCIO, "native", "trio")  # what by_trio has as well
 FOR_TRIO = ("trio", *IN_TASKS, "adopted", "imported", "trio-asyncio")
 
 

@@ -94,6 +94,9 @@ def block(base: str, sections: list[tuple[str, list[Line]]]) -> str:
         def of_base(mode: str, lines: list[Line] = lines) -> list[float]:
             return ratios(lines, mode, base) if mode != base else []
 
+        def of_trio(mode: str, lines: list[Line] = lines) -> list[float]:
+            return ratios(lines, mode, "trio") if mode not in (base, "trio-asyncio", "trio") else []
+
         def of_trio_asyncio(mode: str, lines: list[Line] = lines) -> list[float]:
             return ratios(lines, "trio-asyncio", mode) if mode not in (base, "trio-asyncio", "trio") else []
 
@@ -101,6 +104,8 @@ def block(base: str, sections: list[tuple[str, list[Line]]]) -> str:
         feet.append(summary(f"{words}: worst", of_base, max))
         if base == "asyncio" and "trio-asyncio" in modes:
             feet.append(summary(f"{words}: trio-asyncio by this, mean", of_trio_asyncio, geometric_mean))
+        if base == "asyncio" and "trio" in modes:
+            feet.append(summary(f"{words}: this by trio, mean", of_trio, geometric_mean))
     return "\n".join(rows + feet)
 
 
@@ -112,6 +117,7 @@ COLOURS = {
     "adopted": "#b8860b",
     "open_loop": "#8e44ad",
     "hosted": "#d6336c",
+    "native": "#5f8c1e",
     "carried": "#2aa5a0",
     "own": "#0b7a4b",
 }
@@ -123,9 +129,10 @@ NAMES = {
     "hosted": "compat.run",
     "open_loop": "open_loop in trio.run",
     "adopted": "plain trio task",
+    "native": "compat.native",
     "imported": "compat imported",
 }
-LABELS, WIDTH, HEIGHT, TOP = 260, 560, 22, 74  # in pixels: the titles' column, the scale, a line, what is above them
+LABELS, WIDTH, HEIGHT, TOP = 260, 560, 22, 94  # in pixels: the titles' column, the scale, a line, what is above them
 
 
 def picture(lines: list[Line], footnote: str) -> str:

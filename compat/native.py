@@ -145,8 +145,11 @@ sys.modules.update((f"{__name__}.{name}", module) for name, module in _submodule
 def install() -> None:
     """From here on, `import asyncio` gives this in every module of the process, and `asyncio.queues` the queues here.
 
-    That is what `python -m compat --native` does. A module that has imported asyncio earlier keeps the real one.
+    That is what `python -m compat --native` does. A module that has imported asyncio earlier keeps the real one; so
+    does unittest.mock, which needs no loop, but names that are not in the index.
     """
+    import unittest.mock  # noqa: F401
+
     for name in [name for name in sys.modules if name.partition(".")[0] == "asyncio"]:
         del sys.modules[name]
     sys.modules["asyncio"] = sys.modules[__name__]

@@ -191,6 +191,7 @@ class _Channel(Generic[T]):
         self._senders, self._receivers = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
         self._offered: dict[trio.lowlevel.Task, T] = {}  # by senders that wait
         self._given: dict[trio.lowlevel.Task, T] = {}  # to receivers that have waited
+        self._errors: dict[trio.lowlevel.Task, Exception] = {}  # for senders that have waited
         self._closed = False
 
     @property
@@ -227,6 +228,8 @@ class _Channel(Generic[T]):
             await self._senders.park()
             if task in self._offered:
                 raise trio.ClosedResourceError
+            if task in self._errors:
+                raise self._errors.pop(task)
         finally:
             self._offered.pop(task, None)
 
@@ -237,7 +240,10 @@ class _Channel(Generic[T]):
         value: T = self._pop(self._buffer)
         if self._senders:
             [task] = self._senders.unpark()
-            self._push(self._buffer, self._offered.pop(task))
+            try:
+                self._push(self._buffer, self._offered.pop(task))
+            except Exception as error:  # items that cannot be compared
+                self._errors[task] = error
         return value
 
     @trio.lowlevel.enable_ki_protection

@@ -33,8 +33,9 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory
 
 @final
 class Runner:
-    """Several runs in one context: each run() is a trio.run() of its own, and leaves no task to the next.
+    """Several runs: each run() is a trio.run() of its own, and leaves no task to the next.
 
+    All begin in the same context; unlike asyncio's, a variable that one of them sets is not set in the next.
     Raises TypeError for debug= and loop_factory=. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner
     """
 

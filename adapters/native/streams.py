@@ -44,9 +44,9 @@ _logger = logging.getLogger("compat.native")
 class StreamReader:
     """A trio.abc.ReceiveStream with a buffer. Made by open_connection() and the like, or of any stream of trio's.
 
-    A read that is cancelled has taken nothing; each can be cancelled, and gives way to other tasks when it has to
-    receive. Each raises OSError when the stream breaks, trio.ClosedResourceError
-    when this side has closed it, and trio.BusyResourceError when another task is reading.
+    Each read can be cancelled, and has taken nothing then; it gives way to other tasks when it has to receive. Each
+    raises OSError when the stream breaks, trio.ClosedResourceError when this side has closed it, and
+    trio.BusyResourceError when another task is reading.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader
     """
 
@@ -253,9 +253,9 @@ class StreamWriter:
     async def drain(self) -> None:
         """Wait until no more than 64 KiB are left to send. Cancelled, it leaves them to be sent.
 
-        It can be cancelled in any case, and gives way to other tasks when it has to wait.
-
-        Raises OSError if the stream is broken. https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.drain
+        It can be cancelled in any case, and gives way to other tasks when it has to wait. Raises OSError if the stream
+        is broken.
+        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.drain
         """
         await self._sent(_LIMIT)
 
@@ -536,8 +536,13 @@ async def start_server(
         raise ValueError("port is needed, or sock")
     else:
         listeners = []
-        for each in [host or None] if host is None or isinstance(host, str) else host:
-            listeners += await trio.open_tcp_listeners(port, host=each, backlog=backlog)
+        try:
+            for each in [host or None] if host is None or isinstance(host, str) else host:
+                listeners += await trio.open_tcp_listeners(port, host=each, backlog=backlog)
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
     return await _started(Server(client_connected_cb, listeners, limit, ssl, ssl_handshake_timeout), start_serving)
 
 

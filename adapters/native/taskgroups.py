@@ -12,7 +12,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
-from .tasks import Task, has_been_cancelled, open_nursery
+from .tasks import Task, has_been_cancelled, open_nursery, tasks_here
 
 __all__ = ["TaskGroup"]
 
@@ -34,6 +34,7 @@ class TaskGroup:
     async def __aenter__(self) -> "TaskGroup":
         if self._nursery is not None:
             raise RuntimeError("a TaskGroup is entered once")
+        self._tasks = tasks_here()
         self._nursery = await self._manager.__aenter__()
         return self
 
@@ -57,5 +58,5 @@ class TaskGroup:
             coro.close()
             raise RuntimeError("this TaskGroup has not been entered")
         task = Task(coro, name, trio.CancelScope())
-        task.start_in(self._nursery, context)
+        task.start_in(self._nursery, self._tasks, context)
         return task

@@ -52,15 +52,19 @@ FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
 ALL_COMPLETED: Final = "ALL_COMPLETED"
 
 
+Tasks = dict[object, "Task[Any]"]  # those of a run, by trio task; by themselves until they have one
+
+
 class Background(NamedTuple):
     """The nursery of a run, and the tasks that failed while somebody waited, who has not asked for the error yet."""
 
     nursery: trio.Nursery
+    tasks: Tasks
     unread: "set[Task[Any]]"
 
 
 _background: trio.lowlevel.RunVar[Background | None] = trio.lowlevel.RunVar("compat.native background", None)
-_tasks: trio.lowlevel.RunVar[dict[trio.lowlevel.Task, "Task[Any]"]] = trio.lowlevel.RunVar("compat.native tasks")
+_tasks: trio.lowlevel.RunVar[Tasks] = trio.lowlevel.RunVar("compat.native tasks")
 
 
 @asynccontextmanager
@@ -95,7 +99,7 @@ async def open_background() -> AsyncIterator[None]:
     errors: list[BaseException] = []
     try:
         async with open_nursery() as nursery:
-            _background.set(Background(nursery, unread))
+            _background.set(Background(nursery, tasks_here(), unread))
             yield
             nursery.cancel_scope.cancel()
     except BaseException as error:
@@ -136,11 +140,13 @@ class Task(Generic[T]):
 
     _result: T
     _error: BaseException | None = None
-    _done = _awaited = False
-    _ended: trio.Event | None = None  # there once somebody waits
+    _done = _left_to_others = False
+    _end: trio.Event | None = None  # there once somebody waits
     _trio_task: trio.lowlevel.Task | None = None
     _background: Background | None = None
     _callbacks: "tuple[tuple[Callable[[Task[T]], object], contextvars.Context], ...]" = ()
+    _watchers: "tuple[Callable[[Task[T]], object], ...]" = ()
+    _held: "tuple[trio.lowlevel.Task, ...]" = ()  # trio tasks that do not go on before its end, cancelled or not
 
     def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
         if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
@@ -152,34 +158,43 @@ class Task(Generic[T]):
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def start_in(
-        self, nursery: trio.Nursery, context: contextvars.Context | None = None, background: Background | None = None
+        self,
+        nursery: trio.Nursery,
+        tasks: Tasks,
+        context: contextvars.Context | None = None,
+        background: Background | None = None,
     ) -> None:
         """nursery.start_soon(), in a copy of the context. Raises RuntimeError if the nursery is closed."""
         self._background = background
         try:
             if context is None:
-                nursery.start_soon(self.work, self._report, name=self._name)
+                nursery.start_soon(self.work, self._report, tasks, name=self._name)
             else:  # a copy, as one that is in use cannot be entered; trio makes another
-                context.copy().run(functools.partial(nursery.start_soon, self.work, self._report, name=self._name))
+                start = functools.partial(nursery.start_soon, self.work, self._report, tasks, name=self._name)
+                context.copy().run(start)
         except RuntimeError:
             self._coro.close()
             raise
+        tasks[self] = self
 
     def _report(self, _: "Task[T]") -> None:
         """Give the nursery an error that is nobody else's."""
-        if self._error is not None and self.failure is not None:
-            if self._background is None or not self._awaited or not isinstance(self.failure, Exception):
-                raise self.failure
-            self._background.unread.add(self)
+        if self.failure is not None and not self._left_to_others:
+            raise self.failure
 
-    async def work(self, then: "Callable[[Task[T]], object] | None" = None) -> None:
-        """Run the coroutine in this trio task, and keep what comes of it; `then` is called with the task at its end.
+    def _is_awaited(self) -> bool:
+        return bool(self._watchers) or (self._end is not None and self._end.statistics().tasks_waiting > 0)
+
+    async def work(self, then: "Callable[[Task[T]], object] | None" = None, tasks: Tasks | None = None) -> None:
+        """Run the coroutine in this trio task, and keep what comes of it; an error is shown to `then`, with the task.
 
         Raises what `then` raises, and what cancels the task from outside, without calling it.
         """
-        tasks = _tasks_here()
-        self._trio_task = trio.lowlevel.current_task()
-        tasks[self._trio_task] = self
+        if tasks is None:
+            tasks = tasks_here()
+        self._trio_task = trio_task = trio.lowlevel.current_task()
+        tasks.pop(self, None)
+        tasks[trio_task] = self
         try:
             if self._scope is None:
                 self._result = await self._coro
@@ -192,52 +207,90 @@ class Task(Generic[T]):
                         raise
         except BaseException as error:  # what the scope has left
             self._error = error
-        del tasks[self._trio_task]
+        del tasks[trio_task]
+        self._done = True
         if self._error is not None:
             self._error = _cancelled_in(self._error) or self._error
-        self._done = True
-        if self._ended is not None:
-            self._awaited = self._ended.statistics().tasks_waiting > 0
-            self._ended.set()
+            if isinstance(self._error, Exception) and self._background is not None and self._is_awaited():
+                self._background.unread.add(self)  # until somebody asks for it
+                self._left_to_others = True
+        if self._end is not None:
+            self._end.set()
+        for watcher in self._watchers:
+            watcher(self)
         for callback, context in self._callbacks:
             context.run(callback, self)
-        # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
-        if self._error is not None and isinstance(self._error, trio.Cancelled) and has_been_cancelled():
-            raise self._error
-        if then is not None:
-            then(self)
+        if self._error is not None:
+            # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
+            if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
+                raise self._error
+            if then is not None:
+                then(self)
 
-    async def left_alone(self) -> None:
-        """Wait for the end, whatever it is; cancelling the wait leaves the task alone."""
-        if self._ended is None:
-            self._ended = trio.Event()
+    @property
+    def end(self) -> trio.Event:
+        """Set when the task has ended, whatever has come of it. Cancelling a wait for it leaves the task alone."""
+        if self._end is None:
+            self._end = trio.Event()
             if self._done:
-                self._ended.set()
-        await self._ended.wait()
+                self._end.set()
+        return self._end
 
-    async def ended(self) -> None:
-        """Wait for the end, whatever it is. Cancelling the wait cancels the task, and waits on."""
-        if current_task() is self:
-            raise RuntimeError(f"{self!r} cannot await itself")
-        try:
-            await self.left_alone()
-        except BaseException:
-            if not self._done:
-                self.cancel()
-                with trio.CancelScope(shield=True):
-                    await self.left_alone()
-            raise
+    def watch(self, watcher: "Callable[[Task[T]], object]") -> None:
+        """Have a function called with the task when it ends, at once if it has: for who waits for several.
+
+        Who watches has to see to the task's error.
+        """
+        if self._done:
+            watcher(self)
+        else:
+            self._watchers += (watcher,)
+
+    def unwatch(self, watcher: "Callable[[Task[T]], object]") -> None:
+        """Take watch() back."""
+        self._watchers = tuple(each for each in self._watchers if each != watcher)
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._join().__await__()
 
     async def _join(self) -> T:
+        if self._trio_task is trio.lowlevel.current_task() and not self._done:
+            raise RuntimeError(f"{self!r} cannot await itself")
         try:
-            await self.ended()
-        except trio.Cancelled:
-            if self.failure is None:
+            await self.end.wait()
+        except BaseException as error:
+            await self.cancelled_and_ended()
+            if self.failure is None or not isinstance(error, trio.Cancelled):
                 raise
         return self.result()
+
+    async def cancelled_and_ended(self) -> None:
+        """Cancel the task, and wait for its end, shielded; unless it waits itself for the end of who calls this."""
+        self.cancel()
+        here = trio.lowlevel.current_task()
+        if self._done or self._ends_after(here):
+            return
+        self._held += (here,)
+        with trio.CancelScope(shield=True):
+            await self.end.wait()
+
+    def _ends_after(self, trio_task: trio.lowlevel.Task) -> bool:
+        """Whether a trio task is in a nursery of this task's, or this waits for it shielded; at any remove."""
+        tasks, background = tasks_here(), _background.get()
+        seen, left = set(), [trio_task]
+        while left:
+            each = left.pop()
+            if each is self._trio_task:
+                return True
+            if each in seen:
+                continue
+            seen.add(each)
+            nursery, task = each.parent_nursery, tasks.get(each)
+            if nursery is not None and (background is None or nursery is not background.nursery):
+                left.append(nursery.parent_task)
+            if task is not None:
+                left += task._held
+        return False
 
     # --- asyncio's methods --------------------------------------------------------------------------------------------
 
@@ -355,11 +408,12 @@ def _cancelled_in(error: BaseException) -> trio.Cancelled | None:
     return error if isinstance(error, trio.Cancelled) else None
 
 
-def _tasks_here() -> dict[trio.lowlevel.Task, Task[Any]]:
+def tasks_here() -> Tasks:
+    """The Tasks of this run. Raises RuntimeError outside a run."""
     try:
         return _tasks.get()
     except LookupError:
-        tasks: dict[trio.lowlevel.Task, Task[Any]] = {}
+        tasks: Tasks = {}
         _tasks.set(tasks)
         return tasks
 
@@ -385,7 +439,7 @@ def _start(task: Task[Any], context: contextvars.Context | None = None) -> None:
     except RuntimeError:
         task.get_coro().close()
         raise
-    task.start_in(background.nursery, context, background)
+    task.start_in(background.nursery, background.tasks, context, background)
 
 
 def create_task(
@@ -407,30 +461,32 @@ def current_task() -> Task[Any] | None:
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
     """
-    return _tasks_here().get(trio.lowlevel.current_task())
+    return tasks_here().get(trio.lowlevel.current_task())
 
 
 def all_tasks() -> set[Task[Any]]:
-    """The Tasks that have a trio task now, but for the parts of gather(): see Task.cancel().
+    """The Tasks of the trio run that were started and have not ended, but for the parts of gather(): see Task.cancel().
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
-    return {task for task in _tasks_here().values() if task.can_be_cancelled}
+    return {task for task in tasks_here().values() if task.can_be_cancelled}
 
 
 @overload
-async def sleep(delay: float) -> None: ...
+def sleep(delay: float) -> Coroutine[Any, Any, None]: ...
 @overload
-async def sleep(delay: float, result: T) -> T: ...
-async def sleep(delay: float, result: object = None) -> object:
+def sleep(delay: float, result: T) -> Coroutine[Any, Any, T]: ...
+def sleep(delay: float, result: object = None) -> Coroutine[Any, Any, object]:
     """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
-    if delay <= 0:
-        await trio.lowlevel.checkpoint()
-    else:
-        await trio.sleep(delay)
+    sleeping = trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay)
+    return sleeping if result is None else _and_then(sleeping, result)
+
+
+async def _and_then(first: Coroutine[Any, Any, None], result: T) -> T:
+    await first
     return result
 
 
@@ -454,7 +510,7 @@ async def shield(arg: Awaitable[T]) -> T:
     task = task_of(arg, trio.CancelScope())
     if task is not arg:
         _start(task)
-    await task.left_alone()
+    await task.end.wait()
     return task.result()
 
 
@@ -473,9 +529,10 @@ async def gather(*coros_or_futures: Awaitable[T], return_exceptions: bool) -> li
 async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = False) -> Any:
     """A trio nursery around the awaitables, and the list of their results.
 
-    The first error, or a task among them that is cancelled, cancels the others, and is raised when these have ended:
-    by itself, or in a group if more than one has failed. With return_exceptions=True the errors are among the results,
-    and cancel nothing. Cancelling gather() cancels all. They start when gather() is awaited.
+    The first error, or a task among them that is cancelled, cancels the others, and is raised when these have ended: by
+    itself, or in a group if more than one has failed. With return_exceptions=True the errors are among the results, and
+    cancel nothing; SystemExit and the like are raised all the same. Cancelling gather() cancels all. They start when
+    gather() is awaited.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
     """
     tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
@@ -484,36 +541,61 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     def note(task: Task[Any]) -> None:
         if task._error is not None:
             task.outcome()  # it is seen to here
-            if not return_exceptions:
+            if not return_exceptions or not isinstance(task._error, (Exception, trio.Cancelled)):
                 failures.append(task._error)
                 nursery.cancel_scope.cancel()
 
-    async def join(task: Task[Any]) -> None:
-        try:
-            await task.ended()
-        except trio.Cancelled:
-            if task.failure is None:
-                raise
-        note(task)
-
     try:
         async with open_nursery() as nursery:
+            given, here = [], tasks_here()
             for awaitable, task in tasks.items():
                 if task is awaitable:
-                    nursery.start_soon(join, task)
+                    given.append(task)
                 else:
-                    nursery.start_soon(task.work, note)
+                    nursery.start_soon(task.work, note, here, name=task.get_name())
+            if given:
+                await _all_ended(given, note)
     finally:
-        if failures:
-            raise failures[0] if len(failures) == 1 else BaseExceptionGroup("errors of gather()", failures)
+        # Several that were cancelled are one cancellation, and beside an error they are no news.
+        errors = [error for error in failures if not isinstance(error, trio.Cancelled)] or failures[:1]
+        if errors:
+            raise errors[0] if len(errors) == 1 else BaseExceptionGroup("errors of gather()", errors)
     ended = [tasks[awaitable] for awaitable in coros_or_futures]
     return [task._result if task._error is None else task._error for task in ended]
+
+
+async def _all_ended(tasks: list[Task[Any]], note: Callable[[Task[Any]], object]) -> None:
+    """Wait for Tasks, and call `note` with each that ends. Cancelling the wait cancels them, and waits on."""
+    if current_task() in tasks:
+        raise RuntimeError(f"{current_task()!r} cannot await itself")
+    running = set(tasks)
+    none_left = trio.Event()
+    cancelled = False
+
+    def watch(task: Task[Any]) -> None:
+        running.discard(task)
+        if not running:
+            none_left.set()
+        if not cancelled or task.failure is not None:
+            note(task)
+
+    for task in tasks:
+        task.watch(watch)
+    try:
+        await none_left.wait()
+    except BaseException:
+        cancelled = True
+        for task in running:
+            task.cancel()
+        for task in list(running):
+            await task.cancelled_and_ended()
+        raise
 
 
 async def wait(
     fs: Iterable[Task[T]], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
 ) -> tuple[set[Task[T]], set[Task[T]]]:
-    """A trio nursery that waits for Tasks, and leaves them alone; returns those that have ended, and the others.
+    """A trio.Event that Tasks set at their end; returns those that have ended, and the others.
 
     Nothing is cancelled, neither by the timeout nor when the wait is. The errors are in the Tasks: one that nobody asks
     for ends the run at its end. Raises TypeError for what is no Task, ValueError for no Tasks and an unknown
@@ -523,15 +605,23 @@ async def wait(
     if not tasks or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         raise ValueError(f"wait() needs Tasks and one of its three return_when, not {return_when!r}")
 
-    async def watch(task: Task[T]) -> None:
-        await task.left_alone()
-        if return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and task.failure is not None):
-            nursery.cancel_scope.cancel()
+    enough = trio.Event()
+    running = set(tasks)
 
-    with trio.move_on_at(math.inf if timeout is None else trio.current_time() + timeout):
-        async with open_nursery() as nursery:
-            for task in tasks:
-                nursery.start_soon(watch, task)
+    def watch(task: Task[T]) -> None:
+        running.discard(task)
+        failed = task.failure is not None
+        if not running or return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed):
+            enough.set()
+
+    for task in tasks:
+        task.watch(watch)
+    try:
+        with trio.move_on_at(math.inf if timeout is None else trio.current_time() + timeout):
+            await enough.wait()
+    finally:
+        for task in running:
+            task.unwatch(watch)
     done = {task for task in tasks if task.done()}
     return done, tasks - done
 
@@ -571,11 +661,7 @@ class AsCompleted(Generic[T]):
         self._deadline = deadline
         self._send, self._receive = trio.open_memory_channel[Task[T]](math.inf)
         for task in tasks:
-            the_background().nursery.start_soon(self._pass_on, task)
-
-    async def _pass_on(self, task: Task[T]) -> None:
-        await task.left_alone()
-        self._send.send_nowait(task)
+            task.watch(self._send.send_nowait)
 
     async def _next_task(self) -> Task[T]:
         async with timeout_at(self._deadline):

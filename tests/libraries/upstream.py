@@ -1,6 +1,9 @@
 """Runs a library's own test suite on asyncio, or on trio, and in each way on this, and compares what each test came to.
 
-    python tests/libraries/upstream.py janus [aiofiles anyio ...] [--keep FOLDER] [-- PYTEST ARGUMENTS]
+    python tests/libraries/upstream.py [--native] janus [aiofiles anyio ...] [--keep FOLDER] [-- PYTEST ARGUMENTS]
+
+With --native, which is for libraries that use the high-level API, the second run is by `python -m compat --native`. A
+test that fails there because it, or the library, uses what native refuses by name is counted under that name.
 
 pip downloads the source distribution of the version that is installed; nothing of it is committed here. The suite is
 run by `python -m pytest`, and again in the ways that SUITES says, `python -m compat -m pytest` for most. Printed are
@@ -10,13 +13,14 @@ but those in KNOWN. What a suite needs, pytest plugins and so on, has to be inst
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,6 +34,10 @@ ON_TRIO: dict[str, tuple[list[str], list[str]]] = {
     "trio": ([], []),
     "trio, asyncio on trio imported": ([], ["-p", "compat.asyncio"]),
     "trio, a loop open in each run": ([], ["-p", "with_loop"]),
+}
+ON_NATIVE: dict[str, tuple[list[str], list[str]]] = {
+    "asyncio": ([], []),
+    "native": (["-m", "compat", "--native"], ["-p", "on_native", "-p", "no:asyncio", "-p", "no:anyio"]),
 }
 
 
@@ -54,6 +62,18 @@ SUITES = {
             "tests/test_web_websocket_functional.py",
         ]
     ),
+    # pytest-asyncio, pytest-mock, msgpack, marshmallow; and for --native no redis, which uses the loop
+    "aiocache": Suite(
+        [
+            "tests/ut",
+            "--ignore=tests/ut/backends/test_redis.py",  # they need servers
+            "--ignore=tests/ut/backends/test_memcached.py",
+        ]
+    ),
+    "aioitertools": Suite(
+        [f"aioitertools/tests/{name}.py" for name in ("asyncio", "builtins", "helpers", "itertools", "more_itertools")]
+    ),
+    "asyncstdlib": Suite(["unittests"]),
     # pytest-mock, pytest-timeout, blockbuster, truststore, psutil, uvloop
     "anyio": Suite(
         ["tests"],
@@ -100,6 +120,7 @@ KNOWN = {
     "test_calls.TestCalls.test_trio_asyncio_cancel_direct": "a CancelledError is no failure for a trio nursery",
 }
 TIME_LIMIT = 1500  # seconds for one run
+REFUSAL = re.compile(r"compat\.native has no (\w+)|compat\.native' from \S+ does not have the attribute '(\w+)'")
 COMMON = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "filterwarnings=", "-W", "ignore"]
 
 
@@ -118,7 +139,7 @@ def download(name: str, suite: Suite, folder: Path) -> Path:
 
 
 def run(source: Path, suite: Suite, title: str, extra: list[str]) -> dict[str, str]:
-    """What each test came to: passed, failed, skipped."""
+    """What each test came to: passed, failed, skipped; or "refused" and the name that native does not have."""
     results = source / "results.xml"
     results.unlink(missing_ok=True)
     interpreter, options = suite.ways[title]
@@ -133,13 +154,14 @@ def run(source: Path, suite: Suite, title: str, extra: list[str]) -> dict[str, s
     for case in ElementTree.parse(results).iter("testcase"):
         kinds = {child.tag for child in case}
         outcome = next((kind for kind in ("error", "failure", "skipped") if kind in kinds), "passed")
+        if refusal := REFUSAL.search("".join(case.itertext())):
+            outcome = f"refused {refusal[1] or refusal[2]}"
         found[f"{case.get('classname')}.{case.get('name')}"] = outcome
     return found
 
 
-def compare(name: str, folder: Path, extra: list[str]) -> bool:
+def compare(name: str, suite: Suite, folder: Path, extra: list[str]) -> bool:
     """Tell whether each test came to the same in every way; say what did not."""
-    suite = SUITES[name]
     library = suite.library or name
     source = download(library, suite, folder)
     found = {title: run(source, suite, title, extra) for title in suite.ways}
@@ -150,7 +172,7 @@ def compare(name: str, folder: Path, extra: list[str]) -> bool:
         print(f"{name} {version(library)} on {title}: {counts}", flush=True)
     for title, results in others:
         for test in sorted(expected.keys() | results.keys()):
-            if expected.get(test) == results.get(test):
+            if expected.get(test) == results.get(test) or "refused" in results.get(test, ""):
                 continue
             reason = next((f" (known: {reason})" for part, reason in KNOWN.items() if part in test), "")
             print(f"  differs: {test}: {expected.get(test)} on {first}, {results.get(test)} on {title}{reason}")
@@ -162,6 +184,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     extra = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--native", action="store_true", help="compare with native, not with exact")
     parser.add_argument("names", nargs="+", choices=SUITES)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the suites and their logs there")
     args = parser.parse_args(arguments[: arguments.index("--")] if "--" in arguments else arguments)
@@ -170,7 +193,8 @@ def main() -> int:
         for name in args.names:
             folder = (args.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
-            same &= compare(name, folder, extra)
+            suite = replace(SUITES[name], ways=ON_NATIVE) if args.native else SUITES[name]
+            same &= compare(name, suite, folder, extra)
     return 0 if same else 1
 
 

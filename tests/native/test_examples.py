@@ -8,8 +8,10 @@ import pytest
 import test_examples as project
 from test_examples import (  # noqa: F401
     folder,
+    test_chat,
     test_checksums,
     test_checksums_of_what_cannot_be_read,
+    test_checksums_out_of_patience,
     test_codecount,
     test_codecount_out_of_patience,
     test_jobrunner_side_by_side,

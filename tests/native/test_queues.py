@@ -63,6 +63,21 @@ async def test_who_waits_longest_is_served_first(kind):
         assert [await queue.get() for _ in range(4)] == [0, 1, 2, 3]
 
 
+async def test_an_item_that_cannot_be_compared_is_for_who_puts_it():
+    queue = native.PriorityQueue(2)
+    queue.put_nowait(1)
+    queue.put_nowait(2)
+
+    async def put():
+        with pytest.raises(TypeError):
+            await queue.put("three")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await queue.get() == 1
+
+
 @KINDS
 async def test_put_and_get_are_checkpoints(kind):
     queue = kind()

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import inspect
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -52,6 +53,19 @@ def test_each_says_what_it_is_and_where_asyncio_describes_it(name):
     if value.__module__.startswith("compat."):
         assert DOCUMENTATION in value.__doc__
         assert any(word in value.__doc__ for word in ("trio", "nursery", "channel", "CancelScope"))
+
+
+def test_the_documentation_has_each_name_and_a_test_that_uses_it():
+    lines = Path(ROOT, "docs", "native.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert set(INDEX) <= documented <= set(native.__all__)
+    for names, exact, primitive, files in rows:
+        assert exact
+        assert primitive
+        tests = [Path(__file__).with_name(file).read_text() for file in re.findall(r"`(\w+\.py)`", files)]
+        for name in re.findall(r"`(\w+)`", names):
+            assert any(re.search(rf"native\.{name}\b", test) for test in tests), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -258,6 +272,15 @@ asyncio.run(main())
 """
 
 
+MOCKS = """
+import asyncio
+from unittest.mock import AsyncMock
+async def main():
+    print(await AsyncMock(return_value=7)())
+asyncio.run(main())
+"""
+
+
 @pytest.mark.slow
 def test_a_whole_program(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
@@ -271,6 +294,18 @@ def test_a_whole_program(tmp_path):
             timeout=100,
         )
         assert (done.returncode, done.stdout) == (0, f"{native.__file__} ['a', 'b']\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_whole_program_that_is_tested_with_mocks():
+    done = subprocess.run(
+        [sys.executable, "-m", "compat", "--native", "-c", MOCKS],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
 
 
 @pytest.mark.slow

@@ -160,6 +160,8 @@ async def test_two_tasks_cannot_read_at_once():
 
 async def test_echo():
     async with connected() as (reader, writer):
+        assert isinstance(reader, native.StreamReader)
+        assert isinstance(writer, native.StreamWriter)
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"  # sent without a drain()
         writer.writelines([b"two", bytearray(b"\n"), memoryview(b"three\n")])
@@ -401,6 +403,12 @@ async def test_server():
         await server.start_serving()
     with pytest.raises(AttributeError, match="trio"):
         server.get_loop()
+
+
+async def test_a_server_that_has_one_address_of_two_leaves_nothing():
+    """The first would be reported as unclosed."""
+    with pytest.raises(OSError):
+        await native.start_server(echo, ["127.0.0.1", "256.0.0.1"], 0)
 
 
 async def test_server_that_never_serves():

@@ -190,6 +190,64 @@ async def test_a_task_cannot_await_itself():
     await native.create_task(worker())
 
 
+@pytest.mark.parametrize("join", [follow, native.gather])
+@pytest.mark.parametrize("kind", ["awaits", "gathers", "group"])
+async def test_a_task_that_cancels_and_awaits_the_one_that_waits_for_it(kind, join):
+    ended = []
+
+    async def child(parent):
+        try:
+            parent.cancel()
+            await join(parent)
+        finally:
+            ended.append("child")
+
+    async def parent():
+        work = child(native.current_task())
+        try:
+            if kind == "group":
+                async with native.TaskGroup() as group:
+                    group.create_task(work)
+            else:
+                await (native.create_task(work) if kind == "awaits" else native.gather(native.create_task(work)))
+        finally:
+            ended.append("parent")
+
+    task = native.create_task(parent())
+    with pytest.raises(native.CancelledError):
+        await task
+    assert ended == ["child", "parent"]
+    assert task.cancelled()
+
+
+async def test_three_tasks_that_wait_for_each_other_can_be_cancelled():
+    tasks = []
+
+    async def worker(number):
+        await native.sleep(1)
+        await tasks[(number + 1) % 3]
+
+    tasks += [native.create_task(worker(number)) for number in range(3)]
+    await native.sleep(2)
+    tasks[0].cancel()
+    _, pending = await native.wait(tasks)
+    assert not pending
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_all_tasks_has_those_that_have_not_started():
+    tasks = {native.create_task(trio.sleep_forever())}
+    async with native.TaskGroup() as group:
+        tasks.add(group.create_task(trio.sleep_forever()))
+        assert native.all_tasks() == tasks
+        await trio.testing.wait_all_tasks_blocked()
+        assert native.all_tasks() == tasks
+        for task in tasks:
+            task.cancel()
+    await native.wait(tasks)
+    assert native.all_tasks() == set()
+
+
 async def test_callbacks():
     called = []
     task = native.create_task(value(3, 1))
@@ -381,6 +439,21 @@ async def test_gather_of_a_task_that_is_cancelled_is_cancelled():
     assert notes == ["other"]
 
 
+async def test_gather_of_several_that_are_cancelled_is_cancelled_once():
+    tasks = [native.create_task(trio.sleep_forever()) for _ in range(3)]
+    for task in tasks:
+        task.cancel()
+    with pytest.raises(native.CancelledError):  # and no group
+        await native.gather(*tasks)
+    with pytest.raises(ValueError, match="mine"):
+        await native.gather(failing(ValueError("mine")), *tasks)
+
+
+async def test_gather_returns_no_exit_as_a_result():
+    with pytest.raises(SystemExit):
+        await native.gather(failing(SystemExit(3)), value(1, 1), return_exceptions=True)
+
+
 async def test_gather_that_is_cancelled_cancels_all():
     notes = []
     task = native.create_task(noting(notes, "task"))
@@ -567,7 +640,7 @@ async def test_wait_for():
     assert await native.wait_for(value(1, 1), None) == 1
     assert await native.wait_for(native.create_task(value(2, 1)), 2) == 2
     for seconds in (1, 0, -1):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(native.TimeoutError):
             await native.wait_for(noting(notes, seconds), seconds)
     task = native.create_task(noting(notes, "task"))
     with pytest.raises(TimeoutError):
