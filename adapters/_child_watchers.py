@@ -3,9 +3,14 @@
 They can be made and set, and nothing depends on them: the loop waits for its children by itself, and only for these.
 """
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 import sys
+
+assert sys.version_info < (3, 14)  # and mypy passes over the module for later Pythons
+
 import warnings
 from asyncio import unix_events as std
 

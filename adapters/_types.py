@@ -36,7 +36,10 @@ BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
 
 # What the methods of a socket take and return, for each of its families.
-Address: TypeAlias = tuple[Any, ...] | str | Buffer
+if sys.version_info >= (3, 14):
+    Address: TypeAlias = tuple[Any, ...] | str | Buffer | int
+else:
+    Address: TypeAlias = tuple[Any, ...] | str | Buffer
 # One of those that socket.getaddrinfo() returns.
 AddressInfo: TypeAlias = (
     tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]

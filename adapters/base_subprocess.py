@@ -16,7 +16,7 @@ import warnings
 from asyncio import BaseEventLoop, SubprocessProtocol
 from asyncio.log import logger
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import IO, Any, TypeAlias
 
@@ -27,6 +27,7 @@ from ._interface import LoopPart
 from ._polling import Activity
 
 Command: TypeAlias = str | bytes | Sequence[Any]  # as subprocess.Popen takes it
+Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "WriteSubprocessPipeProto"]]]
 File: TypeAlias = int | IO[Any] | None  # of a child: a descriptor, a file, PIPE or the like; None to inherit
 
 
@@ -153,7 +154,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         try:
             for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
                 if pipe is not None:
-                    connect: Callable[..., Any] = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
+                    connect: Connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
                     kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
                     transport, self._pipes[fd] = await connect(functools.partial(kind, self, fd), pipe)
                     if self._closed:
@@ -224,10 +225,11 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         """Send SIGKILL. Raises ProcessLookupError once the process has ended and the protocol knows."""
         self._running().kill()
 
-    def _running(self) -> Any:
-        if self._proc is None:
+    def _running(self) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] | None = self._proc
+        if process is None:
             raise ProcessLookupError
-        return self._proc
+        return process
 
     def _process_exited(self, returncode: int) -> None:
         if self._loop.get_debug():

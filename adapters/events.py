@@ -20,7 +20,6 @@ import types
 import warnings
 import weakref
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
-from asyncio import events as std_events
 from asyncio import unix_events as std_unix_events
 from asyncio.log import logger
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -70,6 +69,7 @@ from .base_subprocess import Subprocesses
 
 if sys.version_info < (3, 14):
     from . import _child_watchers
+    from ._child_watchers import AbstractChildWatcher as ChildWatcher
 
 __all__ = (
     "AbstractEventLoop",
@@ -162,7 +162,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self.slow_callback_duration = 0.1
         self._current_handle: Handle | None = None
         self._exception_handler: Callable[..., object] | None = None
-        self._task_factory: Callable[..., Future[Any]] | None = None
+        self._task_factory: Callable[..., object] | None = None
         self._coroutine_origin_tracking_enabled = False
         self._coroutine_origin_tracking_saved_depth: int | None = None
         self._transports = weakref.WeakValueDictionary()
@@ -491,7 +491,7 @@ class Loop(BaseLoop):
                 self.close()
 
 
-def _stop_loop_of(future: Future[Any]) -> None:
+def _stop_loop_of(future: Future[T]) -> None:
     if not future.cancelled() and isinstance(future.exception(), SystemExit | KeyboardInterrupt):
         return  # Scheduler.stop_with() has stopped the loop
     future.get_loop().stop()
@@ -593,7 +593,6 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
     """asyncio's policy, one loop for each thread, with loops on trio."""
 
     _loop_factory = Loop
-    _watcher: Any = None  # an asyncio.AbstractChildWatcher
 
     def set_event_loop(self, loop: AbstractEventLoop | None) -> None:
         """Set the loop of this thread, or unset it by None; in the real asyncio, too.
@@ -605,9 +604,10 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
         if policy is not self:
             policy.set_event_loop(loop)
 
-    if hasattr(std_events, "get_child_watcher"):
+    if sys.version_info < (3, 14):
+        _watcher: ChildWatcher | None = None
 
-        def get_child_watcher(self) -> Any:
+        def get_child_watcher(self) -> ChildWatcher:
             """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
             if self._watcher is None:
                 use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
@@ -616,9 +616,9 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
             _warn_of_child_watchers("get_child_watcher")
             return self._watcher
 
-        def set_child_watcher(self, watcher: Any) -> None:
+        def set_child_watcher(self, watcher: ChildWatcher | None) -> None:
             """Keep it for get_child_watcher(), and close the one before."""
-            assert watcher is None or isinstance(watcher, _child_watchers.AbstractChildWatcher)
+            assert watcher is None or isinstance(watcher, ChildWatcher)
             if self._watcher is not None:
                 self._watcher.close()
             self._watcher = watcher
@@ -687,12 +687,12 @@ def new_event_loop() -> AbstractEventLoop:
     return _get_event_loop_policy().new_event_loop()
 
 
-if hasattr(std_events, "get_child_watcher"):
+if sys.version_info < (3, 14):
 
-    def get_child_watcher() -> Any:
+    def get_child_watcher() -> ChildWatcher:
         """The policy's child watcher, which nothing depends on: the loop waits for its children by itself."""
         return get_event_loop_policy().get_child_watcher()
 
-    def set_child_watcher(watcher: Any) -> None:
+    def set_child_watcher(watcher: ChildWatcher) -> None:
         """Set the policy's child watcher, which nothing depends on."""
         get_event_loop_policy().set_child_watcher(watcher)

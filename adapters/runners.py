@@ -141,7 +141,7 @@ class Runner:
         self._context = contextvars.copy_context()
         self._state = _State.INITIALIZED
 
-    def _on_sigint(self, signum: int, frame: object, main_task: Task[Any]) -> None:
+    def _on_sigint(self, signum: int, frame: object, main_task: Task[T]) -> None:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
         self._interrupts += 1
         if self._interrupts == 1 and not main_task.done():
@@ -193,7 +193,7 @@ EXECUTOR_PATIENCE = (300,) if sys.version_info >= (3, 12) else ()
 ITERATIONS_TO_END = 6
 
 
-def _report_errors(tasks: set[Task[Any]], loop: AbstractEventLoop) -> None:
+def _report_errors(tasks: set[Task[T]], loop: AbstractEventLoop) -> None:
     for task in tasks:
         if not task.cancelled() and task.exception() is not None:
             loop.call_exception_handler(
