@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters import _executors as _executors
     from adapters import _patches as _patches
     from adapters import _trio as _trio
+    from adapters import _types as _types
     from adapters import events as events
     from adapters import exceptions as exceptions
     from adapters import native as native

@@ -21,13 +21,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import outcome
 import trio
 
 from ._run import open_loop as _open_loop
-from .adapters import events, exceptions
+from .adapters import _types, events, exceptions
 
 __all__ = [
     "BaseTrioEventLoop",
@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Call: TypeAlias = Coroutine[Any, Any, Any]
 
 BaseTrioEventLoop = events.BaseLoop
 TrioEventLoop = events.HostedLoop
@@ -82,7 +83,7 @@ async def open_loop(queue_len: None = None) -> AsyncIterator[TrioEventLoop]:
             current_loop.reset(token)
 
 
-def run(proc: Callable[..., Awaitable[T]], *args: Any, queue_len: None = None, **trio_run_options: Any) -> T:
+def run(proc: Callable[..., Awaitable[T]], *args: object, queue_len: None = None, **trio_run_options: Any) -> T:
     """trio.run() with open_loop() around proc(*args)."""
 
     @functools.wraps(proc)
@@ -106,11 +107,11 @@ async def run_aio_coroutine(coro: Awaitable[T]) -> T:
     return await asyncio.create_task(_call(lambda: coro))
 
 
-async def _call(proc: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+async def _call(proc: Callable[..., Awaitable[T]], *args: object, **kwargs: object) -> T:
     return await proc(*args, **kwargs)
 
 
-def run_aio_generator(loop: Any, async_generator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+def run_aio_generator(loop: object, async_generator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """An async iterator whose every step is a Task; the loop is the one of this run."""
     return _iterate(run_aio_coroutine, async_generator)
 
@@ -126,7 +127,7 @@ async def _iterate(
         yield item
 
 
-async def allow_asyncio(fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+async def allow_asyncio(fn: Callable[..., Awaitable[T]], *args: object) -> T:
     """await fn(*args): here all code may call both."""
     return await fn(*args)
 
@@ -134,15 +135,15 @@ async def allow_asyncio(fn: Callable[..., Awaitable[T]], *args: Any) -> T:
 # --- trio code, from asyncio ------------------------------------------------------------------------------------------
 
 
-def run_trio(proc: Callable[..., Awaitable[T]], *args: Any) -> asyncio.Task[T]:
+def run_trio(proc: Callable[..., Awaitable[T]], *args: object) -> asyncio.Task[T]:
     """Start await proc(*args) in a trio task; a future of its result, which cancels it."""
     return asyncio.create_task(_in_trio_task(proc, *args))
 
 
-def run_trio_task(proc: Callable[..., Awaitable[object]], *args: Any) -> asyncio.Task[Any]:
+def run_trio_task(proc: Callable[..., Awaitable[object]], *args: object) -> _types.AnyTask:
     """Start await proc(*args) in a trio task. Its error goes to loop.call_exception_handler()."""
 
-    def report(task: asyncio.Task[Any]) -> None:
+    def report(task: _types.AnyTask) -> None:
         if not task.cancelled() and task.exception() is not None:
             context = {"message": "a trio task has failed", "exception": task.exception(), "task": task}
             task.get_loop().call_exception_handler(context)
@@ -152,7 +153,7 @@ def run_trio_task(proc: Callable[..., Awaitable[object]], *args: Any) -> asyncio
     return task
 
 
-async def _in_trio_task(proc: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+async def _in_trio_task(proc: Callable[..., Awaitable[T]], *args: object, **kwargs: object) -> T:
     """Await proc(*args, **kwargs) in a trio task, a child of this one, which Task.cancel() and scopes around cancel.
 
     The call comes to what the trio task comes to; ended by a cancellation, whosever it is, it raises CancelledError.
@@ -185,7 +186,7 @@ async def _in_trio_task(proc: Callable[..., Awaitable[T]], *args: Any, **kwargs:
 class _Wrapper:
     """What stands for an awaitable, a function, a context manager or an iterator of the other world."""
 
-    def __init__(self, run_call: Callable[..., Coroutine[Any, Any, Any]], wrapped: Any) -> None:
+    def __init__(self, run_call: Callable[..., Call], wrapped: Any) -> None:
         self._run_call = run_call
         self._wrapped = wrapped
         if callable(wrapped):
@@ -194,30 +195,30 @@ class _Wrapper:
     def __get__(self, instance: object, owner: type) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def __call__(self, *args: object, **kwargs: object) -> Call:
         return self._run_call(self._wrapped, *args, **kwargs)
 
     def __await__(self) -> Any:
         wrapped = self._wrapped
         return self._run_call((lambda: wrapped) if hasattr(wrapped, "__await__") else wrapped).__await__()
 
-    def __aenter__(self) -> Coroutine[Any, Any, Any]:
+    def __aenter__(self) -> Call:
         return self._run_call(self._wrapped.__aenter__)
 
     def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Call:
         return self._run_call(self._wrapped.__aexit__, exc_type, exc, tb)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return _iterate(lambda step: self._run_call(lambda: step), self._wrapped.__aiter__())
 
 
-async def _in_aio_task(proc: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+async def _in_aio_task(proc: Callable[..., Awaitable[T]], *args: object, **kwargs: object) -> T:
     return await asyncio.create_task(_call(proc, *args, **kwargs))
 
 
-def aio_as_trio(proc: Any, *, loop: Any = None) -> Any:
+def aio_as_trio(proc: Any, *, loop: object = None) -> Any:
     """Wrap asyncio's for trio code: a function (also as a decorator), an awaitable, a context manager or an iterator.
 
     Each call, of `__aenter__` and `__aexit__` too, and each step of an iterator is a Task of its own.
@@ -225,7 +226,7 @@ def aio_as_trio(proc: Any, *, loop: Any = None) -> Any:
     return _Wrapper(_in_aio_task, proc)
 
 
-def trio_as_aio(proc: Any, *, loop: Any = None) -> Any:
+def trio_as_aio(proc: Any, *, loop: object = None) -> Any:
     """Wrap trio's for asyncio code: a function (also as a decorator), a context manager or an iterator.
 
     Each call, of `__aenter__` and `__aexit__` too, and each step of an iterator is a trio task of its own. A context
@@ -255,7 +256,7 @@ class TrioExecutor(concurrent.futures.Executor):
             limiter = trio.CapacityLimiter(max_workers)
         self._limiter = limiter
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+    def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> concurrent.futures.Future[T]:
         """Call fn(*args, **kwargs) in a thread. Call it in the loop's thread."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, final, overload
 
 import trio
 
@@ -52,7 +52,9 @@ FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
 ALL_COMPLETED: Final = "ALL_COMPLETED"
 
 
-Tasks = dict[object, "Task[Any]"]  # those of a run, by trio task; by themselves until they have one
+CoroutineOf: TypeAlias = Coroutine[Any, Any, T]
+AnyTask: TypeAlias = "Task[Any]"
+Tasks: TypeAlias = "dict[object, AnyTask]"  # those of a run, by trio task; by themselves until they have one
 
 
 class Background(NamedTuple):
@@ -60,7 +62,7 @@ class Background(NamedTuple):
 
     nursery: trio.Nursery
     tasks: Tasks
-    unread: "set[Task[Any]]"
+    unread: set[AnyTask]
 
 
 _background: trio.lowlevel.RunVar[Background | None] = trio.lowlevel.RunVar("compat.native background", None)
@@ -95,7 +97,7 @@ async def open_background() -> AsyncIterator[None]:
     """
     if _background.get() is not None:
         raise RuntimeError("create_task()'s nursery is open in this run already")
-    unread: set[Task[Any]] = set()
+    unread: set[AnyTask] = set()
     errors: list[BaseException] = []
     try:
         async with open_nursery() as nursery:
@@ -148,7 +150,7 @@ class Task(Generic[T]):
     _watchers: "tuple[Callable[[Task[T]], object], ...]" = ()
     _held: "tuple[trio.lowlevel.Task, ...]" = ()  # trio tasks that do not go on before its end, cancelled or not
 
-    def __init__(self, coro: Coroutine[Any, Any, T], name: object, scope: trio.CancelScope | None = None) -> None:
+    def __init__(self, coro: CoroutineOf[T], name: object, scope: trio.CancelScope | None = None) -> None:
         if not isinstance(coro, (CoroutineType, Coroutine)):  # the first is quick to tell
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         self._coro = coro
@@ -185,7 +187,7 @@ class Task(Generic[T]):
     def _is_awaited(self) -> bool:
         return bool(self._watchers) or (self._end is not None and self._end.statistics().tasks_waiting > 0)
 
-    async def work(self, then: "Callable[[Task[T]], object] | None" = None, tasks: Tasks | None = None) -> None:
+    async def work(self, then: "Callable[[Task[T]], object] | None" = None, tasks: "Tasks | None" = None) -> None:
         """Run the coroutine in this trio task, and keep what comes of it; an error is shown to `then`, with the task.
 
         Raises what `then` raises, and what cancels the task from outside, without calling it.
@@ -384,7 +386,7 @@ class Task(Generic[T]):
         if self._trio_task is not None:
             self._trio_task.name = self._name
 
-    def get_coro(self) -> Coroutine[Any, Any, T]:
+    def get_coro(self) -> CoroutineOf[T]:
         """The coroutine."""
         return self._coro
 
@@ -433,7 +435,7 @@ def task_of(awaitable: Awaitable[T], scope: trio.CancelScope | None = None) -> T
     return Task(wait_for_it(), None, scope)
 
 
-def _start(task: Task[Any], context: contextvars.Context | None = None) -> None:
+def _start(task: AnyTask, context: contextvars.Context | None = None) -> None:
     try:
         background = the_background()
     except RuntimeError:
@@ -442,9 +444,7 @@ def _start(task: Task[Any], context: contextvars.Context | None = None) -> None:
     task.start_in(background.nursery, background.tasks, context, background)
 
 
-def create_task(
-    coro: Coroutine[Any, Any, T], *, name: object = None, context: contextvars.Context | None = None
-) -> Task[T]:
+def create_task(coro: CoroutineOf[T], *, name: object = None, context: contextvars.Context | None = None) -> Task[T]:
     """nursery.start_soon() in the nursery that run() has open, in a copy of the context.
 
     Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine. The
@@ -456,7 +456,7 @@ def create_task(
     return task
 
 
-def current_task() -> Task[Any] | None:
+def current_task() -> "AnyTask | None":
     """The Task of trio.lowlevel.current_task(), None in one that trio code has started.
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
@@ -464,7 +464,7 @@ def current_task() -> Task[Any] | None:
     return tasks_here().get(trio.lowlevel.current_task())
 
 
-def all_tasks() -> set[Task[Any]]:
+def all_tasks() -> set[AnyTask]:
     """The Tasks of the trio run that were started and have not ended, but for the parts of gather(): see Task.cancel().
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
@@ -473,10 +473,10 @@ def all_tasks() -> set[Task[Any]]:
 
 
 @overload
-def sleep(delay: float) -> Coroutine[Any, Any, None]: ...
+def sleep(delay: float) -> CoroutineOf[None]: ...
 @overload
-def sleep(delay: float, result: T) -> Coroutine[Any, Any, T]: ...
-def sleep(delay: float, result: object = None) -> Coroutine[Any, Any, object]:
+def sleep(delay: float, result: T) -> CoroutineOf[T]: ...
+def sleep(delay: float, result: object = None) -> CoroutineOf[object]:
     """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
@@ -485,7 +485,7 @@ def sleep(delay: float, result: object = None) -> Coroutine[Any, Any, object]:
     return sleeping if result is None else _and_then(sleeping, result)
 
 
-async def _and_then(first: Coroutine[Any, Any, None], result: T) -> T:
+async def _and_then(first: CoroutineOf[None], result: T) -> T:
     await first
     return result
 
@@ -538,7 +538,7 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
     failures: list[BaseException] = []
 
-    def note(task: Task[Any]) -> None:
+    def note(task: AnyTask) -> None:
         if task._error is not None:
             task.outcome()  # it is seen to here
             if not return_exceptions or not isinstance(task._error, (Exception, trio.Cancelled)):
@@ -564,7 +564,7 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     return [task._result if task._error is None else task._error for task in ended]
 
 
-async def _all_ended(tasks: list[Task[Any]], note: Callable[[Task[Any]], object]) -> None:
+async def _all_ended(tasks: list[AnyTask], note: Callable[[AnyTask], object]) -> None:
     """Wait for Tasks, and call `note` with each that ends. Cancelling the wait cancels them, and waits on."""
     if current_task() in tasks:
         raise RuntimeError(f"{current_task()!r} cannot await itself")
@@ -572,7 +572,7 @@ async def _all_ended(tasks: list[Task[Any]], note: Callable[[Task[Any]], object]
     none_left = trio.Event()
     cancelled = False
 
-    def watch(task: Task[Any]) -> None:
+    def watch(task: AnyTask) -> None:
         running.discard(task)
         if not running:
             none_left.set()
@@ -670,10 +670,10 @@ class AsCompleted(Generic[T]):
     async def _next_result(self) -> T:
         return (await self._next_task()).result()
 
-    def __iter__(self) -> Iterator[Coroutine[Any, Any, T]]:
+    def __iter__(self) -> Iterator[CoroutineOf[T]]:
         return self
 
-    def __next__(self) -> Coroutine[Any, Any, T]:
+    def __next__(self) -> CoroutineOf[T]:
         if not self._left:
             raise StopIteration
         self._left -= 1
