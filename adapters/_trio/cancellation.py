@@ -108,10 +108,14 @@ class Told:
             self.blocks[task][status] -= 1
 
     def tell_in(self, block: CancelStatus) -> None:
-        """A scope is cancelled: tell the tasks that have answered the cancellation of a scope inside, and wait now."""
+        """A scope is cancelled: tell the tasks that have answered the cancellation of a scope inside, and wait now.
+
+        In the order in which they were told before; trio's sets of tasks have none.
+        """
         blocks = [child for child in block._children if not child._scope._shield]
         for child in blocks:  # which grows meanwhile
-            for task in [task for task in child._tasks if task in self.blocks]:
+            here = child._tasks & self.blocks.keys()
+            for task in here if len(here) < 2 else [task for task in self.blocks if task in here]:
                 is_in_trios_wait = task._abort_func not in (None, task.custom_sleep_data)
                 if not is_in_trios_wait and self.is_due(task):
                     task._attempt_delivery_of_any_pending_cancel()
