@@ -32,6 +32,6 @@ def with_loop(runner: Any, async_fn: Callable[..., Any], args: Any, **options: A
 
 _run.unrolled_run = with_loop
 
-# anyio runs its tests in guest mode, where the loop is the thread's running one between the ticks, too. There blockbuster
-# would take the host's wait for a blocking call.
+# anyio runs its tests in guest mode, where the loop is the thread's running one between the ticks, too. There
+# blockbuster would take the host's wait for a blocking call.
 sys.modules["blockbuster"] = None  # type: ignore[assignment]
