@@ -220,7 +220,7 @@ async def wait_and_note(log, task_status=anyio.TASK_STATUS_IGNORED):
 
 
 @pytest.mark.parametrize(
-    "scope", [trio.move_on_after, anyio.move_on_after, lambda seconds: asyncio.timeout(seconds)], ids=str
+    "scope", [trio.move_on_after, anyio.move_on_after, asyncio.timeout], ids=["trio", "anyio", "asyncio"]
 )
 def test_a_task_group_in_a_scope_of_either_world(world, scope):
     """The scope reaches the group's children, and the code behind it goes on."""
