@@ -262,6 +262,7 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
                         await loop._has_nursery.wait()
                     except KeyboardInterrupt as error:  # trio's main task gets it; the loop must be there to be ended
                         interrupt = error
+                        await trio.lowlevel.cancel_shielded_checkpoint()  # the next step is one of the loop's
             with loop._as_running_loop():
                 try:
                     if interrupt is not None:

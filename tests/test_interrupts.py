@@ -412,17 +412,19 @@ class Interrupt(trio.abc.Instrument):
 async def interrupted():
     signal.raise_signal(signal.SIGINT)
 when = {when!r}
-try:
-    if when == "before it begins":
-        compat.run(trio.lowlevel.checkpoint, instruments=[Interrupt()])
-    else:
-        compat.run(interrupted)
-except KeyboardInterrupt:
-    say("KeyboardInterrupt")
+for _ in range(20):  # trio's order is random until the loop is open
+    try:
+        if when == "before it begins":
+            compat.run(trio.lowlevel.checkpoint, instruments=[Interrupt()])
+        else:
+            compat.run(interrupted)
+    except KeyboardInterrupt:
+        continue
+    say("not interrupted")
 say(compat.run(trio.sleep, 0))
 """
     ended = Ended(PRELUDE + program)
-    assert (ended.out, ended.error) == ("KeyboardInterrupt\nNone\n", "")
+    assert (ended.out, ended.error) == ("None\n", "")
 
 
 @pytest.mark.parametrize("path", ["own", "instrument", "plain", "task", "open_loop"])

@@ -155,6 +155,32 @@ MENDED = {
         ),
         ("task", (("sleep", 1), ("cancel_scope", 0))),
     ),
+    "a scope is cancelled around two tasks that were told of one inside": (
+        (
+            "plain",
+            (
+                (
+                    "nursery",
+                    (
+                        (
+                            ("cancel_scope", 5),
+                            ("generator", ((("wait_condition",),),), (("send",),), (("future", 8),), 1),
+                        ),
+                    ),
+                    (
+                        (
+                            "generator",
+                            ((("trio_event", 2),),),
+                            (("trio_event", 5),),
+                            (("with", "semaphore", (("uncancel", 0),)),),
+                            8,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        ("task", (("with", "semaphore", (("receive",),)),)),
+    ),
 }
 
 

@@ -9,7 +9,7 @@ import contextvars
 import itertools
 import socket
 import threading
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 
 import pytest
@@ -1679,3 +1679,24 @@ def test_task_factory_that_makes_no_task(world):
         await coro
 
     world(main)
+
+
+def test_a_scope_with_thousands_inside():
+    """It is cancelled without recursion, as trio does it."""
+
+    async def main():
+        with trio.CancelScope() as outermost, ExitStack() as stack:
+            for _ in range(3000):
+                stack.enter_context(trio.CancelScope())
+            outermost.cancel()
+            await asyncio.sleep(3600)
+        assert outermost.cancelled_caught
+        with trio.CancelScope() as outermost, ExitStack() as stack:
+            for _ in range(3000):
+                stack.enter_context(trio.CancelScope())
+            asyncio.get_running_loop().call_soon(outermost.cancel)
+            await asyncio.sleep(3600)
+        assert outermost.cancelled_caught
+
+    compat.run(main)
+    asyncio.run(main())

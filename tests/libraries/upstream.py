@@ -112,6 +112,7 @@ KNOWN = {
     "test_asyncgen.test_delegation_to_existing_hooks": NO_TASK,
     "test_guest_mode.test_guest_mode_on_asyncio": ONE_LOOP,
     "test_guest_mode.test_guest_mode_asyncgens": ONE_LOOP,
+    "test_run.test_nursery_nested_child_misnest": "an error that leaves the loop's block has itself as a context there",
     "test_run.test_current_statistics": LOOPS_TASKS,
     "test_run.test_task_nursery_stack": LOOPS_TASKS,
     "test_run.test_calling_asyncio_function_gives_nice_error": IN_THE_LOOP,
