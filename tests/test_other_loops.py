@@ -16,7 +16,7 @@ def on_asyncio(main):
 
 
 def on_uvloop(main):
-    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+    uvloop = pytest.importorskip("uvloop", reason="the extra `set-ups` is not installed")
     with std.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
 

@@ -30,7 +30,7 @@ async def trio_code(*args, **kwargs):
 
 
 def test_it_has_the_names_of_the_library():
-    theirs = pytest.importorskip("trio_asyncio", reason="trio-asyncio is not installed")
+    theirs = pytest.importorskip("trio_asyncio", reason="the extra `set-ups` is not installed")
     names = {name for name in vars(theirs) if not name.startswith("_")}
     modules = {"adapter", "async_", "base", "child", "handles", "loop", "sync", "util"}  # deprecated there
     assert names - modules <= set(dir(trio_asyncio))

@@ -12,7 +12,7 @@ import trio
 import compat
 from worlds import ON_TRIO, Ended
 
-REASON = "the extra `libraries` is not installed"
+REASON = "the extra `set-ups` is not installed"
 
 
 # --- greenback -------------------------------------------------------------------------------------------------------
