@@ -133,8 +133,11 @@ def _nothing() -> None:
     pass
 
 
-def _comes_out_of_trio(error: BaseException) -> bool:
-    """Tell whether code of trio's, or of this module, has raised it: the state may be half changed.
+_PACKAGE = __name__.rpartition(".")[0] + "."
+
+
+def _breaks_the_run(error: BaseException) -> bool:
+    """Tell whether code of trio's, or of this package, has raised it: the run's state may be half changed.
 
     What a signal handler raises comes out of the handler.
     """
@@ -144,7 +147,7 @@ def _comes_out_of_trio(error: BaseException) -> bool:
         if module.startswith("trio."):
             return True
         traceback = traceback.tb_next
-    return isinstance(error, Exception) and module == __name__
+    return isinstance(error, Exception) and module.startswith(_PACKAGE)
 
 
 def _internal_error(cause: BaseException) -> trio.TrioInternalError:
@@ -281,7 +284,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self._run_batches()
         except BaseException as error:
             if not isinstance(error, trio.TrioInternalError):
-                if not _comes_out_of_trio(error):
+                if not _breaks_the_run(error):
                     self.stop_with(error)  # a signal handler has raised it, between two steps
                     return self._trap
                 error = _internal_error(error)
