@@ -85,11 +85,11 @@ def runner_keeps_its_context(asyncio):
 def timers_go_on_while_the_loop_stands_still(asyncio):
     log = []
     loop = asyncio.new_event_loop()
-    loop.call_later(0.02, log.append, "second")
-    loop.call_later(0.01, log.append, "first")
+    loop.call_later(0.6, log.append, "second")
+    loop.call_later(0.5, log.append, "first")  # late enough for a busy machine
     loop.run_until_complete(asyncio.sleep(0))
     log.append("pause")
-    time.sleep(0.05)
+    time.sleep(0.7)
     loop.run_until_complete(asyncio.sleep(0.001))
     loop.close()
     return log
