@@ -37,7 +37,7 @@ def patch_asyncio() -> None:
 
 def refuse_patches() -> None:
     """Raise RuntimeError where a package has patched what asyncio on trio cannot do without."""
-    if hasattr(asyncio, "_nest_patched"):
+    if "_nest_patched" in vars(asyncio):
         raise RuntimeError(
             "nest_asyncio has patched asyncio, and a loop on trio cannot run inside itself: do without "
             "nest_asyncio.apply(); await the coroutine, or run it in a thread, "

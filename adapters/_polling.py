@@ -188,10 +188,14 @@ class TrioPoller:
         wait = trio.lowlevel.wait_readable if event == READ else trio.lowlevel.wait_writable
 
         async def wait_and_call(me: Activity) -> None:
-            while (fd, event) in self.handles:
-                await wait(fd)
-                if (fd, event) in self.handles:
-                    self._loop._scheduler.run_callback(self.handles[fd, event])
+            try:
+                while (fd, event) in self.handles:
+                    await wait(fd)
+                    if (fd, event) in self.handles:
+                        self._loop._scheduler.run_callback(self.handles[fd, event])
+            finally:
+                if self._waits.get((fd, event)) is me:  # the file was closed: its number may be another's soon
+                    del self._waits[fd, event], self.handles[fd, event]
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 

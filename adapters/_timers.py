@@ -45,6 +45,7 @@ class Timers:
         for timer in self.heap:
             timer._scheduled = False
         self.heap.clear()
+        self._cancelled = 0
         self._polls.set_timer(math.inf)
 
     def queue_due(self, now: float) -> None:

@@ -24,6 +24,7 @@ import trio
 from trio.lowlevel import currently_ki_protected
 
 from ._asyncio import get_running_loop as _get_running_loop
+from ._patches import refuse_patches
 from ._trio import runs
 from ._trio.names import protected
 from ._types import T
@@ -238,6 +239,7 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
             "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"
         )
     forget_dead_loop()
+    refuse_patches()  # before the run is claimed
     if _get_running_loop() is not None or not runs.claim():
         raise RuntimeError(
             "an event loop is open in this thread already, and a trio run has one at a time: "
@@ -265,16 +267,18 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
                         await trio.lowlevel.cancel_shielded_checkpoint()  # the next step is one of the loop's
             with loop._as_running_loop():
                 try:
-                    if interrupt is not None:
-                        raise interrupt
-                    yield loop
+                    try:
+                        if interrupt is not None:
+                            raise interrupt
+                        yield loop
+                    finally:
+                        try:
+                            with trio.CancelScope(shield=True):
+                                await _end_tasks(loop)
+                        finally:
+                            loop._end()
                 except BaseException as error:
                     failure = error  # not to be wrapped into an exception group by the nursery
-                try:
-                    with trio.CancelScope(shield=True):
-                        await _end_tasks(loop)
-                finally:
-                    loop._end()
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is None:
             raise

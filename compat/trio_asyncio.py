@@ -242,7 +242,7 @@ trio_as_asyncio = trio_as_aio
 # --- threads ---------------------------------------------------------------------------------------------------------
 
 
-class TrioExecutor(concurrent.futures.Executor):
+class TrioExecutor(concurrent.futures.ThreadPoolExecutor):  # set_default_executor() takes nothing else
     """An executor for loop.run_in_executor() that calls functions in trio's threads, as a limiter of trio's allows."""
 
     def __init__(
@@ -252,6 +252,7 @@ class TrioExecutor(concurrent.futures.Executor):
         max_workers: int | None = None,
     ) -> None:
         """The limiter, or else one for so many threads, or else trio's own. The threads have trio's names."""
+        super().__init__(1)  # it starts no thread of its own
         if limiter is None and max_workers is not None:
             limiter = trio.CapacityLimiter(max_workers)
         self._limiter = limiter
@@ -260,16 +261,18 @@ class TrioExecutor(concurrent.futures.Executor):
         """Call fn(*args, **kwargs) in a thread. Call it in the loop's thread."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
+        def call_in_thread() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:
+                    future.set_exception(error)
+
         async def call() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
             try:
-                in_thread = functools.partial(fn, *args, **kwargs)
-                result = await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+                await trio.to_thread.run_sync(call_in_thread, limiter=self._limiter)
+            finally:
+                future.cancel()  # if the thread has not begun
 
         run_trio_task(call)
         return future

@@ -52,17 +52,18 @@ try:
         # A task is stepped by `_next_send_fn(_next_send)`; while it waits, `_abort_func` interrupts the wait.
         Task: "_abort_func _attempt_abort _attempt_delivery_of_any_pending_cancel _attempt_delivery_of_pending_ki"
               " _activate_cancel_status _next_send _next_send_fn _schedule_points _cancel_points _runner"
-              " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data",
+              " _parent_nursery _child_nurseries _cancel_status context coro name custom_sleep_data"
+              " _eventual_parent_nursery _counter _ki_protected",
         # The run: its queue, its tasks, its deadlines, and what ends it.
         Runner: "reschedule spawn_impl task_exited deliver_ki waiting_for_idle clock_autojump_threshold main_task"
                 " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
-                " entry_queue current_trio_token is_guest force_guest_tick_asap",
+                " entry_queue current_trio_token system_nursery is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
         _EntryQueue: "wakeup",
         _run.Deadlines: "_heap add remove expire next_deadline",
         _IOManager: "get_events process_events",
         # Which waits a cancelled scope interrupts.
-        CancelStatus: "effectively_cancelled _parent _scope _tasks _children close",
+        CancelStatus: "effectively_cancelled abandoned_by_misnesting parent _parent _scope _tasks _children close",
         trio.CancelScope: "__exit__ _cancel_called _cancel_status _has_been_entered _registered_deadline _shield",
         trio.Cancelled: "_create",
         # A nursery that is entered and left without the wait of `async with`.

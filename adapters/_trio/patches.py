@@ -19,7 +19,8 @@ class _Patches:
     """The replacements, and how many loops need them. The lock is held while they are made or taken back."""
 
     def __init__(self) -> None:
-        self.replacements: list[tuple[object, str, object, object]] = []  # owner, name, original, replacement
+        self.replacements: list[tuple[object, str, object]] = []  # owner, name, replacement
+        self.originals: list[object] = []  # of each, what stood there when the first loop was opened
         self.lock = threading.Lock()
         self.users = 0
 
@@ -31,7 +32,7 @@ def replaces(owner: object, name: str) -> Callable[[F], F]:
     """Decorate what stands for `owner.name` while a loop is open; without a loop the attribute is what it was."""
 
     def note(replacement: F) -> F:
-        _patches.replacements.append((owner, name, vars(owner).get(name, _MISSING), replacement))
+        _patches.replacements.append((owner, name, replacement))
         return replacement
 
     return note
@@ -42,7 +43,8 @@ def install() -> None:
     with _patches.lock:
         _patches.users += 1
         if _patches.users == 1:
-            for owner, name, _, replacement in _patches.replacements:
+            _patches.originals = [vars(owner).get(name, _MISSING) for owner, name, _ in _patches.replacements]
+            for owner, name, replacement in _patches.replacements:
                 setattr(owner, name, replacement)
 
 
@@ -51,7 +53,7 @@ def uninstall() -> None:
     with _patches.lock:
         _patches.users -= 1
         if _patches.users == 0:
-            for owner, name, original, replacement in _patches.replacements:
+            for (owner, name, replacement), original in zip(_patches.replacements, _patches.originals, strict=True):
                 if vars(owner).get(name, _MISSING) is not replacement:
                     continue
                 if original is _MISSING:

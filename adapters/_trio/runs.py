@@ -9,7 +9,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -196,10 +196,15 @@ class Run:
             return
         self.scheduler.leave()
         self.nursery.cancel_scope.cancel()
-        with suppress(StopIteration):
-            timeout = 0.0
+        timeout = 0.0
+        try:
             while True:
                 timeout = self._steps.send(self.runner.io_manager.get_events(timeout))
+        except StopIteration:
+            pass
+        except BaseException:  # out of a signal handler
+            _abandon(self._steps)
+            raise
         runner = self.runner
         runner.init_task = runner.main_task = runner.system_nursery = None  # nothing waits for the garbage collector
         assert runner.main_task_outcome is not None

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from operator import methodcaller
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -58,7 +59,9 @@ def interrupt_by(request: CancelRequest, task: Task) -> None:
 
 
 _NO_CONTEXT = Context()  # before 3.12, a Task's context comes with its first wait of trio's
-_context_of: Callable[[AnyTask], Context] = getattr(asyncio.Task, "get_context", lambda task: _NO_CONTEXT)
+_context_of: Callable[[AnyTask], Context] = (
+    methodcaller("get_context") if hasattr(asyncio.Task, "get_context") else lambda task: _NO_CONTEXT
+)
 
 
 class _Coroutine:
