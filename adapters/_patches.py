@@ -52,7 +52,7 @@ def refuse_patches() -> None:
 
 
 def _modules_that_imported(name: str, function: object) -> list[ModuleType]:
-    """The modules that have said `from asyncio import name` before this one was imported, as anyio's backend has."""
+    """The modules that have it by `from asyncio import name` when a loop of ours first runs, as anyio's backend has."""
     modules = [module for key, module in list(sys.modules.items()) if key != "_asyncio"]  # other threads may import
     return [module for module in modules if getattr(module, "__dict__", {}).get(name) is function]
 

@@ -461,7 +461,8 @@ class Loop(BaseLoop):
     def close(self) -> None:
         """End the run. Tasks that are left stay pending, as asyncio leaves them; cancel them before.
 
-        A task that has a trio nursery open is cancelled and waited for, since trio lets no nursery go.
+        A task in a nursery, a cancel scope or a wait of trio's is cancelled and waited for, since these cannot be left
+        later on.
         """
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")

@@ -189,8 +189,8 @@ def run(
 EXECUTOR_PATIENCE = (300,) if sys.version_info >= (3, 12) else ()
 
 
-# asyncio.run() takes about as many for the same, and connections that are about to close, or whose other side has just
-# gone, use them to do so.
+# How many iterations the loop goes on for at its end. asyncio.run() makes about as many, and connections that are about
+# to close need them.
 ITERATIONS_TO_END = 6
 
 

@@ -30,7 +30,7 @@ class TaskGroup(TaskGroupBase):
     https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup
     """
 
-    _place: tuple[Scheduler, TrioTask] | None = None  # the trio task and its scheduler, if a scope is around
+    _entered_in: tuple[Scheduler, TrioTask] | None = None  # the trio task and its scheduler, if a scope is around
     _manager: Any = None  # of the nursery, if there is one: what trio.open_nursery() returns
     _loop: Any  # the loop; while there is a nursery, a _LoopOfNursery
 
@@ -39,7 +39,7 @@ class TaskGroup(TaskGroupBase):
         scheduler = runs.current_scheduler()
         task = None if scheduler is None else scheduler.current_task_in_scope()
         if scheduler is not None and task is not None:
-            self._place = scheduler, task
+            self._entered_in = scheduler, task
             manager = nurseries.enter_nursery(scheduler, task)
             if manager is not None:
                 nursery = nurseries.nursery_of(manager)
@@ -52,8 +52,8 @@ class TaskGroup(TaskGroupBase):
     ) -> bool | None:
         if isinstance(exc, asyncio.CancelledError):
             exc_type = asyncio.CancelledError  # up to 3.12 asyncio looks for this very class
-        place, self._place = self._place, None
-        knew = place is None or (nurseries.is_told(*place) and not isinstance(exc, Cancelled))
+        place, self._entered_in = self._entered_in, None
+        was_told = place is None or (nurseries.is_told(*place) and not isinstance(exc, Cancelled))
         try:
             while True:
                 try:
@@ -66,7 +66,7 @@ class TaskGroup(TaskGroupBase):
                     exc_type, exc, tb = type(error), error, error.__traceback__
         except BaseException as error:
             # asyncio raises the Tasks' errors alone, and of cancellations the first
-            if place is not None and not (knew or isinstance(error, Cancelled)) and nurseries.is_told(*place):
+            if place is not None and not (was_told or isinstance(error, Cancelled)) and nurseries.is_told(*place):
                 nurseries.tell_again(*place)
             raise
         finally:

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from compat import adapters
 from compat.adapters import events
 
-from . import _stand_ins
+from . import _other_packages
 
 __all__ = ["fill", "install", "uninstall"]
 
@@ -170,7 +170,7 @@ def install() -> None:
                 _set_policy(events._get_event_loop_policy())
             _replaced.update(_loaded())
             sys.modules.update(_modules)
-            _stand_ins.put_in()
+            _other_packages.put_in()
 
 
 def uninstall() -> None:
@@ -185,6 +185,6 @@ def uninstall() -> None:
             for name in _loaded().keys() - _replaced.keys():
                 del sys.modules[name]
             _replaced.clear()
-            _stand_ins.take_out()
+            _other_packages.take_out()
             if _set_policy is not None and _get_policy() is events._get_event_loop_policy():
                 _set_policy(_replaced_policy)

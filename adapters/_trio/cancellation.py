@@ -17,7 +17,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..exceptions import is_plain
-from .names import RUN, CancelStatus, Derivable, Task, protected
+from .names import RUN, CancelReason, CancelStatus, Derivable, Task, protected
 from .patches import replaces
 
 E = TypeVar("E", bound=BaseException)
@@ -40,14 +40,11 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
     def of_scope(cls, status: CancelStatus) -> Cancelled:
         """The cancellation of the scope that this status belongs to."""
         reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
-        words: dict[str, Any] = {"source": "unknown"} if _HAS_REASONS else {}
+        words: dict[str, Any] = {"source": "unknown"} if CancelReason is not None else {}
         if reason is not None:
             words = {name: getattr(reason, name) for name in ("source", "source_task", "reason")}
         both: Cancelled = cls._create(**words)  # type: ignore[assignment]
         return both
-
-
-_HAS_REASONS = hasattr(trio.CancelScope(), "_cancel_reason")
 
 
 def raised_by(function: Callable[[], NoReturn]) -> BaseException:

@@ -137,7 +137,7 @@ _PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 def _breaks_the_run(error: BaseException) -> bool:
-    """Tell whether code of trio's, or of this package, has raised it: the run's state may be half changed.
+    """Tell whether trio's code was under way, or code of this package has raised it: the state may be half changed.
 
     What a signal handler raises comes out of the handler.
     """

@@ -264,7 +264,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             self.step_context = self.context = context
 
     def done(self) -> bool:
-        """Tell whether the wait is over: then the Task does not refer to this any more."""
+        """Always False: a Task refers to this only while it waits."""
         return False
 
     def cancel(self, msg: object = None) -> bool:
