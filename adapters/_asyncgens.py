@@ -18,6 +18,8 @@ from trio.lowlevel import enable_ki_protection
 from ._interface import LoopPart
 from ._trio.names import protected
 
+FEWEST_IDS_TO_PRUNE = 100
+
 Agen: TypeAlias = AsyncGenerator[Any, Any]
 Hook: TypeAlias = Callable[[Agen], None]  # of sys.set_asyncgen_hooks()
 
@@ -50,6 +52,7 @@ class AsyncGenerators(LoopPart):
     ) -> tuple[Hook, Hook]:
         def first_iteration(agen: Agen) -> None:
             if self._scheduler.is_in_trio_task():
+                self._asyncgen_ids.discard(id(agen))  # of one that has run to its end
                 assert trios_first_iteration is not None
                 trios_first_iteration(agen)
                 return
@@ -61,8 +64,10 @@ class AsyncGenerators(LoopPart):
                     source=self,
                 )
             self._asyncgens.add(agen)
-            # A generator that is being finalized has left the weak set already.
+            # A generator that is being finalized has left the weak set already. One that runs to its end is not.
             self._asyncgen_ids.add(id(agen))
+            if len(self._asyncgen_ids) > 2 * len(self._asyncgens) + FEWEST_IDS_TO_PRUNE:
+                self._asyncgen_ids.intersection_update(map(id, self._asyncgens))
 
         def finalize(agen: Agen) -> None:
             if id(agen) not in self._asyncgen_ids:

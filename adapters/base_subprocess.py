@@ -1,9 +1,9 @@
 """asyncio's transport for a subprocess, and the loop's methods that start one.
 
 subprocess.Popen starts the child in the loop's thread, and trio waits for its pidfd; where there is none, a thread
-waits for the child. No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do, as it forks in
-another thread: the child has that thread's signal mask, PR_SET_PDEATHSIG kills it when trio drops the idle thread, and
-it starts later than in asyncio.
+waits for the child. No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do:
+it forks in another thread, so that the child has that thread's signal mask, PR_SET_PDEATHSIG kills it when trio drops
+the idle thread, and it starts later than in asyncio.
 """
 
 from __future__ import annotations

@@ -815,3 +815,14 @@ def test_an_error_of_the_schedulers_own_is_an_internal_error():
         print(compat.run(trio.sleep, 0))
     """)
     assert ended.out == "TypeError\nNone\n"
+
+
+def test_stand_in_has_all_attributes_of_a_trio_task():
+    """It sets them by itself. One that a new trio adds is missed here."""
+
+    async def main():
+        task = trio.lowlevel.current_task()
+        assert type(task) is not trio.lowlevel.Task
+        return [name for name in trio.lowlevel.Task.__slots__ if name != "__weakref__" and not hasattr(task, name)]
+
+    assert asyncio.run(main()) == []

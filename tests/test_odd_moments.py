@@ -1,12 +1,19 @@
 """A finalizer that asks for the current task between two steps; Tasks that are cancelled while the run stands still."""
 
+import copy
 import gc
 import logging
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Coroutine
 from functools import partial
 
 import pytest
 import trio
 
+import compat
 from compat import asyncio
 from compat.adapters.events import MonotonicClock
 from worlds import FOREVER, WORLDS, hosted
@@ -170,3 +177,174 @@ def test_nothing_is_kept_of_tasks_that_end_at_a_bare_yield():
         assert len(scheduler.stand_ins) <= 1  # this one's
 
     hosted(main)
+
+
+# --- tasks that are trio's own ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), compat.run], ids=["own", "hosted"])
+def test_entry_queue_has_no_asyncio_task(run):
+    """A function that another thread sends asks for the current task, as logging does from 3.12 on."""
+    asked = []
+
+    async def main():
+        before = asyncio.all_tasks()
+        await asyncio.to_thread(trio.from_thread.run_sync, lambda: asked.append(asyncio.current_task()))
+        trio.lowlevel.current_trio_token().run_sync_soon(lambda: asked.append(asyncio.current_task()))
+        await trio.sleep(0.01)
+        assert asyncio.all_tasks() == before
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await trio.to_thread.run_sync(bool)
+
+    run(main)
+    assert asked == [None, None]
+
+
+def test_instrument_that_asks_for_the_current_task():
+    class Curious(trio.abc.Instrument):
+        def before_task_step(self, task):
+            asyncio.current_task()
+
+        before_run = after_run = lambda self: None
+
+    async def main():
+        trio.lowlevel.add_instrument(Curious())
+        await asyncio.sleep(0.01)
+        await trio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+# --- Ctrl-C and cancel() ----------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_where_the_main_task_only_yields():
+    """It comes in `asyncio.sleep(0)` of a plain trio task, which is a bare yield."""
+
+    async def main():
+        async with compat.open_loop():
+            signal.raise_signal(signal.SIGINT)
+            for _ in range(1000):
+                await asyncio.sleep(0)
+        pytest.fail("it has not come")
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main, restrict_keyboard_interrupt_to_checkpoints=True)
+
+
+@pytest.mark.parametrize("wait", ["bare yield", "checkpoint", "future that is done"])
+@pytest.mark.parametrize("in_trio_task", [False, True], ids=["Task", "trio task"])
+def test_cancel_and_uncancel_when_the_wait_is_over(wait, in_trio_task):
+    log = []
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        tasks = []
+
+        async def body():
+            tasks.append(asyncio.current_task())
+            await asyncio.sleep(0)
+            try:
+                if wait == "bare yield":
+                    await asyncio.sleep(0)
+                elif wait == "checkpoint":
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await future
+                log.append("goes on")
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                log.append("cancelled")
+
+        async with trio.open_nursery() as nursery:
+            if in_trio_task:
+                nursery.start_soon(body)
+            else:
+                waiter = asyncio.create_task(body())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if not future.done():
+                future.set_result(None)
+            tasks[0].cancel()
+            tasks[0].uncancel()
+            if not in_trio_task:
+                await waiter
+
+    compat.run(main)
+    assert log == (["goes on"] if sys.version_info >= (3, 13) else ["cancelled"])
+
+
+def test_cancel_while_the_run_stands_still_and_the_wait_falls_due():
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(trio.sleep(0.01))
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    time.sleep(0.02)
+    loop.run_until_complete(asyncio.wait([task]))
+    loop.close()
+    assert task.cancelled()
+
+
+# --- coroutines, generators and exceptions of other kinds -------------------------------------------------------------
+
+
+class Methods(Coroutine):
+    """A coroutine that has methods only."""
+
+    def __init__(self, coro):
+        self.send, self.throw, self.close = coro.send, coro.throw, coro.close
+
+    send = throw = close = None
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+
+def test_scope_in_a_task_whose_coroutine_has_methods_only(world):
+    async def work():
+        with trio.move_on_after(0.01) as scope:
+            await asyncio.sleep(FOREVER)
+        return scope.cancelled_caught
+
+    async def main():
+        assert await asyncio.create_task(Methods(work()))
+
+    world(main)
+
+
+def test_ids_of_async_generators_do_not_pile_up():
+    async def numbers():
+        yield 1
+
+    async def main():
+        generators = [numbers() for _ in range(1000)]
+        for generator in generators:
+            assert [number async for number in generator] == [1]
+        del generators, generator
+        for _ in range(2):
+            assert [number async for number in numbers()] == [1]
+        assert len(asyncio.get_running_loop()._asyncgen_ids) < 200
+
+    asyncio.run(main())
+
+
+def test_copies_of_a_scopes_cancellation_are_for_both_worlds(world):
+    async def main():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError as error:
+                copies = copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))
+        for made in copies:
+            assert isinstance(made, asyncio.CancelledError)
+            assert isinstance(made, trio.Cancelled)
+
+    world(main)

@@ -36,15 +36,27 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
         object.__setattr__(original, "__class__", cls)  # newer trio's is frozen
         return original  # type: ignore[return-value]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is for both worlds, too."""
+        return _copy_of, ({name: getattr(self, name) for name in _REASON if hasattr(self, name)},)
+
     @classmethod
     def of_scope(cls, status: CancelStatus) -> Cancelled:
         """The cancellation of the scope that this status belongs to."""
         reason = getattr(status._scope, "_cancel_reason", None)  # newer trio
         words: dict[str, Any] = {"source": "unknown"} if CancelReason is not None else {}
         if reason is not None:
-            words = {name: getattr(reason, name) for name in ("source", "source_task", "reason")}
+            words = {name: getattr(reason, name) for name in _REASON}
         both: Cancelled = cls._create(**words)  # type: ignore[assignment]
         return both
+
+
+_REASON = "source", "source_task", "reason"  # what newer trio tells of a cancellation
+
+
+def _copy_of(reason: dict[str, Any]) -> Cancelled:
+    copy: Cancelled = Cancelled._create(**reason)  # type: ignore[assignment]
+    return copy
 
 
 def raised_by(function: Callable[[], NoReturn]) -> BaseException:

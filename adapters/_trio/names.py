@@ -59,7 +59,7 @@ try:
                 " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token system_nursery is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
-        _EntryQueue: "wakeup",
+        _EntryQueue: "wakeup task",
         _run.Deadlines: "_heap add remove expire next_deadline",
         _IOManager: "get_events process_events",
         # Which waits a cancelled scope interrupts.
@@ -106,6 +106,7 @@ if _numbers(trio.__version__) > _numbers(WORKS_WITH.rpartition(" ")[2]):
 
 __all__ = [
     "CONTEXT_FRAMES",
+    "ENTRY_QUEUE",
     "PARENT_TASK_DATA",
     "RUN",
     "SNIFFIO",
@@ -133,6 +134,7 @@ T = TypeVar("T")
 
 traps = _traps
 parking_lot = _parking_lot
+ENTRY_QUEUE: types.CodeType = _EntryQueue.task.__code__  # of the task that calls what other threads send
 CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
 ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback

@@ -32,6 +32,7 @@ from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes
 from .names import (
     CONTEXT_FRAMES,
+    ENTRY_QUEUE,
     RUN,
     SNIFFIO,
     CancelShieldedCheckpoint,
@@ -492,11 +493,15 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             _asyncio.report_failed_step(step, error)
 
     def call_in_run(self, function: Callable[[], object]) -> None:
-        """Call a function now or, while the run stands still, when it goes on."""
+        """Call a function in the run, also while that stands still; from elsewhere, in the next batch."""
+        loop = self.loop()
         if RUN.__dict__.get("runner") is self.runner:
             function()
+        elif self.is_hosted or loop.is_running():
+            loop.call_soon(function)
         else:
-            self.loop().call_soon(function)
+            with loop._run.current():
+                function()
 
     def run_callback(self, handle: Handle) -> None:
         """Run a callback of the loop's within the step of a trio task."""
@@ -521,6 +526,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     def _prepare(self, task: Task) -> None:
         stand_in = self.aio_stand_ins.get(task)
         if stand_in is not None:
+            stand_in.before_step()
             self._enter_aio_task(stand_in)
         answer, wait = task._next_send, task.custom_sleep_data
         if type(wait) is FutureWait:
@@ -583,7 +589,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             self.resume(task, TypeError(f"neither trio nor asyncio can wait for {yielded!r}"))
         elif yielded is None:
             task._cancel_points += 1
-            if self.told.is_due(task):
+            if self.runner.ki_pending and task is self.runner.main_task:
+                self.runner.ki_pending = False
+                self.resume(task, KeyboardInterrupt())
+            elif self.told.is_due(task):
                 self.told.note(task, self.cancels(task))
                 self.resume(task, Cancelled.of_scope(task._cancel_status))
             else:
@@ -694,6 +703,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             return None
         stand_in = self.aio_stand_ins.get(task)
         if stand_in is None:
+            if task._parent_nursery is None or task is self.nursery.parent_task or task.coro.cr_code is ENTRY_QUEUE:
+                return None  # the run's own task, which is not to be cancelled
             stand_in = self.aio_stand_ins[task] = AsyncioStandIn(task, self, self.loop())
             self._enter_aio_task(stand_in)
         return stand_in

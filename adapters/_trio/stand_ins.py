@@ -303,7 +303,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if postponed is None and not due:
             return not self.is_overcounted
         awaited = task._fut_waiter
-        if not _asyncio.is_suspended(task.get_coro()) or awaited is self or (awaited is not None and awaited.done()):
+        if awaited is self or (not _asyncio.is_suspended(task.get_coro()) if awaited is None else awaited.done()):
             return False  # it has not begun, or goes on anyway
         if postponed is not None:
             self.postponed = None
@@ -418,8 +418,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
     def deliver(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
         request, task = self._request, self.trio_task
-        taken_back = request is not None and self._cancels < request.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
-        if request is None or self.done() or request.raised or taken_back:
+        if request is None or self.done() or request.raised or self.is_taken_back(request):
             self._request = None
             return True
         wait = task.custom_sleep_data
@@ -429,19 +428,34 @@ class AsyncioStandIn(asyncio.Task[Any]):
             interrupt_by(request, task)
             if not request.raised:
                 return False
-        elif task._next_send_fn is None:
-            return False  # it runs
-        elif not isinstance(task._next_send, Outcome):
-            # It goes on after a wait of asyncio's. The cancellation comes first, as in asyncio.
+        elif not (isinstance(task._next_send, Error) and is_plain(task._next_send.error)):
+            return False  # it runs, or goes on, and not because of another cancel()
+        self._request = None
+        return True
+
+    def is_taken_back(self, request: CancelRequest) -> bool:
+        """Tell whether uncancel() has taken a request back."""
+        return self._cancels < request.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
+
+    def before_step(self) -> None:
+        """The trio task goes on. If cancel() came after its wait, the cancellation comes first, as in asyncio."""
+        request, task = self._request, self.trio_task
+        if (
+            request is None
+            or request.raised
+            or self.is_taken_back(request)
+            or type(task.custom_sleep_data) is FutureWait
+        ):
+            return
+        if not isinstance(task._next_send, Outcome):  # a bare yield
             if isinstance(task._next_send, trio.Cancelled):
                 self._scheduler.told.take_back(task)  # the scope's can come again
             task._next_send_fn, task._next_send = task.coro.throw, request.error()
         elif is_in_checkpoint(task.coro):
             task._next_send = Error(request.error())
-        elif not (isinstance(task._next_send, Error) and is_plain(task._next_send.error)):
-            return False  # it goes on after a wait of trio's, and not because of another cancel()
+        else:
+            return
         self._request = None
-        return True
 
     def finish(self, outcome: Outcome[Any]) -> Outcome[Any]:
         """The trio task has ended. Return what its nursery gets: a cancelled Task is no failure."""
@@ -511,6 +525,9 @@ class FutureWait:
             error = raised
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
         interruption = self._interruption
+        taken_back = self._request is not None and self.scheduler.cancels(self.task) < self._request.count
+        if taken_back and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST:
+            self._request = None
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
         if self._request is None and isinstance(error, asyncio.CancelledError):
