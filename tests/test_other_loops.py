@@ -12,13 +12,13 @@ HOST = "127.0.0.1"
 
 def on_asyncio(main):
     with std.Runner(loop_factory=std.SelectorEventLoop) as runner:
-        return runner.run(main)
+        return runner.run(main())
 
 
 def on_uvloop(main):
     uvloop = pytest.importorskip("uvloop", reason="the extra `set-ups` is not installed")
     with std.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(main())
 
 
 KEEPS_A_PIPE = pytest.mark.leaves("file", reason="uvloop has a pipe for the whole process")
@@ -29,8 +29,8 @@ def same(request):
     """Run a program by the drop-in and by the real asyncio, both on that loop, and require the same result."""
 
     def compare(program):
-        result = request.param(program(asyncio))
-        assert result == request.param(program(std))
+        result = request.param(lambda: program(asyncio))
+        assert result == request.param(lambda: program(std))
         return result
 
     return compare
