@@ -64,7 +64,7 @@ try:
     check_default_executor: Callable[..., None] = _loop_type._check_default_executor
     log_subprocess: Callable[..., None] = _loop_type._log_subprocess
 
-    is_debug_mode: Callable[[], bool] = _std.coroutines._is_debug_mode
+    _std.coroutines._is_debug_mode  # noqa: B018
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle
     _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
     interleave_addrinfos: Callable[[list[AddressInfo], int], list[AddressInfo]] = _std.base_events._interleave_addrinfos
@@ -154,6 +154,11 @@ def replace_policy(old: object, new: object) -> None:
     """Let the real asyncio have the policy `new`, if it has `old` now."""
     if _events._event_loop_policy is old:
         _events._event_loop_policy = new
+
+
+def is_debug_mode() -> bool:
+    """Tell whether a new loop is in debug mode, by the environment or the interpreter's flags."""
+    return bool(_std.coroutines._is_debug_mode())  # looked up each time, as tests replace it
 
 
 def running_task(loop: object) -> Any:
