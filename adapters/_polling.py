@@ -195,7 +195,8 @@ class TrioPoller:
                         self._loop._scheduler.run_callback(self.handles[fd, event])
             finally:
                 if self._waits.get((fd, event)) is me:  # the file was closed: its number may be another's soon
-                    del self._waits[fd, event], self.handles[fd, event]
+                    del self._waits[fd, event]
+                    self.handles.pop((fd, event), None)
 
         self._waits[fd, event] = Activity(self._loop, wait_and_call, "asyncio socket")
 
