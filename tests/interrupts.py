@@ -196,6 +196,7 @@ async def fine():
 
 def interrupt_once(run, delay):
     """What is wrong when Ctrl-C comes after that delay; None if nothing is."""
+    gc.collect()  # of the run before: Python drops Ctrl-C where it comes in a finalizer
     account, before, reports = Account(), state_of_thread(), []
 
     async def main():
@@ -239,6 +240,7 @@ def main(path, number, seed="0"):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, lambda *args: signal.raise_signal(signal.SIGINT))
     gc.collect()
+    gc.freeze()
     for n in range(int(number)):
         delay = random.uniform(1e-6, LATEST)
         wrong = interrupt_once(PATHS[path], delay)
