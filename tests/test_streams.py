@@ -1080,6 +1080,8 @@ def server_elsewhere(asyncio, handler, **options):
         ready.set()
         await stop.wait()
         await closed(server)
+        if handlers := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(handlers)  # before 3.12 the server does not: see wait_closed()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
