@@ -6,6 +6,7 @@ where the object is; `ATTRIBUTES` names them by the class that owns them.
 
 from __future__ import annotations
 
+import _asyncio as _std_in_c  # nest_asyncio replaces each name of the classes in it
 import asyncio
 import sys
 import types
@@ -91,8 +92,8 @@ try:
         (asyncio.TimerHandle, "_when _scheduled"),
         # What a Task waits for, how it is cancelled, and what it logs. Of both kinds of Task.
         *((kind, "_log_destroy_pending _source_traceback _make_cancelled_error _log_traceback"
-                 " _asyncio_future_blocking _loop") for kind in (asyncio.Task, _tasks._PyTask)),
-        *((owner, "_fut_waiter _must_cancel") for owner in (asyncio.Task, _set_by(_tasks._PyTask.__init__))),
+                 " _asyncio_future_blocking _loop") for kind in (_std_in_c.Task, _tasks._PyTask)),
+        *((owner, "_fut_waiter _must_cancel") for owner in (_std_in_c.Task, _set_by(_tasks._PyTask.__init__))),
         # What our subclasses look at, or replace. The last are for a queue that can be shut down before 3.13.
         (_set_by(_FlowControlMixin.__init__), "_loop _protocol_paused"),
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
