@@ -14,6 +14,7 @@ from asyncio import Handle, constants, transports
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ._required import SetBy, missing
 from ._types import AddressInfo
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
@@ -23,11 +24,6 @@ _events, _tasks, _loop_type = _std.events, _std.tasks, _std.BaseEventLoop
 def _made_public(name: str) -> Any:
     """A name of asyncio.events; 3.14 has put an underscore before those of the policies."""
     return getattr(_events, f"_{name}", None) or getattr(_events, name)
-
-
-def _set_by(method: Any) -> types.SimpleNamespace:
-    """Has the attributes that a method names: those that a class without slots sets in its instances."""
-    return types.SimpleNamespace(**dict.fromkeys(method.__code__.co_names))
 
 
 try:
@@ -93,24 +89,22 @@ try:
         # What a Task waits for, how it is cancelled, and what it logs. Of both kinds of Task.
         *((kind, "_log_destroy_pending _source_traceback _make_cancelled_error _log_traceback"
                  " _asyncio_future_blocking _loop") for kind in (_std_in_c.Task, _tasks._PyTask)),
-        *((owner, "_fut_waiter _must_cancel") for owner in (_std_in_c.Task, _set_by(_tasks._PyTask.__init__))),
+        *((owner, "_fut_waiter _must_cancel") for owner in (_std_in_c.Task, SetBy(_tasks._PyTask.__init__))),
         # What our subclasses look at, or replace. The last are for a queue that can be shut down before 3.13.
-        (_set_by(_FlowControlMixin.__init__), "_loop _protocol_paused"),
+        (SetBy(_FlowControlMixin.__init__), "_loop _protocol_paused"),
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
         (asyncio.BaseTransport, "_extra"),
         (asyncio.TaskGroup, "_abort"),
-        (_set_by(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
+        (SetBy(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
         (asyncio.Lock, "_get_loop _loop"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),
         (asyncio.Queue, "_wakeup_next"),
-        (_set_by(asyncio.Queue.__init__), "_getters _putters"),
+        (SetBy(asyncio.Queue.__init__), "_getters _putters"),
         # The transport that asyncio.sslproto makes for the program.
-        (_set_by(_std.sslproto.SSLProtocol.__init__), "_app_transport"),
+        (SetBy(_std.sslproto.SSLProtocol.__init__), "_app_transport"),
     ]
     # fmt: on
-    _missing = [
-        f"{owner!r}.{name}" for owner, names in ATTRIBUTES for name in names.split() if not hasattr(owner, name)
-    ]
+    _missing = missing(ATTRIBUTES)
     if _missing:
         raise ImportError(f"asyncio has no {', '.join(_missing)}")
 except (AttributeError, ImportError, KeyError) as error:

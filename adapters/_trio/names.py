@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from .._required import SetBy, missing
+
 WORKS_WITH: Final = "0.28 to 0.35"
 
 try:
@@ -37,16 +39,6 @@ try:
     # By this trio.from_thread finds its run, in a thread that trio.to_thread has not started.
     from trio._threads import PARENT_TASK_DATA
 
-    class _SetBy:
-        """Has the attributes that a method names: those that a class without slots sets in its instances."""
-
-        def __init__(self, method: Any) -> None:
-            self.__dict__.update(dict.fromkeys(method.__code__.co_names))
-            self._method = method.__qualname__
-
-        def __repr__(self) -> str:
-            return str(self._method)
-
     # fmt: off
     _NEEDED = {
         # A task is stepped by `_next_send_fn(_next_send)`; while it waits, `_abort_func` interrupts the wait.
@@ -68,8 +60,8 @@ try:
         trio.Cancelled: "_create",
         # A nursery that is entered and left without the wait of `async with`.
         NurseryManager: "__aexit__",
-        _SetBy(NurseryManager.__aenter__): "_nursery _scope",
-        _SetBy(trio.Nursery.__init__):
+        SetBy(NurseryManager.__aenter__): "_nursery _scope",
+        SetBy(trio.Nursery.__init__):
             "_children _cancel_status cancel_scope _closed _nested_child_running _pending_excs _pending_starts"
             " _parent_waiting_in_aexit",
         trio.Nursery: "_create",
@@ -79,13 +71,11 @@ try:
         _run: "CONTEXT_RUN_TB_FRAMES",
     }
     # fmt: on
-    missing = [
-        f"{owner!r}.{name}" for owner, names in _NEEDED.items() for name in names.split() if not hasattr(owner, name)
-    ]
+    _missing = missing(_NEEDED.items())
     if sys.platform == "linux" and not hasattr(_IOManager, "_epoll"):
-        missing.append("EpollIOManager._epoll")
-    if missing:
-        raise ImportError(f"trio has no {', '.join(missing)}")
+        _missing.append("EpollIOManager._epoll")
+    if _missing:
+        raise ImportError(f"trio has no {', '.join(_missing)}")
 except (ImportError, KeyError) as error:
     raise ImportError(
         f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
