@@ -42,6 +42,10 @@ class CancelRequest:
         self.count = count  # of Task.cancelling(); uncancel() below that takes the request back
         self.raised = False
 
+    def is_taken_back(self, cancels: int) -> bool:
+        """Tell whether uncancel() has taken it back, where Task.cancelling() is so much now."""
+        return cancels < self.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
+
     def error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError(*([] if self.message is None else [self.message]))
 
@@ -418,7 +422,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
     def deliver(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
         request, task = self._request, self.trio_task
-        if request is None or self.done() or request.raised or self.is_taken_back(request):
+        if request is None or self.done() or request.raised or request.is_taken_back(self._cancels):
             self._request = None
             return True
         wait = task.custom_sleep_data
@@ -433,17 +437,13 @@ class AsyncioStandIn(asyncio.Task[Any]):
         self._request = None
         return True
 
-    def is_taken_back(self, request: CancelRequest) -> bool:
-        """Tell whether uncancel() has taken a request back."""
-        return self._cancels < request.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
-
     def before_step(self) -> None:
         """The trio task goes on. If cancel() came after its wait, the cancellation comes first, as in asyncio."""
         request, task = self._request, self.trio_task
         if (
             request is None
             or request.raised
-            or self.is_taken_back(request)
+            or request.is_taken_back(self._cancels)
             or type(task.custom_sleep_data) is FutureWait
         ):
             return
@@ -525,8 +525,7 @@ class FutureWait:
             error = raised
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
         interruption = self._interruption
-        taken_back = self._request is not None and self.scheduler.cancels(self.task) < self._request.count
-        if taken_back and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST:
+        if self._request is not None and self._request.is_taken_back(self.scheduler.cancels(self.task)):
             self._request = None
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
