@@ -24,7 +24,6 @@ import trio
 from trio.lowlevel import currently_ki_protected
 
 from ._asyncio import get_running_loop as _get_running_loop
-from ._patches import refuse_patches
 from ._trio import runs
 from ._trio.names import protected
 from ._types import T
@@ -239,20 +238,19 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
             "compat.open_loop() needs a running trio: use it inside trio.run(), or start with compat.run()"
         )
     forget_dead_loop()
-    refuse_patches()  # before the run is claimed
-    if _get_running_loop() is not None or not runs.claim():
-        raise RuntimeError(
-            "an event loop is open in this thread already, and a trio run has one at a time: "
-            "use that one, asyncio.get_running_loop()"
-        )
-
     breaks: list[BaseException] = []
 
     def stop_with(error: BaseException) -> None:
         breaks.append(error)
         outer.cancel_scope.cancel()
 
-    loop = HostedLoop(stop_with)
+    loop = HostedLoop(stop_with)  # before the run is claimed, as it may refuse
+    if _get_running_loop() is not None or not runs.claim():
+        raise RuntimeError(
+            "an event loop is open in this thread already, and a trio run has one at a time: "
+            "use that one, asyncio.get_running_loop()"
+        )
+
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as outer:
