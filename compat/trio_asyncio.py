@@ -104,7 +104,7 @@ async def run_aio_future(future: Awaitable[T]) -> T:
 
 async def run_aio_coroutine(coro: Awaitable[T]) -> T:
     """Await a coroutine in a Task of its own. A scope around it cancels the Task, and waits for its end."""
-    return await asyncio.create_task(_call(lambda: coro))
+    return await _in_aio_task(lambda: coro)
 
 
 async def _call(proc: Callable[..., Awaitable[T]], *args: object, **kwargs: object) -> T:

@@ -206,28 +206,24 @@ unfinished = []
 """
 
 
+def used_in(order, modules, *options):
+    """What a program prints that imports trio_asyncio and these, and uses everything."""
+    pytest.importorskip("trio_asyncio", reason=REASON)
+    prints = "print(compat.run(main), ours.run(main()), trio.run(hosted), trio.run(theirs))"
+    ended = Ended(f"{order.format(modules)}\n{USE_EVERYTHING}\n{prints}", "-W", "ignore", *options)
+    return ended.out, ended.error
+
+
 @pytest.mark.parametrize("order", ["import trio_asyncio, {}", "import {}; import trio_asyncio"])
 def test_trio_asyncio_is_imported_merely(order):
     """It has changed the real asyncio by then. Our loops work, and its own do."""
-    pytest.importorskip("trio_asyncio", reason=REASON)
-    imports = order.format("trio, compat, asyncio as std, compat.asyncio as ours")
-    program = (
-        f"{imports}\n{USE_EVERYTHING}\nprint(compat.run(main), ours.run(main()), trio.run(hosted), trio.run(theirs))"
-    )
-    ended = Ended(program, "-W", "ignore")
-    assert (ended.out, ended.error) == ("done done done theirs\n", "")
+    assert used_in(order, "trio, compat, asyncio as std, compat.asyncio as ours") == ("done done done theirs\n", "")
 
 
 @pytest.mark.parametrize("order", ["import trio_asyncio, {}", "import {}; import trio_asyncio"])
 def test_trio_asyncio_where_asyncio_is_on_trio(order):
     """It is compat.trio_asyncio there."""
-    pytest.importorskip("trio_asyncio", reason=REASON)
-    imports = order.format("trio, compat, asyncio as std, asyncio as ours")
-    program = (
-        f"{imports}\n{USE_EVERYTHING}\nprint(compat.run(main), ours.run(main()), trio.run(hosted), trio.run(theirs))"
-    )
-    ended = Ended(program, "-W", "ignore", *ON_TRIO)
-    assert (ended.out, ended.error) == ("done done done theirs\n", "")
+    assert used_in(order, "trio, compat, asyncio as std, asyncio as ours", *ON_TRIO) == ("done done done theirs\n", "")
 
 
 # --- nest_asyncio ----------------------------------------------------------------------------------------------------
