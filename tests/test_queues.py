@@ -129,6 +129,38 @@ def test_a_getter_that_is_cancelled_when_it_was_woken_wakes_the_next(world, kind
     world(main)
 
 
+@pytest.mark.parametrize("kind", ["trio", "asyncio"])
+@pytest.mark.parametrize("end", ["get", "put"])
+def test_who_was_cancelled_before_is_passed_over(world, kind, end):
+    """Such a waiter is in line until its next step."""
+
+    async def main():
+        queue, log = asyncio.Queue(1), []
+        if end == "put":
+            queue.put_nowait(0)
+
+        async def wait(name):
+            await (queue.get() if end == "get" else queue.put(name))
+            log.append(name)
+
+        async def wait_in_scope():
+            with scope:
+                await wait("first")
+
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            first = asyncio.create_task(wait_in_scope())
+            await asyncio.sleep(0)
+            nursery.start_soon(wait, "second")
+            await asyncio.sleep(0)
+            first.cancel() if kind == "asyncio" else scope.cancel()
+            queue.put_nowait(1) if end == "get" else queue.get_nowait()
+        assert log == ["second"]
+        assert_nobody_waits(queue)
+
+    world(main)
+
+
 def test_with_room_or_an_item_nobody_yields(world):
     async def main():
         queue, ticks = asyncio.Queue(1), 0
