@@ -1,10 +1,12 @@
 """What all tests share: how Ctrl-C arrives, how Hypothesis is set up, which tests come first, figures at the end."""
 
+import compileall
 import gc
 import os
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile once what hundreds of programs import: the environment may keep them from writing what they compile."""
+    if not hasattr(config, "workerinput"):  # in none of pytest-xdist's workers
+        for package in ("adapters", "benchmarks", "compat"):
+            compileall.compile_dir(Path(__file__).parent.parent / package, quiet=1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
