@@ -171,6 +171,35 @@ def test_who_is_cancelled_when_it_was_woken_wakes_the_next(world, kind):
     world(main)
 
 
+@pytest.mark.parametrize("kind", ["trio", "asyncio"])
+def test_who_is_cancelled_while_a_lock_is_held_wakes_nobody(world, kind):
+    async def main():
+        lock, holders = asyncio.Lock(), []
+
+        async def hold(name):
+            async with lock:
+                holders.append(name)
+
+        async def hold_in_scope():
+            with scope:
+                await hold("first")
+
+        await lock.acquire()
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            first = asyncio.create_task(hold_in_scope())
+            await settle()
+            nursery.start_soon(hold, "second")
+            await settle()
+            first.cancel() if kind == "asyncio" else scope.cancel()
+            await settle()
+            assert holders == []
+            lock.release()
+        assert holders == ["second"]
+
+    world(main)
+
+
 def test_an_event_wakes_all_in_order(world):
     async def main():
         event, log = asyncio.Event(), []

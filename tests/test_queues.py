@@ -129,6 +129,23 @@ def test_a_getter_that_is_cancelled_when_it_was_woken_wakes_the_next(world, kind
     world(main)
 
 
+def test_a_putter_that_is_cancelled_when_it_was_woken_wakes_the_next(world):
+    async def main():
+        queue = asyncio.Queue(1)
+        queue.put_nowait(0)
+        first = asyncio.create_task(queue.put(1))
+        async with trio.open_nursery() as nursery:
+            await asyncio.sleep(0)
+            nursery.start_soon(queue.put, 2)
+            await asyncio.sleep(0)
+            assert queue.get_nowait() == 0
+            first.cancel()
+        assert queue.get_nowait() == 2
+        assert_nobody_waits(queue)
+
+    world(main)
+
+
 @pytest.mark.parametrize("kind", ["trio", "asyncio"])
 @pytest.mark.parametrize("end", ["get", "put"])
 def test_who_was_cancelled_before_is_passed_over(world, kind, end):

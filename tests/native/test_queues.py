@@ -191,6 +191,17 @@ async def test_immediate_shutdown(kind):
 
 
 @KINDS
+async def test_immediate_shutdown_drops_what_is_done_already(kind):
+    queue = kind()
+    queue.put_nowait(1)
+    queue.task_done()
+    queue.shutdown(immediate=True)
+    await queue.join()
+    with pytest.raises(ValueError, match="task_done"):
+        queue.task_done()
+
+
+@KINDS
 def test_cancelled_at_each_step_no_item_is_lost(kind):
     async def producing(cut):
         queue, items = kind(2), []
