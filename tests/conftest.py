@@ -30,9 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(Path(__file__).parent.parent / package, quiet=1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow tests first: the workers of pytest-xdist then end at the same time."""
+    """Put the slow tests first: the workers of pytest-xdist then end at the same time. Of the others mark the quick ones.
+
+    Quick is the first case of each test.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        case = item.callspec.indices.values() if hasattr(item, "callspec") else ()
+        if item.get_closest_marker("slow") is None and not any(case):
+            item.add_marker("quick")
 
 
 def pytest_collection_finish() -> None:

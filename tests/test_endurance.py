@@ -69,6 +69,7 @@ def test_many_short_tasks(world):
         world(main)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow():
     """Sleeping, waiting, cancelled and failed tasks: the second half of them needs no more memory than the first."""
 
@@ -147,6 +148,7 @@ def test_callbacks_among_tasks_leave_no_trio_tasks():
 # --- cancel storm ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_cancel_storm(world, seed):
     """A thousand tasks, cancelled at random moments, again and again; some swallow, some are in trio's waits."""

@@ -32,7 +32,7 @@ from faulty import Lossy
 from paths import PATHS, taken
 from traces import AsyncioLoop, Program, ShuffledAsyncioLoop, draw_program, names, programs, run
 
-PROGRAMS = int(os.environ.get("TRACE_PROGRAMS", "300"))
+PROGRAMS = int(os.environ.get("TRACE_PROGRAMS", "100"))
 TAKEN = os.environ.get("TRACE_PATHS", "own").split()
 ORDERS = 100
 
@@ -154,6 +154,7 @@ def test_same_steps_as_on_asyncio(
 # --- does the test find what it is there to find? ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cancellation_arrives_in_every_wait() -> None:
     """Long before a program is stuck, and everything in it is cancelled."""
     waits = (names("wait") | names("block")) - {"reset_barrier", "abort_barrier"}  # which hardly ever wait
