@@ -32,9 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow tests first: the workers of pytest-xdist then end at the same time. Of the others mark the quick ones.
+    """Put the slow tests first: the workers of pytest-xdist then end at the same time. Mark the quick ones.
 
-    Quick is the first case of each test.
+    Quick is the first case of each test that is not slow.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:

@@ -16,7 +16,7 @@ from worlds import ON_TRIO, Ended
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-INTERRUPTS = int(os.environ.get("INTERRUPTS", "50"))
+INTERRUPTS = int(os.environ.get("INTERRUPTS", "20"))
 
 # Sends itself a real SIGINT, from a thread: the signal arrives wherever the main thread is by then.
 PRELUDE = """

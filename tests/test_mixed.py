@@ -19,7 +19,7 @@ from compat.adapters._trio.cancellation import Told
 from faulty import Lossy
 from mixed import EAGER, PATHS, Program, draw_program, judge
 
-PROGRAMS = int(os.environ.get("MIXED_PROGRAMS", "100"))
+PROGRAMS = int(os.environ.get("MIXED_PROGRAMS", "60"))
 PARTS = 4  # for the workers of pytest-xdist
 
 # A task may be cancelled before its first step, and a coroutine that was made for a wait need not get there.

@@ -31,7 +31,7 @@ from worlds import PATIENCE, WORLDS, Ended, Steps, moments, on_both
 
 ON_TRIO = ("-m", "compat")
 PROGRAMS = []
-RANDOM_PROGRAMS = int(os.environ.get("SOCKET_PROGRAMS", "200"))
+RANDOM_PROGRAMS = int(os.environ.get("SOCKET_PROGRAMS", "80"))
 
 
 def program(function):

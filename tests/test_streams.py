@@ -27,7 +27,7 @@ from compat.adapters.events import BaseLoop, MonotonicClock
 from worlds import PATIENCE, WORLDS, on_both
 
 MIB = 2**20
-BULK = int(os.environ.get("STREAM_MIB", "256")) * MIB  # 1024 for the full size
+BULK = int(os.environ.get("STREAM_MIB", "64")) * MIB
 CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 HOST = "127.0.0.1"
 IS_AT_LEAST_3_12 = sys.version_info >= (3, 12)

@@ -29,7 +29,7 @@ from compat.adapters.events import MonotonicClock
 from worlds import ON_TRIO, PATIENCE, WORLDS, Ended, nothing_left, on_both
 
 MIB = 2**20
-BULK = int(os.environ.get("SUBPROCESS_MIB", "256")) * MIB
+BULK = int(os.environ.get("SUBPROCESS_MIB", "64")) * MIB
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 FOREVER = ["sleep", "1000"]
 PROGRAMS = []
