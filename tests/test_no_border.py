@@ -1027,6 +1027,43 @@ def test_task_that_swallows_the_scopes_cancellation(world, tasks):
     world(main)
 
 
+def test_a_scope_that_interrupts_a_bare_yield_is_no_request_to_cancel(world, tasks):
+    counts = []
+
+    async def main():
+        async def body():
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await asyncio.sleep(0)
+            assert scope.cancelled_caught
+            await asyncio.sleep(0)
+            counts.append(asyncio.current_task().cancelling())
+
+        async with tasks() as spawn:
+            task = await spawn(body)
+        await task
+
+    world(main)
+    assert counts == [0]
+
+
+def test_a_request_to_itself_that_a_task_takes_back_ends_nothing(world, tasks):
+    async def main():
+        async def body():
+            task = asyncio.current_task()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(FOREVER)
+            task.uncancel()
+
+        async with tasks() as spawn:
+            task = await spawn(body)
+        await task
+        assert not task.cancelled()
+
+    world(main)
+
+
 def test_outer_scope_is_cancelled_after_the_inner_one_was_swallowed(world, tasks):
     """As with asyncio's timeouts: each scope tells once."""
 
