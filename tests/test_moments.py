@@ -287,8 +287,11 @@ def test_two_loops_are_opened_in_one_batch():
     "report", reason="the generator is finalized outside of the task in which it has opened the nursery"
 )
 def test_generator_that_leaves_a_nursery_open():
+    nurseries = []
+
     async def generate():
         async with trio.open_nursery() as nursery:
+            nurseries.append(nursery)
             nursery.start_soon(trio.sleep_forever)
             yield 1
 
@@ -299,6 +302,8 @@ def test_generator_that_leaves_a_nursery_open():
     async def main():
         with pytest.raises(RuntimeError, match="has ended inside"):
             await asyncio.create_task(use())
+        with pytest.raises(RuntimeError, match="closed"):
+            nurseries.pop().start_soon(trio.sleep_forever)
         await trio.sleep(1)
 
     driven(main)
