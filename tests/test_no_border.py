@@ -1047,6 +1047,29 @@ def test_a_scope_that_interrupts_a_bare_yield_is_no_request_to_cancel(world, tas
     assert counts == [0]
 
 
+def test_a_scope_absorbs_the_answer_to_its_cancellation_in_a_group_with_errors(world, tasks):
+    left = []
+
+    async def main():
+        async def body():
+            try:
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    try:
+                        await asyncio.sleep(FOREVER)
+                    except asyncio.CancelledError:
+                        raise BaseExceptionGroup("two", [asyncio.CancelledError(), ValueError()]) from None
+            except BaseExceptionGroup as group:
+                left.extend(map(type, group.exceptions))
+
+        async with tasks() as spawn:
+            task = await spawn(body)
+        await task
+
+    world(main)
+    assert left == [ValueError]
+
+
 def test_a_request_to_itself_that_a_task_takes_back_ends_nothing(world, tasks):
     async def main():
         async def body():
