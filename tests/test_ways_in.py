@@ -89,6 +89,7 @@ def folder(tmp_path):
         "-mshow",
         "-m package",
         "- a",
+        "",
         "broken.py",
         "nope.py",
         "empty",
@@ -99,7 +100,7 @@ def folder(tmp_path):
     ],
 )
 def test_runs_what_python_runs(folder, arguments):
-    stdin = SHOW if arguments.startswith("- ") else ""
+    stdin = SHOW if arguments in ("", "- a") else ""
     expected = Ended([*PYTHON, *arguments.split()], folder, stdin)
     assert Ended([*COMPAT, *arguments.split()], folder, stdin).comparable() == expected.comparable()
 
@@ -149,13 +150,18 @@ def test_ends_as_python_ends(tmp_path, ending, way):
     assert (out, error, status) == expected
 
 
-@pytest.mark.parametrize("arguments", ["", "-h", "--help", "--version", "-c", "-m", "-x show.py"])
+@pytest.mark.parametrize(
+    "arguments", ["-h", "--help", "--version", "-c", "-m", "-x show.py", "--native -x", "--tasks-on"]
+)
 def test_own_options(folder, arguments):
     ended = Ended([*COMPAT, *arguments.split()], folder)
     if arguments == "--version":
         assert ended.comparable() == (f"asyncio-on-trio {compat.__version__}\n", "", 0)
     elif arguments in ("-h", "--help"):
         assert ended.out.startswith("usage: ")
+        assert {"python -m compat.report", "python -m compat.codemod"} <= {
+            *re.findall("python -m compat.[a-z]+", ended.out)
+        }
         assert (ended.error, ended.status) == ("", 0)
     else:
         assert "usage: " in ended.error
