@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+import traceback
 import types
 import zipfile
 
@@ -711,6 +712,45 @@ def test_run_refuses_inside_a_run():
             outer(main)
 
 
+def test_run_inside_a_notebook_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+
+    async def main():
+        compat.run(asyncio.sleep, 0)
+
+    told = r"\(it is the notebook's\): there use a thread, .*sleep, .*`python -m compat\.kernel install`"
+    with pytest.raises(RuntimeError, match=told):
+        std.run(main())
+
+
+def test_run_shows_the_programs_frames():
+    """A traceback has none of ours in between; but a nursery adds one to trio's own."""
+
+    async def fail():
+        await asyncio.sleep(0)
+        raise ValueError("x")
+
+    async def in_task():
+        await asyncio.create_task(fail())
+
+    async def in_nursery():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+
+    def frames(error):
+        return [frame.name for frame in traceback.extract_tb(error.__traceback__)][1:]
+
+    for main in (fail, in_task):
+        with pytest.raises(ValueError, match="x") as caught:
+            compat.run(main)
+        assert frames(caught.value) == [main.__name__, *(["fail"] if main is in_task else [])]
+    with pytest.raises(ExceptionGroup) as caught:
+        compat.run(in_nursery)
+    assert frames(caught.value) == ["in_nursery", "exit_nursery", "__aexit__"]
+    with pytest.raises(TypeError, match="missing"):  # before there is any
+        compat.run(asyncio.sleep)
+
+
 def test_the_remedies_that_run_names_work():
     async def inner(argument):
         await trio.sleep(0)
@@ -731,7 +771,7 @@ def test_run_refuses_a_coroutine():
     coro = main(5)
     with pytest.raises(TypeError, match=r"write compat\.run\(main\) or compat\.run\(main, \.\.\.\), and not"):
         compat.run(coro)
-    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
+    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED  # so nothing says that it was never awaited
 
 
 def test_open_loop():
