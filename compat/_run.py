@@ -39,11 +39,11 @@ def run(
     _refuse_inside_a_run(async_fn)
     _patches.refuse_patches()
 
-    @functools.wraps(async_fn)  # its name is the main task's
     async def with_loop() -> T:
         async with open_loop():
             return await async_fn(*args)
 
+    functools.update_wrapper(with_loop, async_fn)  # its name is the main task's
     if clock is None and events.make_clock is not events.MonotonicClock:
         clock = events.make_clock()
     try:
