@@ -518,7 +518,7 @@ def test_the_marker_where_it_has_no_effect(tmp_path, plugin):
     """It fails at once, with the remedy, and does not sleep."""
     code = {
         "by hand": "def test(): asyncio.run(asyncio.sleep(9999))",
-        "unittest": "class Test(unittest.IsolatedAsyncioTestCase):\n    async def test(self): await asyncio.sleep(9999)",
+        "unittest": "class Test(unittest.IsolatedAsyncioTestCase):\n async def test(self): await asyncio.sleep(9999)",
         "pytest-asyncio": "@pytest.mark.asyncio\nasync def test(): await asyncio.sleep(9999)",
         "pytest-trio": "@pytest.mark.trio\nasync def test(): await trio.sleep(9999)",
         "option": "@pytest.mark.trio\nasync def test(asyncio_loop): await trio.sleep(9999)",
