@@ -428,14 +428,20 @@ def test_on_a_signal(tmp_path, hang, way):
     assert any(", running" in line for line in lines) == (hang == "busy")
 
 
-@pytest.mark.parametrize(("name", "way"), [("USR1", "compat.run(main)"), ("SIGUSR1", "asyncio.run(main())")])
-@pytest.mark.parametrize("option", [[], ["--native"]], ids=["", "native"])
-def test_on_a_signal_by_an_option(tmp_path, name, way, option):
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        (["--tasks-on", "USR1"], "compat.run(main)"),
+        (["--tasks-on", "SIGUSR1"], "asyncio.run(main())"),
+        (["--native", "--tasks-on", "USR1"], "asyncio.run(main())"),
+    ],
+)
+def test_on_a_signal_by_an_option(tmp_path, options, way):
     """The program need not be changed, also while it waits in trio's epoll."""
     lines = ["import asyncio, compat, trio", "async def main():", "    print('ready', flush=True)"]
     lines += ["    await trio.sleep(9999)", way]
     (tmp_path / "program.py").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "compat", *option, "--tasks-on", name, "program.py"]
+    command = [sys.executable, "-m", "compat", *options, "program.py"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, **pipes) as process:
         assert process.stdout.readline() == "ready\n"
