@@ -18,6 +18,7 @@ import threading
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, TextIO
 
@@ -130,7 +131,7 @@ class _Run:
             for future in futures:
                 waits[id(future)] = task
                 futures += [each for each in getattr(future, "_children", ()) if not isinstance(each, asyncio.Task)]
-        del waits[id(None)]
+        waits.pop(id(None), None)
         for task in self.tasks:
             if not isinstance(task, asyncio.Task) or task in loop._scheduler.homes:
                 continue  # trio's, or in the nursery of its TaskGroup
@@ -139,8 +140,9 @@ class _Run:
                 group = getattr(callback, "__self__", None)
                 if group is not None and hasattr(group, "_parent_task"):
                     self.note_child(task, _key(group._parent_task), group)
-                cells = getattr(callback, "__closure__", None) or ()
-                for future in (*getattr(callback, "args", ()), *gc.get_referents(*cells)):
+                args = callback.args if isinstance(callback, partial) else ()
+                cells = (callback.__closure__ or ()) if isinstance(callback, types.FunctionType) else ()
+                for future in (*args, *gc.get_referents(*cells)):
                     self.note_child(task, waits.get(id(future)), None)
         for task in self.tasks:
             future = _awaited_future(task)
@@ -389,6 +391,9 @@ def _lock_of(lock: Any) -> Any:
     return getattr(lock, "_lock", lock)  # a Condition's
 
 
+_METHODS = types.FunctionType, types.MethodType, types.BuiltinMethodType
+
+
 def _entered(coro: Any) -> Iterator[Any]:
     """What `async with` has entered in a suspended coroutine, or is about to: its __aexit__ is kept by the frame.
 
@@ -396,7 +401,7 @@ def _entered(coro: Any) -> Iterator[Any]:
     """
     for each, _ in _coroutines(coro):
         for method, following in pairwise([*gc.get_referents(each), None]):
-            if getattr(method, "__name__", "") == "__aexit__":
+            if type(method) in _METHODS and method.__name__ == "__aexit__":
                 yield _lock_of(getattr(method, "__self__", following))
 
 

@@ -17,8 +17,8 @@ __all__ = ["install"]
 NAME = "asyncio-on-trio"
 
 
-def install(prefix: str | None) -> str:
-    """Tell Jupyter of the kernel: this user's, or the one installed under a prefix. Gives the folder that says so."""
+def install() -> str:
+    """Tell this user's Jupyter of the kernel. Gives the folder that says so."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     spec = {
@@ -29,7 +29,7 @@ def install(prefix: str | None) -> str:
     }
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "kernel.json").write_text(json.dumps(spec, indent=1))
-        installed: str = KernelSpecManager().install_kernel_spec(folder, NAME, user=prefix is None, prefix=prefix)
+        installed: str = KernelSpecManager().install_kernel_spec(folder, NAME, user=True)
     return installed
 
 
@@ -37,11 +37,10 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m compat.kernel", description="A kernel for Jupyter on trio.")
     parser.add_argument("command", choices=["install"])
-    parser.add_argument("--sys-prefix", action="store_true", help="for this environment, not for this user")
-    options = parser.parse_args()
+    parser.parse_args()
     if find_spec("ipykernel") is None:
         sys.exit(f"the kernel needs ipykernel: install it with {sys.executable} -m pip install ipykernel")
-    print(f"installed {NAME} in {install(sys.prefix if options.sys_prefix else None)}")
+    print(f"installed {NAME} in {install()}")
 
 
 if __name__ == "__main__":

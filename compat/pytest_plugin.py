@@ -69,7 +69,8 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         "asyncio_loop" in fixtures and item.config.getoption("--virtual-time")
     )
     if asked and item.get_closest_marker("trio") and not {"autojump_clock", "mock_clock"} & {*fixtures}:
-        pytest.fail("virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well", False)
+        told = "virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well"
+        pytest.fail(told, pytrace=False)
 
 
 @pytest.fixture

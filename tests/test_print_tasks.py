@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import unittest.mock
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,15 @@ def test_children_stand_below_who_waits_for_them(kind):
 
         found = parents(shown_in(start))
         assert {name: found.get(name) for name in expected} == expected
+
+
+def test_callbacks_of_any_kind():
+    """They are looked at, and not all of them are asyncio's."""
+
+    async def main():
+        named("M-1", nap()).add_done_callback(unittest.mock.MagicMock())
+
+    assert any("asyncio task 'M-1'" in line for line in shown_in(main))
 
 
 def test_tasks_that_wait_for_one_another():
