@@ -40,6 +40,12 @@ class Timers:
             self._cancelled += 1
             self._polls.before_next = self._prune
 
+    def take_back(self, timer: Timer) -> None:
+        """Take out a timer that cannot be compared with the others, wherever the heap has left it."""
+        self.heap = [other for other in self.heap if other is not timer]
+        heapify(self.heap)
+        timer._scheduled = False
+
     def clear(self) -> None:
         """Call no timer any more."""
         for timer in self.heap:
@@ -77,4 +83,5 @@ class Timers:
     def tell_polls(self) -> None:
         """Tell when the first timer is due."""
         when = self.heap[0]._when if self.heap else math.inf
-        self._polls.set_timer(-math.inf if math.isnan(when) else when)  # asyncio takes NaN for due
+        # asyncio takes NaN for due. trio's clocks calculate with floats, and not with a Decimal.
+        self._polls.set_timer(-math.inf if math.isnan(when) else float(when))

@@ -330,10 +330,14 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             self._check_callback(callback, "call_at")
             forget_last_frames(timer)
         timers = self._timers
-        heappush(timers.heap, timer)  # here: a method of Timers for it would cost 5 % of call_later()
-        timer._scheduled = True
-        if timers.heap[0] is timer:
-            timers.tell_polls()
+        try:
+            heappush(timers.heap, timer)  # here: a method of Timers for it would cost 5 % of call_later()
+            timer._scheduled = True
+            if timers.heap[0] is timer:
+                timers.tell_polls()
+        except TypeError:
+            timers.take_back(timer)  # its time is no number
+            raise
         return timer
 
     def run_due_timers(self) -> None:

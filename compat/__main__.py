@@ -23,17 +23,26 @@ import compat
 from compat import _children
 
 USAGE = """\
-usage: python -m compat [--native] PROGRAM [ARG...]
+usage: python -m compat [OPTION...] [PROGRAM [ARG...]]
 
 Run a program as python itself would, its asyncio being carried by trio. PROGRAM is one of
 
-  FILE         a script, a folder or a zip file with a __main__.py, or - for standard input
-  -m MODULE    a module of the library or a package, such as pytest or unittest
-  -c CODE      code given on the command line
+  FILE               a script, a folder or a zip file with a __main__.py, or - for standard input
+  -m MODULE          a module of the library or a package, such as pytest or unittest
+  -c CODE            code given on the command line
 
-  --native     asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
-  -h, --help   show this
-  --version    show the version
+Without one it is standard input; in a terminal that is a prompt, which has "await".
+
+  --native           asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
+  --tasks-on SIGNAL  print all tasks and what they await when the signal comes, such as USR1 (compat.print_tasks)
+  -h, --help         show this
+  --version          show the version
+
+Tools of their own:
+
+  python -m compat.report PATH...    each use of asyncio: does it run here, what does it become in trio
+  python -m compat.codemod PATH...   show as a diff what means the same in both
+  python -m compat.kernel install    a kernel for Jupyter in which asyncio is on trio
 """
 
 
@@ -98,27 +107,52 @@ class OwnPackages:
 
 def main() -> None:
     """Run the program that sys.argv names, and end as it ends."""
-    option, *arguments = sys.argv[1:] or [""]
-    native = option == "--native"
-    if native:
-        option, *arguments = arguments or [""]
+    arguments = sys.argv[1:]
+    native = False
+    signal_name = None
+    while arguments[:1] == ["--native"] or (arguments[:1] == ["--tasks-on"] and arguments[1:]):
+        if arguments.pop(0) == "--native":
+            native = True
+        else:
+            signal_name = arguments.pop(0)
+    if signal_name is not None:
+        print_tasks_on(signal_name)
+    option, *arguments = arguments or [""]
     if option in ("-h", "--help"):
         print(USAGE, end="")
     elif option in ("-V", "--version"):
         print(f"asyncio-on-trio {compat.__version__}")
     elif option[:2] in ("-c", "-m") and (option[2:] or arguments):
         run_program(option[:2], option[2:] or arguments.pop(0), arguments, native)
-    elif option == "-" or option[:1] not in ("", "-"):
+    elif option == "-" or option[:1] != "-":
         run_program("", option, arguments, native)
     else:
-        if option:
-            print("Argument expected for" if option in ("-c", "-m") else "Unknown option:", option, file=sys.stderr)
+        needs_more = option in ("-c", "-m", "--tasks-on")
+        print("Argument expected for" if needs_more else "Unknown option:", option, file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         sys.exit(2)
 
 
+def print_tasks_on(name: str) -> None:
+    """Have print_tasks() called on a signal: USR1, SIGUSR1 or 10."""
+    import signal  # which takes time, and nobody else needs it
+
+    try:
+        number = int(name) if name.isdecimal() else signal.Signals["SIG" + name.upper().removeprefix("SIG")]
+        compat.print_tasks_on(number)
+    except (KeyError, ValueError, OSError):
+        print(f"--tasks-on: {name!r} is no signal that can be handled: give USR1, for instance", file=sys.stderr)
+        sys.exit(2)
+
+
 def run_program(option: str, program: str, arguments: list[str], on_native: bool) -> None:
-    """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file."""
+    """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file.
+
+    "" and "-" are standard input; that is a prompt, if it is a terminal.
+    """
+    is_prompt = not option and program in ("", "-") and sys.stdin is not None and sys.stdin.isatty()
+    if is_prompt:
+        from compat import _repl
     # Nothing of ours is imported after this, so that whatever the program has under the same names does not get in.
     if on_native:
         from compat import native  # which takes time, and nobody else needs it
@@ -141,7 +175,10 @@ def run_program(option: str, program: str, arguments: list[str], on_native: bool
         elif option == "-c":
             set_first_path("")
             exec(code_of_argument(program), vars(module))
-        elif program == "-":
+        elif is_prompt:
+            set_first_path("")
+            _repl.run_prompt(vars(module))
+        elif program in ("", "-"):
             set_first_path("")
             vars(module).update(CACHED, __file__="<stdin>")
             exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), vars(module))

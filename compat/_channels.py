@@ -43,9 +43,12 @@ def as_channels(queue: asyncio.Queue[T]) -> tuple[SendChannel[T], ReceiveChannel
     Raises TypeError for what is no Queue, and before Python 3.13 for one of the real asyncio.
     """
     if not hasattr(queue, _SHUTDOWN):
-        raise TypeError(
-            f"as_channels() takes an asyncio Queue, not {queue!r}; before Python 3.13 make it by compat.asyncio.Queue"
-        )
+        if any(kind.__module__ == "asyncio.queues" for kind in type(queue).__mro__):
+            raise TypeError(
+                f"as_channels() cannot shut down {queue!r}, which is the real asyncio's: before Python 3.13 make it "
+                "with `from compat import asyncio`, or call compat.install() before asyncio is imported"
+            )
+        raise TypeError(f"as_channels() takes an asyncio Queue, not {queue!r}")
     return _QueueSendChannel(queue), _QueueReceiveChannel(queue)
 
 

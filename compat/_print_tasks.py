@@ -16,8 +16,10 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import Any, TextIO
 
 import outcome
@@ -106,6 +108,76 @@ class _Run:
         self.stacks = stacks
         self.now = _trio.runs.clock_of(runner).current_time()
         self.internal = 0
+        self.tasks = set() if self.root is None else {*_tasks_below(self.root)}
+        if loop is not None:
+            self.tasks.update(map(_key, _tasks_of(loop)))
+        # Who waits for which asyncio tasks, by TaskGroup, or by gather() and the like under None.
+        self.awaited_by: dict[Any, dict[Any, list[Any]]] = {}
+        self.below: dict[Any, Any] = {}  # the other way round
+        if loop is not None:
+            self.find_children(loop)
+        # The locks, and the like, that tasks hold and wait for; and the other way round, by the id of the lock.
+        self.holds: dict[Any, list[Any]] = {}
+        self.wants: dict[Any, Any] = {}
+        self.holders: dict[int, list[str]] = {}
+        self.waiters: dict[int, list[str]] = {}
+        self.find_locks()
+
+    def find_children(self, loop: events.BaseLoop) -> None:
+        """Find out which tasks others wait for: what wakes these is among the callbacks of the former."""
+        waits: dict[int, Any] = {}
+        for task in self.tasks:
+            futures = [_awaited_future(task)]
+            for future in futures:
+                waits[id(future)] = task
+                futures += [each for each in getattr(future, "_children", ()) if not isinstance(each, asyncio.Task)]
+        waits.pop(id(None), None)
+        for task in self.tasks:
+            if not isinstance(task, asyncio.Task) or task in loop._scheduler.homes:
+                continue  # trio's, or in the nursery of its TaskGroup
+            callback: Any
+            for callback, *_ in getattr(task, "_callbacks", None) or ():
+                group = getattr(callback, "__self__", None)
+                if group is not None and hasattr(group, "_parent_task"):
+                    self.note_child(task, _key(group._parent_task), group)
+                args = callback.args if isinstance(callback, partial) else ()
+                cells = (callback.__closure__ or ()) if isinstance(callback, types.FunctionType) else ()
+                for future in (*args, *gc.get_referents(*cells)):
+                    self.note_child(task, waits.get(id(future)), None)
+        for task in self.tasks:
+            future = _awaited_future(task)
+            if isinstance(future, asyncio.Task) and any(
+                frame.f_code.co_name == "wait_for" for frame in _innermost(_frames(_coro(task)))
+            ):
+                self.note_child(future, task, None)
+
+    def note_child(self, task: Any, parent: Any, group: Any) -> None:
+        above = parent
+        while above is not None and above is not task:
+            above = self.below.get(above)
+        if parent in self.tasks and above is None and task not in self.below:  # else they wait for one another
+            self.below[task] = parent
+            self.awaited_by.setdefault(parent, {}).setdefault(group, []).append(task)
+
+    def find_locks(self) -> None:
+        """Find out who has entered `async with lock`, and who waits for that."""
+        for task in self.tasks:
+            coro = _coro(task)
+            if self.frames_of(coro)[1]:
+                continue  # what a running frame has entered is not to be seen
+            calls = [
+                (frame.f_code.co_name, _lock_of(frame.f_locals.get("self"))) for frame in _innermost(_frames(coro))
+            ]
+            for name, lock in calls:
+                if name == "acquire":
+                    self.wants[task] = lock
+            inside = {id(lock) for _, lock in calls}  # to wait in a Condition is to hold it no longer
+            self.holds[task] = [lock for lock in _entered(coro) if id(lock) not in inside]
+        for task, lock in self.wants.items():
+            self.waiters.setdefault(id(lock), []).append(_name(task))
+        for task, locks in self.holds.items():
+            for lock in locks:
+                self.holders.setdefault(id(lock), []).append(_name(task))
 
     def tree(self) -> _Node:
         thread = next((each.name for each in threading.enumerate() if each.ident == self.thread), None)
@@ -139,7 +211,18 @@ class _Run:
 
     def node_of(self, task: Any) -> _Node:
         frames, running = self.frames_of(task.get_coro())
-        return _Node(self.lines_of(None, task, frames, running))
+        return _Node(self.lines_of(None, task, frames, running), self.nodes_awaited_by(task))
+
+    def nodes_awaited_by(self, task: Any) -> list[_Node]:
+        """What a task waits for by TaskGroup, gather() and the like."""
+        nodes = []
+        for group, children in self.awaited_by.get(_key(task), {}).items():
+            inside = []
+            for child in sorted(children, key=lambda child: _by_number(child.get_name())):
+                stand_in = None if self.loop is None else self.loop._scheduler.stand_ins.get(child)
+                inside += [self.node_of(child)] if stand_in is None else self.nodes_of(stand_in, False)
+            nodes += inside if group is None else [_Node(["TaskGroup"], inside)]
+        return nodes
 
     def frames_of(self, coro: Any) -> tuple[list[types.FrameType], bool]:
         """The frames of a coroutine, the outermost first, and whether it is running."""
@@ -155,9 +238,10 @@ class _Run:
         for nursery in task.child_nurseries:
             of_loop = self.loop is not None and nursery is self.loop._nursery
             ours = in_ours or of_loop or any(_holds_loop(task) for task in nursery.child_tasks)
-            found = [(_place_of(task), self.nodes_of(task, ours)) for task in nursery.child_tasks]
+            tasks = [task for task in nursery.child_tasks if _key(task) not in self.below]
+            found = [(_place_of(task), self.nodes_of(task, ours)) for task in tasks]
             if of_loop:
-                bare = self.tasks_without_trio()
+                bare = (task for task in self.tasks_without_trio() if task not in self.below)
                 found += [((True, *_by_number(each.get_name())), [self.node_of(each)]) for each in bare]
                 found += [((True, -1, name), [_Node([f"a thread: {name}"])]) for name in self.thread_calls()]
             children = [node for _, nodes in sorted(found, key=lambda each: each[0]) for node in nodes]
@@ -173,7 +257,7 @@ class _Run:
         scope = nursery.cancel_scope
         left = scope.deadline - self.now
         return (
-            "nursery"
+            ("nursery" if getattr(nursery, "aio_tasks", None) is None else "TaskGroup")
             + (
                 ", cancelled"
                 if _trio.runs.is_cancel_called(scope)
@@ -193,9 +277,9 @@ class _Run:
         frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
         if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
             self.internal += 1
-            return self.children_of(task)
+            return self.children_of(task) + self.nodes_awaited_by(task)
         lines = self.lines_of(task, asyncio_task, frames, running)
-        return [_Node(lines, self.children_of(task, in_ours=False))]
+        return [_Node(lines, self.children_of(task, in_ours=False) + self.nodes_awaited_by(task))]
 
     def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
         if asyncio_task is not None:
@@ -209,10 +293,51 @@ class _Run:
         coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = _trio.stand_ins.awaited_future(task) if asyncio_task is None else asyncio_task._fut_waiter
-        if type(awaited) is _trio.stand_ins.TrioStandIn:
-            awaited = None  # a wait of trio's
-        return [title, *places, *_what_is_awaited(frames, awaited)]
+        awaited = _awaited_future(task if asyncio_task is None else asyncio_task)
+        return [title, *places, *_what_is_awaited(frames, awaited), *self.locks_of(_key(asyncio_task or task))]
+
+    def locks_of(self, task: Any) -> Iterator[str]:
+        """Who holds what a task waits for, and who waits for what it holds."""
+        if task in self.wants and (names := self.holders.get(id(self.wants[task]))):
+            yield f"held by {_list_of_tasks(names)}"
+        for lock in self.holds.get(task, ()):
+            if names := self.waiters.get(id(lock)):
+                yield f"holds the {type(lock).__name__} for {_list_of_tasks(names)}"
+
+
+def _tasks_below(task: Any) -> Iterator[Any]:
+    yield _key(task)
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _tasks_below(child)
+
+
+def _key(task: Any) -> Any:
+    """The one of the two tasks, asyncio's and trio's, for which the other stands in."""
+    if type(task) is _trio.stand_ins.TrioStandIn:
+        return task.aio_task
+    return task.trio_task if type(task) is _trio.stand_ins.AsyncioStandIn else task
+
+
+def _name(task: Any) -> str:
+    name: str = task.get_name() if isinstance(task, asyncio.Task) else task.name
+    return name
+
+
+def _coro(task: Any) -> Any:
+    return task.get_coro() if isinstance(task, asyncio.Task) else task.coro
+
+
+def _awaited_future(task: Any) -> Any:
+    if not isinstance(task, asyncio.Task):
+        return _trio.stand_ins.awaited_future(task)
+    future = task._fut_waiter  # type: ignore[attr-defined]
+    return None if type(future) is _trio.stand_ins.TrioStandIn else future  # that is a wait of trio's
+
+
+def _list_of_tasks(names: list[str]) -> str:
+    names = [repr(name) for name in sorted(names, key=_by_number)]
+    return f"task{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _tasks_of(loop: events.BaseLoop) -> list[Any]:
@@ -251,18 +376,49 @@ def _outwards(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 def _frames(coro: Any) -> Iterator[types.FrameType]:
     """The frames of a suspended coroutine, the outermost first."""
+    return (frame for _, frame in _coroutines(coro))
+
+
+def _innermost(frames: Iterable[types.FrameType]) -> list[types.FrameType]:
+    """Those of the machine that the program's innermost one has called."""
+    inside: list[types.FrameType] = []
+    for frame in frames:
+        inside = [*inside, frame] if _is_hidden(frame) else []
+    return inside
+
+
+def _lock_of(lock: Any) -> Any:
+    return getattr(lock, "_lock", lock)  # a Condition's
+
+
+_METHODS = types.FunctionType, types.MethodType, types.BuiltinMethodType
+
+
+def _entered(coro: Any) -> Iterator[Any]:
+    """What `async with` has entered in a suspended coroutine, or is about to: its __aexit__ is kept by the frame.
+
+    As a bound method; from Python 3.14 on as a function, followed by what it is a method of.
+    """
+    for each, _ in _coroutines(coro):
+        for method, following in pairwise([*gc.get_referents(each), None]):
+            if type(method) in _METHODS and method.__name__ == "__aexit__":
+                yield _lock_of(getattr(method, "__self__", following))
+
+
+def _coroutines(coro: Any) -> Iterator[tuple[Any, types.FrameType]]:
+    """A suspended coroutine and what it awaits, with their frames."""
     while coro is not None:
         if type(coro).__name__ in ("async_generator_asend", "async_generator_athrow", "anext_awaitable"):
             coro = next((each for each in gc.get_referents(coro) if hasattr(each, "ag_frame")), None)
         for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
             if hasattr(coro, f"{kind}_frame"):
-                frame = getattr(coro, f"{kind}_frame")
+                outer, frame = coro, getattr(coro, f"{kind}_frame")
                 coro = getattr(coro, f"{kind}_{inner}")
                 break
         else:
             return
         if frame is not None:
-            yield frame
+            yield outer, frame
 
 
 def _folder(package: types.ModuleType) -> str:
@@ -287,9 +443,7 @@ def _place(frame: types.FrameType) -> str:
 
 def _what_is_awaited(frames: list[types.FrameType], future: Any) -> Iterator[str]:
     """The function of trio or asyncio that the innermost line calls, and the task or future behind it."""
-    own = [position for position, frame in enumerate(frames) if not _is_hidden(frame)]
-    calls = [_function(frame) for frame in frames[own[-1] + 1 if own else 0 :]]
-    calls = [call for call in calls if call]
+    calls = [call for call in map(_function, _innermost(frames)) if call]
     named = [call for call in calls if not call.endswith("__")] or calls
     if calls and calls[0] == "trio.NurseryManager.__aexit__":
         what = "the tasks of its nursery"
@@ -300,8 +454,8 @@ def _what_is_awaited(frames: list[types.FrameType], future: Any) -> Iterator[str
     if isinstance(future, asyncio.Task):
         what += f"{': ' if what else ''}task {future.get_name()!r}"
     elif children := getattr(future, "_children", None):
-        names = (each.get_name() for each in children if isinstance(each, asyncio.Task) and not each.done())
-        what += f"{': ' if what else ''}tasks {', '.join(repr(name) for name in sorted(names, key=_by_number))}"
+        names = [each.get_name() for each in children if isinstance(each, asyncio.Task) and not each.done()]
+        what += f"{': ' if what else ''}{_list_of_tasks(names)}"
     elif future is not None and not what:
         what = "a Future"
     if what:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -38,14 +39,23 @@ def run(
     _refuse_inside_a_run(async_fn)
     _patches.refuse_patches()
 
-    @functools.wraps(async_fn)  # its name is the main task's
     async def with_loop() -> T:
         async with open_loop():
             return await async_fn(*args)
 
+    functools.update_wrapper(with_loop, async_fn)  # its name is the main task's
     if clock is None and events.make_clock is not events.MonotonicClock:
         clock = events.make_clock()
-    return trio.run(with_loop, clock=clock, instruments=instruments)
+    try:
+        return trio.run(with_loop, clock=clock, instruments=instruments)
+    except BaseException as error:
+        # The traceback goes from who has called this on to async_fn.
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_frame.f_code is not with_loop.__code__:
+            traceback = traceback.tb_next
+        if traceback is not None:
+            error.__traceback__ = traceback.tb_next
+        raise
 
 
 def _refuse_coroutine(async_fn: Any) -> None:
@@ -70,6 +80,9 @@ def _refuse_inside_a_run(async_fn: Any) -> None:
         where = f"an asyncio loop on trio, {loop!r}"
         remedy = f"there use `await {name}(...)`"
     else:
-        where = f"a loop of {type(loop).__module__}, {loop!r}, which does not run on trio (a notebook has such a one)"
+        where = f"a loop of {type(loop).__module__}, {loop!r}, which does not run on trio"
         remedy = f"there use a thread, `await asyncio.to_thread(compat.run, {name}, ...)`"
+        if "ipykernel" in sys.modules:
+            where += " (it is the notebook's)"
+            remedy += ", or the kernel on trio, which `python -m compat.kernel install` gives Jupyter"
     raise RuntimeError(f"compat.run() cannot be called inside {where}: {remedy}")

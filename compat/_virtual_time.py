@@ -6,12 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from compat.adapters import events
 
 __all__ = ["virtual_time"]
 
 _lock = threading.Lock()
+_real_loop: Any = events.BaseEventLoop
+_init_real_loop = _real_loop.__init__
 _open_blocks = 0  # in all threads: the last one that is left gives real time back
 
 
@@ -25,7 +28,7 @@ def virtual_time() -> Iterator[None]:
     already, and a run of trio's that is started with a clock. https://trio.readthedocs.io/en/stable/reference-testing.html
 
     It holds for all threads, and blocks may be nested. Raises RuntimeError inside a running loop or trio run, which
-    keeps its clock.
+    keeps its clock; and so does, in the block, who makes a loop of the real asyncio's, which would sleep.
     """
     if events.is_thread_taken():
         raise RuntimeError(
@@ -39,6 +42,7 @@ def virtual_time() -> Iterator[None]:
     with _lock:
         _open_blocks += 1
         events.make_clock = partial(MockClock, autojump_threshold=0)
+        _real_loop.__init__ = _refuse
     try:
         yield
     finally:
@@ -46,3 +50,13 @@ def virtual_time() -> Iterator[None]:
             _open_blocks -= 1
             if not _open_blocks:
                 events.make_clock = events.MonotonicClock
+                _real_loop.__init__ = _init_real_loop
+
+
+def _refuse(loop: Any) -> None:
+    loop._closed = True  # for its finalizer
+    raise RuntimeError(
+        "compat.virtual_time() has no effect on a loop of the real asyncio's: use `from compat import asyncio`, or "
+        "have all run on trio, by `python -m compat app.py`; tests, by `python -m compat -m pytest`, or by the ini "
+        "option `asyncio_on_trio = true` of compat.pytest_plugin"
+    )

@@ -1,34 +1,50 @@
-"""A pytest plugin: asyncio's virtual time in any test, and an asyncio loop in the tests of pytest-trio.
+"""A pytest plugin: asyncio on trio in the tests, virtual time in any test, a loop in the tests of pytest-trio.
 
-It is there for who asks for it, by a line in the conftest.py at the root, or `-p compat.pytest_plugin`:
+It is there for who asks for it, by `-p compat.pytest_plugin` or a line in the conftest.py at the root. In the ini file:
 
-    pytest_plugins = ["compat.pytest_plugin"]
+    [tool.pytest.ini_options]
+    addopts = ["-p", "compat.pytest_plugin"]
+    asyncio_on_trio = true
 
+- The ini option `asyncio_on_trio` has plain `pytest` run asyncio on trio, also in an IDE and in the workers of
+  pytest-xdist, as `python -m compat -m pytest` does it; but not in the programs that the tests start.
 - The marker `virtual_time`, for a test, a class or a module, runs the test with compat.virtual_time(): a test of
   asyncio code, by whatever plugin, that sleeps for an hour ends at once. With `--virtual-time` all tests have it. It
-  concerns the loops that are made for the test; the code must run on trio (`python -m compat -m pytest`).
+  concerns the loops that are made for the test; the code must run on trio.
 - The fixture `asyncio_loop` opens a loop in a test of pytest-trio's (compat.open_loop()). With pytest-trio's own
   fixture autojump_clock beside it, asyncio's time is virtual as well.
+
+It is no entry point of the distribution's: pytest would rewrite the assertions in all of compat, and so import a second
+one beside that of `python -m compat -m pytest`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import trio
-from trio.testing import MockClock
 
 import compat
 
 __all__ = ["asyncio_loop"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options; and replace asyncio, if that is asked for, before anything of the tests is imported."""
     group = parser.getgroup("compat", "asyncio on trio")
     group.addoption("--virtual-time", action="store_true", help="run every test with virtual time")
+    parser.addini("asyncio_on_trio", "have asyncio run on trio, as compat.install() does", type="bool", default=False)
+
+    config = pluginmanager.get_plugin("pytestconfig")  # the ini file has been read
+    assert isinstance(config, pytest.Config)
+    if config.getini("asyncio_on_trio"):
+        from compat import asyncio as on_trio
+
+        if sys.modules["asyncio"] is not on_trio:  # as it is by `python -m compat -m pytest`
+            compat.install()
+            config.add_cleanup(compat.uninstall)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,12 +61,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Refuse virtual time where the run is pytest-trio's, whose clock is a fixture."""
+    fixtures = getattr(item, "fixturenames", ())
+    asked = item.get_closest_marker("virtual_time") or (
+        "asyncio_loop" in fixtures and item.config.getoption("--virtual-time")
+    )
+    if asked and item.get_closest_marker("trio") and not {"autojump_clock", "mock_clock"} & {*fixtures}:
+        told = "virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well"
+        pytest.fail(told, pytrace=False)
+
+
 @pytest.fixture
-async def asyncio_loop(request: pytest.FixtureRequest) -> AsyncIterator[asyncio.AbstractEventLoop]:
+async def asyncio_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
     """An asyncio loop around a test of pytest-trio's. Its tasks are cancelled and awaited when the test has ended."""
-    if request.node.get_closest_marker("virtual_time") and not isinstance(trio.lowlevel.current_clock(), MockClock):
-        pytest.fail(
-            "the marker virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well"
-        )
     async with compat.open_loop() as loop:
         yield loop

@@ -1,6 +1,8 @@
 """The bridges: a Queue seen as trio channels, trio channels seen as a Queue."""
 
+import asyncio as std
 import math
+import sys
 
 import pytest
 import trio
@@ -32,6 +34,16 @@ async def get_all(queue):
 
 def test_the_exception_is_asyncios_where_it_has_one():
     assert getattr(asyncio, "QueueShutDown", QueueShutDown) is QueueShutDown
+
+
+def test_what_is_no_queue_of_ours():
+    with pytest.raises(TypeError, match=r"^as_channels\(\) takes an asyncio Queue, not \[\]$"):
+        as_channels([])
+    if sys.version_info >= (3, 13):
+        as_channels(std.Queue())
+    else:
+        with pytest.raises(TypeError, match="which is the real asyncio's: .*`from compat import asyncio`"):
+            as_channels(std.Queue())
 
 
 # --- a Queue as channels ---------------------------------------------------------------------------------------------

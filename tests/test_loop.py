@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from fractions import Fraction
 
 import pytest
 import trio
@@ -325,6 +326,25 @@ def handles_and_timers(asyncio):
 
     asyncio.run(main())
     return log
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+@pytest.mark.parametrize("others", [[], [5], [1, 5], [5, 6, 7, 8]])
+def test_a_time_that_is_no_number(world, others):
+    """It is refused, whatever timers there are, and these come as if nothing had been. asyncio's loop can break."""
+
+    async def main():
+        loop, log = asyncio.get_running_loop(), []
+        for delay in others:
+            loop.call_later(delay, log.append, delay)
+        for call in (loop.call_at, loop.call_later):
+            with pytest.raises(TypeError):
+                call("x", log.append, "x")
+        loop.call_at(Fraction(loop.time() + 2), log.append, 2)
+        await asyncio.sleep(10)
+        assert log == sorted([*others, 2])
+
+    world(main)
 
 
 # --- contexts --------------------------------------------------------------------------------------------------------

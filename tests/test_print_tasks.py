@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import unittest.mock
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_both_worlds(tmp_path):
         "│  │  ├─ asyncio task 'A-2': group",
         "│  │  │  │  program.py:7 in group: async with asyncio.TaskGroup() as group:",
         "│  │  │  │  awaits the tasks of its TaskGroup",
-        "│  │  │  └─ nursery",
+        "│  │  │  └─ TaskGroup",
         "│  │  │     ├─ asyncio task 'in a group': get",
         "│  │  │     │     program.py:4 in get: await queue.get()",
         "│  │  │     │     awaits asyncio.Queue.get",
@@ -122,6 +123,135 @@ def test_both_worlds(tmp_path):
         "│     └─ trio task: trio.sleep",
         "│           awaits trio.sleep",
     ]
+
+
+def shown_in(main, *args) -> list[str]:
+    """What print_tasks() prints of main's run when everybody else waits, without the lines that name places."""
+
+    async def show(task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(main, *args, name="main")
+            await trio.sleep(1)
+            lines.extend(printed().splitlines())
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            nursery.cancel_scope.cancel()
+
+    lines: list[str] = []
+    compat.run(show, trio.TASK_STATUS_IGNORED, clock=trio.testing.MockClock(autojump_threshold=0))
+    return [line for line in lines if ": " in line or line.endswith("TaskGroup") or " task" in line]
+
+
+def parents(lines: list[str]) -> dict[str, str]:
+    """The task, or the like, under which each task is shown."""
+    found, above = {}, [(-1, "")]
+    for line in lines:
+        if match := re.search(
+            r"[├└]─ (?:(?:asyncio|trio) task:? '?(?:__main__\.)?([\w-]+)|(TaskGroup|nursery|the loop))", line
+        ):
+            while above[-1][0] >= match.start():
+                above.pop()
+            name = match[1] or match[2]
+            found[name] = above[-1][1]
+            above.append((match.start(), name))
+    return found
+
+
+async def nap() -> None:
+    await asyncio.sleep(3600)
+
+
+async def trio_nap() -> None:
+    await trio.sleep(3600)
+
+
+def named(name: str, coro) -> "asyncio.Task[None]":
+    return asyncio.create_task(coro, name=name)
+
+
+@pytest.mark.parametrize("kind", ["task", "trio task"])
+def test_children_stand_below_who_waits_for_them(kind):
+    async def in_group():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nap(), name="G-1")
+            group.create_task(in_gather(), name="G-2")
+            await asyncio.sleep(3600)
+
+    async def in_gather():
+        both = asyncio.gather(named("A-2", trio_nap()), asyncio.shield(named("A-3", nap())))
+        await asyncio.gather(named("A-1", nap()), both)
+
+    async def in_wait_for():
+        await asyncio.wait_for(named("W-1", nap()), 5000)
+
+    async def in_wait():
+        await asyncio.wait([named("X-1", nap()), named("X-2", trio_nap())])
+
+    for main, expected in {
+        in_group: {"TaskGroup": "me", "G-1": "TaskGroup", "G-2": "TaskGroup", "A-1": "G-2", "A-2": "G-2", "A-3": "G-2"},
+        in_gather: {"A-1": "me", "A-2": "me", "A-3": "me"},
+        in_wait_for: {"W-1": "me"},
+        in_wait: {"X-1": "me", "X-2": "me"},
+    }.items():
+
+        async def start(main=main):
+            if kind == "task":
+                named("me", main())
+            else:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(main, name="me")
+
+        found = parents(shown_in(start))
+        assert {name: found.get(name) for name in expected} == expected
+
+
+def test_callbacks_of_any_kind():
+    """They are looked at, and not all of them are asyncio's."""
+
+    async def main():
+        named("M-1", nap()).add_done_callback(unittest.mock.MagicMock())
+
+    assert any("asyncio task 'M-1'" in line for line in shown_in(main))
+
+
+def test_tasks_that_wait_for_one_another():
+    """Each is shown, once."""
+
+    async def main():
+        async def wait_for(name):
+            await asyncio.wait([tasks[name]])
+
+        tasks = {}
+        tasks["D-1"] = named("D-1", wait_for("D-2"))
+        tasks["D-2"] = named("D-2", wait_for("D-1"))
+
+    lines = shown_in(main)
+    assert [sum(f"asyncio task 'D-{n}'" in line for line in lines) for n in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "make", [asyncio.Lock, asyncio.Condition, asyncio.Semaphore, trio.Lock, trio.Semaphore, trio.Condition]
+)
+def test_who_holds_a_lock_and_who_waits_for_it(make):
+    async def main():
+        async def hold():
+            async with lock:
+                await nap()
+
+        async def wait():
+            async with lock:
+                await lock.wait()
+
+        lock = make(1) if "Semaphore" in make.__name__ else make()
+        if "Condition" in make.__name__:
+            named("not L-0", wait())  # it has entered, and holds it no longer
+        for number in (1, 2, 3):
+            named(f"L-{number}", hold())
+
+    lines = shown_in(main)
+    told = [line.strip("│ ├└─") for line in lines if "held by" in line or "holds the" in line]
+    kind = "Semaphore" if make is asyncio.Semaphore or make is trio.Semaphore else "Lock"
+    assert told == [f"holds the {kind} for tasks 'L-2', 'L-3'", "held by task 'L-1'", "held by task 'L-1'"]
 
 
 def test_nothing_runs():
@@ -306,6 +436,54 @@ def test_on_a_signal(tmp_path, hang, way):
     assert sum("program.py:5 in main: " in line for line in lines) == 2, lines
     assert sum(line.startswith("trio run in thread MainThread") for line in lines) == 2
     assert any(", running" in line for line in lines) == (hang == "busy")
+
+
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        (["--tasks-on", "USR1"], "compat.run(main)"),
+        (["--tasks-on", "SIGUSR1"], "asyncio.run(main())"),
+        (["--native", "--tasks-on", "USR1"], "asyncio.run(main())"),
+    ],
+)
+def test_on_a_signal_by_an_option(tmp_path, options, way):
+    """The program need not be changed, also while it waits in trio's epoll."""
+    lines = ["import asyncio, compat, trio", "async def main():", "    print('ready', flush=True)"]
+    lines += ["    await trio.sleep(9999)", way]
+    (tmp_path / "program.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "compat", *options, "program.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        seen = 0  # the program may be on its way to that line; and it goes on afterwards
+        for _ in range(100):
+            process.send_signal(signal.SIGUSR1)
+            lines = [process.stderr.readline()]
+            while lines[-1] and "tasks that do the work behind" not in lines[-1]:
+                lines.append(process.stderr.readline())
+            seen += any("program.py:4 in main: await trio.sleep(9999)" in line for line in lines)
+            if seen == 2:
+                break
+            time.sleep(0.1)
+        process.kill()
+        process.communicate()
+    assert seen == 2, lines
+
+
+@pytest.mark.parametrize("name", [str(int(signal.SIGUSR1)), "sigusr1"])
+def test_other_names_of_a_signal(name):
+    code = "import signal; print(callable(signal.getsignal(signal.SIGUSR1)))"
+    command = [sys.executable, "-m", "compat", "--tasks-on", name, "-c", code]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize("name", ["USR9", "KILL", "0", "9999", ""])
+def test_what_is_no_signal(name):
+    command = [sys.executable, "-m", "compat", "--tasks-on", name, "-c", "pass"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stderr == f"--tasks-on: {name!r} is no signal that can be handled: give USR1, for instance\n"
+    assert done.returncode == 2
 
 
 def test_on_a_signal_only_from_the_main_thread():

@@ -269,6 +269,65 @@ def test_anyios_plugin(tmp_path):
     assert sorted(ends.values()) == ["FAILED", "PASSED", "PASSED", "PASSED"]
 
 
+# --- plain pytest, by the ini option ---------------------------------------------------------------------------------
+
+ON_TRIO_BY_INI = """
+    [pytest]
+    addopts = -p compat.pytest_plugin
+    asyncio_on_trio = true
+    asyncio_default_fixture_loop_scope = function
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "1"]], ids=["plain", "xdist"])
+def test_ini_option(tmp_path, workers):
+    """asyncio is on trio from the first conftest.py on, for all plugins; the tests end as they do on asyncio."""
+    (tmp_path / "pytest.ini").write_text(textwrap.dedent(ON_TRIO_BY_INI))
+    (tmp_path / "conftest.py").write_text("import asyncio\nHERE = asyncio.tasks.__name__\n")
+    suite = textwrap.dedent(UNITTEST) + textwrap.dedent("""
+        import conftest
+        def test_conftest():
+            assert conftest.HERE == "compat.adapters.tasks"
+        def test_by_hand():
+            async def where():
+                return type(asyncio.get_running_loop()).__module__
+            assert asyncio.run(where()) == "compat.adapters.events"
+        """)
+    (tmp_path / "test_suite.py").write_text(suite)
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *workers]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+    assert re.findall(r"^FAILED (\S+)", done.stdout, re.M) == ["test_suite.py::TestQueue::test_fails"], done.stdout
+    assert "1 failed, 6 passed, 1 skipped, 1 xfailed" in done.stdout
+    assert "library: trio" in done.stdout
+
+
+def test_ini_option_with_pytest_asyncio(tmp_path):
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(PYTEST_ASYNCIO))
+    ends, out = pytest_of((), tmp_path, *PLUGIN, "-o", "asyncio_on_trio=true")
+    failed = [test for test, end in ends.items() if end == "FAILED"]
+    assert sorted(failed) == ["test_suite.py::test_fails", "test_suite.py::test_times_out"], out
+    assert len(ends) == 10
+    assert "library: trio" in out
+
+
+def test_ini_option_ends_with_the_run(tmp_path):
+    """Of pytest.main(), for instance; and `python -m compat -m pytest` is as before."""
+    (tmp_path / "test_suite.py").write_text("import asyncio\ndef test(): assert 'compat' in asyncio.tasks.__name__\n")
+    (tmp_path / "main.py").write_text(
+        "import asyncio, pytest, sys\n"
+        "before = asyncio.tasks.__name__\n"
+        "options = ['-q', '-p', 'compat.pytest_plugin', '-o', 'asyncio_on_trio=true', '-c', '/dev/null']\n"
+        "assert not pytest.main(options)\n"
+        "del asyncio; import asyncio\n"
+        "print(before == asyncio.tasks.__name__)\n"
+    )
+    for way in (ON_ASYNCIO, ON_TRIO):
+        command = [sys.executable, *way, "main.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.stdout.endswith("True\n"), done.stdout + done.stderr
+
+
 # --- a loop for pytest-trio's tests ----------------------------------------------------------------------------------
 
 
@@ -393,6 +452,16 @@ def test_virtual_time_inside_a_run_is_refused():
             run()
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_virtual_time_refuses_the_real_asyncios_loops():
+    told = r"no effect on a loop of the real asyncio's: use `from compat import asyncio`, .* `asyncio_on_trio = true`"
+    with compat.virtual_time():
+        for make in (lambda: std.run(std.sleep(3600)), std.new_event_loop, std.SelectorEventLoop):
+            with pytest.raises(RuntimeError, match=told):
+                make()
+    std.run(std.sleep(0))
+
+
 def test_virtual_time_in_two_threads_whose_blocks_overlap():
     async def now() -> float:
         return trio.current_time()
@@ -442,6 +511,27 @@ def test_the_marker(tmp_path):
     took = [float(seconds) for seconds in re.findall(r"([\d.]+)s call", out)]
     assert len(took) == 3
     assert max(took) < 1
+
+
+@pytest.mark.parametrize("plugin", ["by hand", "unittest", "pytest-asyncio", "pytest-trio", "option"])
+def test_the_marker_where_it_has_no_effect(tmp_path, plugin):
+    """It fails at once, with the remedy, and does not sleep."""
+    code = {
+        "by hand": "def test(): asyncio.run(asyncio.sleep(9999))",
+        "unittest": "class Test(unittest.IsolatedAsyncioTestCase):\n async def test(self): await asyncio.sleep(9999)",
+        "pytest-asyncio": "@pytest.mark.asyncio\nasync def test(): await asyncio.sleep(9999)",
+        "pytest-trio": "@pytest.mark.trio\nasync def test(): await trio.sleep(9999)",
+        "option": "@pytest.mark.trio\nasync def test(asyncio_loop): await trio.sleep(9999)",
+    }[plugin]
+    if plugin == "pytest-asyncio":
+        pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    marked = "" if plugin == "option" else "@pytest.mark.virtual_time\n"
+    (tmp_path / "test_suite.py").write_text(f"import asyncio, pytest, trio, unittest\n{marked}{code}\n")
+    ends, out = pytest_of((), tmp_path, *PLUGIN, *(["--virtual-time"] if plugin == "option" else []))
+    assert {*ends.values()} <= {"FAILED", "ERROR"}, out
+    assert len(ends) == 1
+    remedy = "use its fixture autojump_clock" if plugin in ("pytest-trio", "option") else "`asyncio_on_trio = true`"
+    assert remedy in out
 
 
 def test_the_marker_with_pytest_asyncio(tmp_path):

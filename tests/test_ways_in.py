@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+import traceback
 import types
 import zipfile
 
@@ -89,6 +90,7 @@ def folder(tmp_path):
         "-mshow",
         "-m package",
         "- a",
+        "",
         "broken.py",
         "nope.py",
         "empty",
@@ -99,7 +101,7 @@ def folder(tmp_path):
     ],
 )
 def test_runs_what_python_runs(folder, arguments):
-    stdin = SHOW if arguments.startswith("- ") else ""
+    stdin = SHOW if arguments in ("", "- a") else ""
     expected = Ended([*PYTHON, *arguments.split()], folder, stdin)
     assert Ended([*COMPAT, *arguments.split()], folder, stdin).comparable() == expected.comparable()
 
@@ -149,13 +151,18 @@ def test_ends_as_python_ends(tmp_path, ending, way):
     assert (out, error, status) == expected
 
 
-@pytest.mark.parametrize("arguments", ["", "-h", "--help", "--version", "-c", "-m", "-x show.py"])
+@pytest.mark.parametrize(
+    "arguments", ["-h", "--help", "--version", "-c", "-m", "-x show.py", "--native -x", "--tasks-on"]
+)
 def test_own_options(folder, arguments):
     ended = Ended([*COMPAT, *arguments.split()], folder)
     if arguments == "--version":
         assert ended.comparable() == (f"asyncio-on-trio {compat.__version__}\n", "", 0)
     elif arguments in ("-h", "--help"):
         assert ended.out.startswith("usage: ")
+        assert {"python -m compat.report", "python -m compat.codemod"} <= {
+            *re.findall("python -m compat.[a-z]+", ended.out)
+        }
         assert (ended.error, ended.status) == ("", 0)
     else:
         assert "usage: " in ended.error
@@ -705,6 +712,45 @@ def test_run_refuses_inside_a_run():
             outer(main)
 
 
+def test_run_inside_a_notebook_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+
+    async def main():
+        compat.run(asyncio.sleep, 0)
+
+    told = r"\(it is the notebook's\): there use a thread, .*sleep, .*`python -m compat\.kernel install`"
+    with pytest.raises(RuntimeError, match=told):
+        std.run(main())
+
+
+def test_run_shows_the_programs_frames():
+    """A traceback has none of ours in between; but a nursery adds one to trio's own."""
+
+    async def fail():
+        await asyncio.sleep(0)
+        raise ValueError("x")
+
+    async def in_task():
+        await asyncio.create_task(fail())
+
+    async def in_nursery():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+
+    def frames(error):
+        return [frame.name for frame in traceback.extract_tb(error.__traceback__)][1:]
+
+    for main in (fail, in_task):
+        with pytest.raises(ValueError, match="x") as caught:
+            compat.run(main)
+        assert frames(caught.value) == [main.__name__, *(["fail"] if main is in_task else [])]
+    with pytest.raises(ExceptionGroup) as caught:
+        compat.run(in_nursery)
+    assert frames(caught.value) == ["in_nursery", "exit_nursery", "__aexit__"]
+    with pytest.raises(TypeError, match="missing"):  # before there is any
+        compat.run(asyncio.sleep)
+
+
 def test_the_remedies_that_run_names_work():
     async def inner(argument):
         await trio.sleep(0)
@@ -725,7 +771,7 @@ def test_run_refuses_a_coroutine():
     coro = main(5)
     with pytest.raises(TypeError, match=r"write compat\.run\(main\) or compat\.run\(main, \.\.\.\), and not"):
         compat.run(coro)
-    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
+    assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED  # so nothing says that it was never awaited
 
 
 def test_open_loop():
