@@ -15,7 +15,7 @@ import pkgutil
 import runpy
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
@@ -23,7 +23,7 @@ import compat
 from compat import _children
 
 USAGE = """\
-usage: python -m compat [--native] PROGRAM [ARG...]
+usage: python -m compat [--native | --watch] PROGRAM [ARG...]
 
 Run a program as python itself would, its asyncio being carried by trio. PROGRAM is one of
 
@@ -32,6 +32,10 @@ Run a program as python itself would, its asyncio being carried by trio. PROGRAM
   -c CODE      code given on the command line
 
   --native     asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
+  --watch      at the end, list on stderr where the program relied on a meaning that trio does not have; not in what it
+               starts, such as processes of multiprocessing or the workers of pytest-xdist
+  --watch-json FILE
+               write the list to a file, as JSON
   -h, --help   show this
   --version    show the version
 """
@@ -99,32 +103,45 @@ class OwnPackages:
 def main() -> None:
     """Run the program that sys.argv names, and end as it ends."""
     option, *arguments = sys.argv[1:] or [""]
-    native = option == "--native"
-    if native:
+    ways: dict[str, str] = {}  # the options before the program, with the file of --watch-json
+    while option in ("--native", "--watch") or (option == "--watch-json" and arguments):
+        ways[option] = arguments.pop(0) if option == "--watch-json" else ""
         option, *arguments = arguments or [""]
+    if "--native" in ways and len(ways) > 1:
+        print("--native has trio's meaning already, and nothing to watch", file=sys.stderr)
+        print(USAGE, end="", file=sys.stderr)
+        sys.exit(2)
     if option in ("-h", "--help"):
         print(USAGE, end="")
     elif option in ("-V", "--version"):
         print(f"asyncio-on-trio {compat.__version__}")
     elif option[:2] in ("-c", "-m") and (option[2:] or arguments):
-        run_program(option[:2], option[2:] or arguments.pop(0), arguments, native)
+        run_program(option[:2], option[2:] or arguments.pop(0), arguments, ways)
     elif option == "-" or option[:1] not in ("", "-"):
-        run_program("", option, arguments, native)
+        run_program("", option, arguments, ways)
     else:
         if option:
-            print("Argument expected for" if option in ("-c", "-m") else "Unknown option:", option, file=sys.stderr)
+            needs_argument = option in ("-c", "-m", "--watch-json")
+            print("Argument expected for" if needs_argument else "Unknown option:", option, file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         sys.exit(2)
 
 
-def run_program(option: str, program: str, arguments: list[str], on_native: bool) -> None:
+def run_program(option: str, program: str, arguments: list[str], ways: Mapping[str, str]) -> None:
     """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file."""
+    note_failure: Callable[[BaseException], None] | None = None
     # Nothing of ours is imported after this, so that whatever the program has under the same names does not get in.
-    if on_native:
+    if "--native" in ways:
         from compat import native  # which takes time, and nobody else needs it
 
         native.install()
     else:
+        if ways:
+            from compat import _watch
+
+            words = [*filter(None, [option]), program, *arguments]
+            _watch.install(words, "--watch" in ways, ways.get("--watch-json"))
+            note_failure = _watch.fail
         compat.install()
         for name in compat.__all__:
             getattr(compat, name)
@@ -153,6 +170,8 @@ def run_program(option: str, program: str, arguments: list[str], on_native: bool
             set_first_path(os.path.dirname(os.path.realpath(path)))
             exec(load_script(path, module), vars(module))
     except BaseException as error:
+        if note_failure is not None:
+            note_failure(error)
         hide_launcher(error)
         raise
 

@@ -1,0 +1,687 @@
+"""What `python -m compat --watch` finds: where a program relies on a meaning that trio does not have.
+
+Nothing of this is there without the option: at the start `install()` puts a Task of its own and some methods around
+those of `adapters`. They note what happens, and leave it as it is. The program's code is all code outside of the standard
+library, trio and this project: what is installed beside it belongs to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import dis
+import functools
+import gc
+import inspect
+import json
+import os
+import sys
+import weakref
+from asyncio import Future
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType, FrameType, ModuleType
+from typing import Any, TypeAlias
+
+import outcome
+import sniffio
+import trio
+
+from compat import adapters
+from compat.adapters import events, futures, locks, queues, runners, tasks
+from compat.adapters._asyncio import STEP_TYPE, WAKEUP_TYPE, get_running_loop
+from compat.adapters._asyncio import interpreters_current_task as current_task
+
+__all__ = ["fail", "install"]
+
+# Each kind of finding: what happened, and what to do before the port.
+KINDS = {
+    "cancel-swallowed": (
+        "A task was cancelled, and its coroutine caught CancelledError and went on or returned.",
+        "Raise CancelledError again after the clean-up: trio raises Cancelled at each wait until the scope is left.",
+    ),
+    "task-outlived": (
+        "A task was still running when the async function that had made it ended.",
+        "Start it in a TaskGroup of a function that lives longer, or await it before the function ends.",
+    ),
+    "error-unretrieved": (
+        "A task failed, and nobody asked for its error.",
+        "Await the task, or handle the error in it: on native and trio the error ends the run.",
+    ),
+    "gather-survivor": (
+        "gather() raised an error, and another of its tasks went on.",
+        "Use a TaskGroup, which cancels the others, or return_exceptions=True if they are to go on.",
+    ),
+    "lock-other-task": (
+        "A Lock was released by another task than the one that had acquired it.",
+        "Release it in the same task, or use a Semaphore or an Event, which belong to no task.",
+    ),
+    "queue-left": (
+        "A Queue had items in it at its end, or at the end of the program.",
+        "Take the items out, or make sure that they may be lost: who closes a channel drops them.",
+    ),
+    "loop-callback": (
+        "call_soon(), call_later() or call_at() was called.",
+        "Start a task instead, which sleeps first if it has to: native and trio have no callbacks.",
+    ),
+    "future-by-hand": (
+        "A Future was made by hand.",
+        "Use an Event and a variable, or a Queue of one item: native and trio have no futures.",
+    ),
+    "task-shared": (
+        "Several tasks waited for one task.",
+        "Have the task set an Event beside its result, for which the others wait: trio has no task that can be awaited.",
+    ),
+    "shield": (
+        "shield() was called.",
+        "Shield the code that must not be interrupted by a CancelScope(shield=True), or start it in a longer-lived nursery.",
+    ),
+    "shield-survivor": (
+        "The wait for a shield() was cancelled, and what it shields went on.",
+        "Decide who waits for its end: in trio a nursery that lives longer has to hold it.",
+    ),
+}
+
+Place: TypeAlias = tuple[str, int]  # a file and a line
+
+_found: Counter[tuple[str, Place]] = Counter()
+_NOWHERE = "", 0
+
+
+def _note(kind: str, place: Place) -> None:
+    if place is not _NOWHERE:
+        _found[kind, place] += 1
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def _folder(module: ModuleType) -> str:
+    return os.path.dirname(str(module.__file__)) + os.sep
+
+
+_LIBRARY = _folder(os)
+_HIDDEN = (*map(_folder, (trio, outcome, sniffio)), os.path.dirname(__file__) + os.sep, *adapters.__path__, "<frozen ")
+
+
+class _ProgramFiles(dict[str, bool]):
+    """Whether the code of a file is the program's."""
+
+    def __missing__(self, file: str) -> bool:
+        of_library = file.startswith(_LIBRARY) and not file.startswith(
+            (f"{_LIBRARY}site-packages", f"{_LIBRARY}dist-packages")
+        )
+        self[file] = of_program = not (of_library or file.startswith(_HIDDEN))
+        return of_program
+
+
+_is_program = _ProgramFiles()
+
+
+def _place(frame: FrameType | None) -> Place:
+    """Where the frame is, if it is the program's."""
+    if frame is None or not _is_program[frame.f_code.co_filename]:
+        return _NOWHERE
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _place_around(frame: FrameType | None) -> Place:
+    """Where the program is, in this frame or one around it."""
+    while frame is not None and not _is_program[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return _place(frame)
+
+
+def _line(code: CodeType, instruction: int) -> int:
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
+    return next(lines, None) or code.co_firstlineno
+
+
+def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
+    """What a suspended coroutine is made of, the outermost first: coroutines and generators, with their frames."""
+    while coro is not None:
+        for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
+            if hasattr(coro, f"{kind}_frame"):
+                frame = getattr(coro, f"{kind}_frame")
+                if frame is not None:
+                    yield coro, frame
+                coro = getattr(coro, f"{kind}_{inner}")
+                break
+        else:  # what steps an asynchronous generator, or what __await__() of a coroutine gives
+            inside = (each for each in gc.get_referents(coro) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame"))
+            coro = next(inside, None)
+
+
+def _last_operation(frame: FrameType) -> str:
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]]
+
+
+def _hide_this(made: Any) -> Any:
+    """In debug mode a Task, a Future or a Handle remembers where it was made: not here."""
+    if getattr(made, "_source_traceback", None):
+        made._source_traceback[:] = [frame for frame in made._source_traceback if frame.filename != __file__]
+    return made
+
+
+class _AtOnce(functools.partial[None]):
+    """A callback of a future that is called when the future is done, and not in the next batch."""
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+class _StandsFor(type):
+    """Of classes that stand for their base: isinstance() and issubclass() answer as for that."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.__base__) if cls in (Task, MadeFuture) else super().__instancecheck__(instance)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, cls.__base__) if cls in (Task, MadeFuture) else super().__subclasscheck__(other)
+
+
+@dataclass(slots=True)
+class _Maker:
+    """The function that has made a task. Its frame is not kept, since the objects in it would live longer."""
+
+    task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
+    number: int  # id() of its frame
+    generator: FrameType | None  # its frame, if it is a generator's, which may be suspended where nobody sees it
+
+    def has_ended(self) -> bool:
+        if self.generator is not None:
+            return _last_operation(self.generator).startswith(("RETURN", "RERAISE"))
+        if self.task is None:
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None and id(frame) != self.number:
+                frame = frame.f_back
+            return frame is None
+        task = self.task()
+        if task is None or task.done():
+            return True
+        if current_task(task.get_loop()) is task:
+            return False
+        return all(id(frame) != self.number for _, frame in _coroutines(task.get_coro()))
+
+
+@dataclass(slots=True)
+class _Request:
+    """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
+
+    place: Place  # of the call, if the task has cancelled itself
+    waiter: Future[Any] | None  # what the task awaited
+    count: int  # cancelling(), with this request
+    frames: list[tuple[Any, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
+
+    def was_swallowed(self, task: Task) -> bool:
+        """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
+        waiter = self.waiter
+        told = waiter is None or waiter.cancelled() or isinstance(_error_of(waiter), asyncio.CancelledError)
+        return told and task.cancelling() >= self.count
+
+    def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
+        """Note it for the first of the frames that may have caught it."""
+        frame, instruction = next(catching, (None, 0))
+        if not self.frames:
+            _note("cancel-swallowed", self.place)
+        elif frame is not None and _is_program[frame.f_code.co_filename]:
+            _note("cancel-swallowed", (frame.f_code.co_filename, _line(frame.f_code, instruction)))
+
+
+@dataclass(slots=True)
+class _Survival:
+    """What went on after gather() had raised, or the wait for a shield() was cancelled. One finding for all tasks."""
+
+    kind: str
+    place: Place
+    noted: bool = field(default=False)
+
+    def note(self) -> None:
+        if not self.noted:
+            self.noted = True
+            _note(self.kind, self.place)
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    """Its error, without taking note that somebody has asked for it."""
+    error: BaseException | None = getattr(future, "_exception", None)
+    return error
+
+
+# The functions through which the program's create_task() and ensure_future() come to a Task; others, such as gather() and
+# TaskGroup.create_task(), take care of it themselves.
+_CREATE = {"BaseLoop.create_task", "BaseLoop._make_task", "_call", "create_task", "ensure_future", "_ensure_future"}
+_CREATE.add("create_eager_task_factory.<locals>.factory")
+_START = {"Runner.run", "Loop.run_until_complete"}
+
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+_init, _cancel, _add_done_callback = asyncio.Task.__init__, asyncio.Task.cancel, asyncio.Task.add_done_callback
+
+
+class Task(asyncio.Task[Any], metaclass=_StandsFor):
+    """A Task that knows where it was made, who waits for it, and how it was cancelled."""
+
+    _made_at: tuple[CodeType, int] | None = None  # the code and the instruction
+    _maker: _Maker | None = None
+    _awaiter: weakref.ref[asyncio.Task[Any]] | None = None  # who has waited for it first
+    _is_shared = False
+    _request: _Request | None = None
+    _survivals: tuple[_Survival, ...] = ()
+    _is_told_to_end = False  # by somebody else than the end of the run
+    _tells_its_end = False
+
+    def __init__(self, coro: Any, **kwargs: Any) -> None:
+        frame = sys._getframe(1)
+        while not _is_program[frame.f_code.co_filename]:
+            name = frame.f_code.co_qualname
+            if name not in _CREATE or frame.f_back is None:
+                _init(self, coro, **kwargs)
+                if name in _START:
+                    _begin_run(self)
+                break
+            frame = frame.f_back
+        else:
+            self._made_at = frame.f_code, frame.f_lasti
+            self._maker = _maker_of(frame)
+            _init(self, coro, **kwargs)
+            if not self.done():  # an eager one may be
+                self._tell_end()
+        _hide_this(self)
+
+    def _tell_end(self) -> None:
+        if not self._tells_its_end:
+            self._tells_its_end = True
+            _add_done_callback(self, _on_end)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._request is not None:
+            _look_after(self, self._request)
+        waiter: Any = self._fut_waiter  # type: ignore[attr-defined]
+        taken = _cancel(self, msg)
+        if taken:
+            frame = sys._getframe(1)
+            if frame.f_code.co_filename != runners.__file__:
+                self._is_told_to_end = True
+            if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
+                self._tell_end()
+                in_itself = current_task(self.get_loop()) is self
+                frames = [] if in_itself else [(*each, each[1].f_lasti) for each in _coroutines(self.get_coro())]
+                request = self._request = _Request(_place_around(frame), waiter, self.cancelling(), frames)
+                _look_later(self, request, waiter)
+        return taken
+
+    def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+        _add_done_callback(self, fn, context=context)
+        if not self._is_shared and not self.done():
+            if type(fn) is WAKEUP_TYPE:
+                _note_awaiter(self, getattr(fn, "__self__", None))
+            elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
+                _note_awaiter(self, current_task(self.get_loop()))
+
+    @property
+    def _callbacks(self) -> Any:
+        """For its repr."""
+        return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None  # type: ignore[misc]
+
+
+_TASKS = asyncio.tasks.__file__
+Task.__module__ = asyncio.Task.__module__
+
+
+class MadeFuture(Future[Any], metaclass=_StandsFor):
+    """A Future that the program makes."""
+
+    def __init__(self, *, loop: Any = None) -> None:
+        _note("future-by-hand", _place(sys._getframe(1)))
+        super().__init__(loop=loop)
+        _hide_this(self)
+
+
+MadeFuture.__name__ = MadeFuture.__qualname__ = "Future"
+MadeFuture.__module__ = Future.__module__
+
+
+def _maker_of(frame: FrameType) -> _Maker | None:
+    """The async function that makes a task in this frame. Outside of a task, the function."""
+    loop = get_running_loop()
+    task = None if loop is None else current_task(loop)
+    maker: FrameType | None = frame
+    if task is not None:
+        while maker is not None and not (
+            maker.f_code.co_flags & _ASYNC
+            and maker.f_code.co_name[0] != "<"
+            and _is_program[maker.f_code.co_filename]
+        ):
+            maker = maker.f_back
+        maker = maker or frame
+    elif frame.f_code.co_flags & _ASYNC:
+        return None  # a trio task
+    is_generator = maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<"
+    return _Maker(None if task is None else weakref.ref(task), id(maker), maker if is_generator else None)
+
+
+def _made_at(task: Task) -> Place:
+    if task._made_at is None:
+        return _NOWHERE
+    code, instruction = task._made_at
+    return code.co_filename, _line(code, instruction)
+
+
+def _note_awaiter(task: Task, awaiter: Any) -> None:
+    if not isinstance(awaiter, asyncio.Task):
+        return
+    this = weakref.ref(awaiter)
+    if task._awaiter is None:
+        task._awaiter = this
+    elif task._awaiter is not this:
+        task._is_shared = True
+        place = _made_at(task)
+        _note("task-shared", _place_around(sys._getframe(2)) if place is _NOWHERE else place)
+
+
+def _ends(task: Task) -> None:
+    """Called when a task is done, before anything else can know it."""
+    request, task._request = task._request, None
+    if request is not None and not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
+        request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    _settle(task)
+
+
+_on_end = _AtOnce(_ends)
+
+
+def _settle(task: Task) -> None:
+    maker, task._maker = task._maker, None
+    if maker is not None and maker.has_ended():
+        _note("task-outlived", _made_at(task))
+    survivals, task._survivals = task._survivals, ()
+    if not (task.cancelled() and task._is_told_to_end):
+        for survival in survivals:
+            survival.note()
+
+
+def _went_on(frame: FrameType, waited_at: int) -> bool:
+    """Tell whether a frame has caught the error that was raised where it waited: it returned, or waits elsewhere."""
+    operation = _last_operation(frame)
+    return operation.startswith("RETURN") or (operation in ("YIELD_VALUE", "RESUME") and frame.f_lasti != waited_at)
+
+
+def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> None:
+    """Look after the step in which the task gets the CancelledError."""
+    look = functools.partial(_look, task, request)
+    if waiter is None:
+        task.get_loop().call_soon(look)
+    else:
+        Future.add_done_callback(waiter, look)
+
+
+def _look(task: Task, request: _Request, waiter: object = None) -> None:
+    if task._request is not request:
+        return
+    awaited: Any = task._fut_waiter  # type: ignore[attr-defined]
+    if awaited is not None and not isinstance(awaited, Future):
+        task._request = None  # a wait of trio's
+    elif task._must_cancel or (awaited is not None and awaited.done()):  # type: ignore[attr-defined]
+        _look_later(task, request, awaited)  # the step is still to come
+    else:
+        _look_after(task, request)
+
+
+def _look_after(task: Task, request: _Request) -> None:
+    """Look at a task that waits again, and note whether it has swallowed the CancelledError."""
+    if not request.was_swallowed(task):
+        task._request = None
+        return
+    now = {id(coro) for coro, _ in _coroutines(task.get_coro())}
+    request.frames[:] = [each for each in request.frames if id(each[0]) in now]
+    # The error that a coroutine handles is among what it refers to: then this may be a clean-up, and the end will tell.
+    held = (thing for coro, _ in _coroutines(task.get_coro()) for thing in gc.get_referents(coro))
+    if not any(isinstance(thing, asyncio.CancelledError) for thing in held):
+        task._request = None
+        request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Run:
+    """A call of asyncio.run() or the like; what comes before the first is one, too."""
+
+    has_failed: bool = field(default=False)
+
+
+_run = _Run()
+
+
+def _begin_run(main: Task) -> None:
+    global _run
+    run = _run = _Run()
+
+    def end(task: Task) -> None:
+        run.has_failed = task.cancelled() or _is_failure(_error_of(task))
+
+    _add_done_callback(main, _AtOnce(end))
+
+
+def _is_failure(error: BaseException | None) -> bool:
+    return error is not None and not (isinstance(error, SystemExit) and not error.code)
+
+
+# --- what is put around asyncio's ------------------------------------------------------------------------------------
+
+
+def gather(*aws: Any, return_exceptions: bool = False) -> Any:
+    outer = _gather(*aws, return_exceptions=return_exceptions)
+    if not return_exceptions:
+        place = _place(sys._getframe(1))
+        outer.add_done_callback(_AtOnce(_end_of_gather, place))
+    return outer
+
+
+def _end_of_gather(place: Place, outer: Future[Any]) -> None:
+    if _error_of(outer) is not None:
+        _survive(_Survival("gather-survivor", place), getattr(outer, "_children", ()))
+
+
+def shield(arg: Any) -> Any:
+    place = _place(sys._getframe(1))
+    _note("shield", place)
+    inner = asyncio.ensure_future(arg)
+    outer = _shield(inner)
+    if outer is not inner:
+        outer.add_done_callback(_AtOnce(_end_of_shield, place, inner))
+    return outer
+
+
+def _end_of_shield(place: Place, inner: Future[Any], outer: Future[Any]) -> None:
+    if outer.cancelled():
+        _survive(_Survival("shield-survivor", place), [inner])
+
+
+def _survive(survival: _Survival, futures: list[Future[Any]]) -> None:
+    for future in futures:
+        if type(future) is Task and not future.done():
+            future._survivals += (survival,)
+            future._tell_end()
+
+
+_gather, _shield = asyncio.gather, asyncio.shield
+
+
+def _watch_loops() -> None:
+    loop: Any = events.BaseLoop
+    call_soon = loop.call_soon
+
+    @functools.wraps(call_soon)
+    def watched_call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        kind = type(callback)
+        if kind is _AtOnce:
+            return callback(*args)
+        # The interpreter gives a context, with the step of a Task or what a Future calls when it is done.
+        if context is None or not (kind is STEP_TYPE or (args and isinstance(args[0], Future))):
+            _note("loop-callback", _place(sys._getframe(1)))
+        handle = call_soon(self, callback, *args, context=context)
+        return _hide_this(handle) if self._debug else handle
+
+    loop.call_soon = watched_call_soon
+    for name, kind in ("call_later", "loop-callback"), ("call_at", "loop-callback"), ("create_future", "future-by-hand"):
+        setattr(loop, name, _noting(kind, getattr(loop, name)))
+
+    call_exception_handler = loop.call_exception_handler
+
+    @functools.wraps(call_exception_handler)
+    def watched_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+        task = context.get("future") or context.get("task")
+        message = context.get("message", "")
+        if isinstance(task, Task) and type(task) is Task:
+            if message.endswith(("never retrieved", "run() shutdown")):
+                _note("error-unretrieved", _made_at(task))
+            elif message == "Task was destroyed but it is pending!":
+                _settle(task)
+        call_exception_handler(self, context)
+
+    loop.call_exception_handler = watched_call_exception_handler
+
+
+def _noting(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of the loop that takes note of the program's calls."""
+
+    @functools.wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _note(kind, _place(sys._getframe(1)))
+        return _hide_this(method(self, *args, **kwargs))
+
+    return noting
+
+
+def _watch_locks() -> None:
+    lock: Any = locks.Lock
+    condition: Any = locks.Condition
+    acquire, release, init = lock.acquire, lock.release, condition.__init__
+
+    @functools.wraps(acquire)
+    async def watched_acquire(self: Any) -> bool:
+        taken: bool = await acquire(self)
+        self._holder = weakref.ref(current_task(self._get_loop()) or self)
+        return taken
+
+    @functools.wraps(release)
+    def watched_release(self: Any) -> None:
+        holder = vars(self).pop("_holder", None)
+        if holder is not None:
+            loop = get_running_loop()
+            if holder() is not (loop and current_task(loop) or self):
+                _note("lock-other-task", _place_around(sys._getframe(1)))
+        release(self)
+
+    @functools.wraps(init)
+    def watched_init(self: Any, lock: Any = None) -> None:
+        init(self, locks.Lock() if lock is None else lock)
+
+    lock.acquire, lock.release, condition.__init__ = watched_acquire, watched_release, watched_init
+
+
+def _watch_queues() -> None:
+    base: Any = queues._Base
+
+    @functools.wraps(base.__init__)
+    def watched_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        super(base, self).__init__(*args, **kwargs)
+        self._made_in, self._made_at = _run, _place(sys._getframe(1))
+
+    base.__init__, base.__del__ = watched_init, _note_left_items
+
+
+def _note_left_items(queue: Any) -> None:
+    place, queue._made_at = getattr(queue, "_made_at", _NOWHERE), _NOWHERE
+    if place is not _NOWHERE and not queue._made_in.has_failed and queue.qsize():
+        _note("queue-left", place)
+
+
+def install(program: list[str], prints: bool, json_file: str | None) -> None:
+    """Watch from here on, and tell at the end: print it to stderr, write it to a file as JSON, or both.
+
+    Call it before compat.install(), which brings the functions to the program.
+    """
+    events.Task = Task  # type: ignore[misc]
+    _watch_loops()
+    _watch_locks()
+    _watch_queues()
+    replaced: dict[str, Any] = {
+        "Task": Task,
+        "gather": functools.wraps(_gather)(gather),
+        "shield": functools.wraps(_shield)(shield),
+    }
+    if sys.version_info >= (3, 12):
+        replaced["eager_task_factory"] = asyncio.create_eager_task_factory(Task)
+    vars(tasks).update(replaced)
+    vars(futures).update(Future=MadeFuture)
+    path = json_file and os.path.abspath(json_file)
+    atexit.register(_end, program, prints, path, os.getpid())
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def fail(error: BaseException) -> None:
+    """Take note of what the program has raised: then what is left in its queues means nothing."""
+    global _program_has_failed
+    _program_has_failed = _is_failure(error)
+
+
+_program_has_failed = False
+
+
+def _end(program: list[str], prints: bool, path: str | None, process: int) -> None:
+    if os.getpid() != process:
+        return  # of os.fork()
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind is Task:
+            if thing._log_traceback:
+                _note("error-unretrieved", _made_at(thing))
+            if not thing.done():
+                _settle(thing)
+        elif issubclass(kind, queues._Base) and not _program_has_failed:
+            _note_left_items(thing)
+    found = sorted(_found.items(), key=lambda item: (list(KINDS).index(item[0][0]), item[0][1]))
+    if path is not None:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(_as_json(program, found), file, indent=1)
+    if prints:
+        print(_as_text(found), file=sys.stderr)
+
+
+Found: TypeAlias = list[tuple[tuple[str, Place], int]]
+
+
+def _as_json(program: list[str], found: Found) -> dict[str, Any]:
+    findings = [
+        {
+            "kind": kind,
+            "file": file if file[0] == "<" else os.path.abspath(file),
+            "line": line,
+            "count": count,
+            "what": KINDS[kind][0],
+            "todo": KINDS[kind][1],
+        }
+        for (kind, (file, line)), count in found
+    ]
+    python = sys.version.partition(" ")[0]
+    return {"format": "asyncio-on-trio watch", "version": 1, "python": python, "program": program, "findings": findings}
+
+
+def _as_text(found: Found) -> str:
+    lines = [f"compat --watch: {len(found)} findings" if found else "compat --watch: nothing found"]
+    kinds = dict.fromkeys(kind for (kind, _), _ in found)
+    for kind in kinds:
+        what, todo = KINDS[kind]
+        lines += ["", f"{kind}: {what}", f"  Before the port: {todo}"]
+        for (_, (file, line)), count in (each for each in found if each[0][0] == kind):
+            here = os.path.abspath(file).removeprefix(os.getcwd() + os.sep) if file[0] != "<" else file
+            lines.append(f"  {here}:{line}{f', {count} times' if count > 1 else ''}")
+    return "\n".join(lines)
