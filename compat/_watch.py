@@ -1,8 +1,8 @@
 """What `python -m compat --watch` finds: where a program relies on a meaning that trio does not have.
 
 Nothing of this is there without the option: at the start `install()` puts a Task of its own and some methods around
-those of `adapters`. They note what happens, and leave it as it is. The program's code is all code outside of the standard
-library, trio and this project: what is installed beside it belongs to it.
+those of `adapters`. They note what happens, and leave it as it is. The program's code is all code outside of the
+standard library, trio and this project: what is installed beside it belongs to it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from asyncio import Future
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import CodeType, FrameType, ModuleType
-from typing import Any, TypeAlias
+from types import CodeType, CoroutineType, FrameType, ModuleType
+from typing import Any, NamedTuple, TypeAlias
 
 import outcome
 import sniffio
@@ -71,11 +71,11 @@ KINDS = {
     ),
     "task-shared": (
         "Several tasks waited for one task.",
-        "Have the task set an Event beside its result, for which the others wait: trio has no task that can be awaited.",
+        "Have the task keep its result and set an Event for which the others wait: trio has no task to be awaited.",
     ),
     "shield": (
         "shield() was called.",
-        "Shield the code that must not be interrupted by a CancelScope(shield=True), or start it in a longer-lived nursery.",
+        "Put what must not be interrupted into a CancelScope(shield=True), or start it in a nursery that lives longer.",
     ),
     "shield-survivor": (
         "The wait for a shield() was cancelled, and what it shields went on.",
@@ -140,7 +140,10 @@ def _line(code: CodeType, instruction: int) -> int:
 
 def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
     """What a suspended coroutine is made of, the outermost first: coroutines and generators, with their frames."""
-    while coro is not None:
+    while type(coro) is CoroutineType and coro.cr_frame is not None:
+        yield coro, coro.cr_frame
+        coro = coro.cr_await
+    while coro is not None and type(coro) is not _FUTURE_ITERATOR:
         for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
             if hasattr(coro, f"{kind}_frame"):
                 frame = getattr(coro, f"{kind}_frame")
@@ -151,6 +154,9 @@ def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
         else:  # what steps an asynchronous generator, or what __await__() of a coroutine gives
             inside = (each for each in gc.get_referents(coro) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame"))
             coro = next(inside, None)
+
+
+_FUTURE_ITERATOR = type(iter(Future(loop=asyncio.BaseEventLoop())))
 
 
 def _last_operation(frame: FrameType) -> str:
@@ -181,17 +187,18 @@ class _StandsFor(type):
         return issubclass(other, cls.__base__) if cls in (Task, MadeFuture) else super().__subclasscheck__(other)
 
 
-@dataclass(slots=True)
-class _Maker:
-    """The function that has made a task. Its frame is not kept, since the objects in it would live longer."""
+class _Made(NamedTuple):
+    """Where a task was made, and by which function. That one's frame is not kept: the objects in it would live longer."""
 
+    code: CodeType
+    instruction: int
     task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
-    number: int  # id() of its frame
-    generator: FrameType | None  # its frame, if it is a generator's, which may be suspended where nobody sees it
+    number: int  # id() of the frame of the function
 
-    def has_ended(self) -> bool:
-        if self.generator is not None:
-            return _last_operation(self.generator).startswith(("RETURN", "RERAISE"))
+    def place(self) -> Place:
+        return self.code.co_filename, _line(self.code, self.instruction)
+
+    def maker_has_ended(self) -> bool:
         if self.task is None:
             frame: FrameType | None = sys._getframe(1)
             while frame is not None and id(frame) != self.number:
@@ -264,62 +271,89 @@ _init, _cancel, _add_done_callback = asyncio.Task.__init__, asyncio.Task.cancel,
 class Task(asyncio.Task[Any], metaclass=_StandsFor):
     """A Task that knows where it was made, who waits for it, and how it was cancelled."""
 
-    _made_at: tuple[CodeType, int] | None = None  # the code and the instruction
-    _maker: _Maker | None = None
+    _made: _Made | None = None
+    _generator: FrameType | None = None  # of its maker: it may be suspended where nobody sees it
     _awaiter: weakref.ref[asyncio.Task[Any]] | None = None  # who has waited for it first
     _is_shared = False
     _request: _Request | None = None
     _survivals: tuple[_Survival, ...] = ()
     _is_told_to_end = False  # by somebody else than the end of the run
     _tells_its_end = False
+    _acts_for: asyncio.Task[Any] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
 
     def __init__(self, coro: Any, **kwargs: Any) -> None:
-        frame = sys._getframe(1)
-        while not _is_program[frame.f_code.co_filename]:
-            name = frame.f_code.co_qualname
+        frame = sys._getframe(2)
+        if frame.f_code is _CREATE_TASK and sys._getframe(3).f_code is _OUR_CREATE_TASK:  # for speed
+            frame = sys._getframe(4)
+        else:
+            frame = sys._getframe(1)
+        while not _is_program[(code := frame.f_code).co_filename]:
+            name = code.co_qualname
             if name not in _CREATE or frame.f_back is None:
                 _init(self, coro, **kwargs)
                 if name in _START:
                     _begin_run(self)
+                elif name == "wait_for":  # up to 3.11
+                    self._acts_for = _current_task()
                 break
             frame = frame.f_back
         else:
-            self._made_at = frame.f_code, frame.f_lasti
-            self._maker = _maker_of(frame)
+            task = _current_task()
+            if task is not None and code.co_flags & inspect.CO_COROUTINE:
+                self._made = _new_made(_Made, (code, frame.f_lasti, _weak(task), id(frame)))
+            else:
+                self._set_maker(frame, task)
             _init(self, coro, **kwargs)
-            if not self.done():  # an eager one may be
-                self._tell_end()
-        _hide_this(self)
+            _add_done_callback(self, _on_end)
+        if self._source_traceback:
+            _hide_this(self)
+
+    def _set_maker(self, frame: FrameType, task: asyncio.Task[Any] | None) -> None:
+        """Find the async function that makes it in this frame. Outside of a task, it is the function."""
+        maker: FrameType | None = frame
+        if task is not None:
+            while maker is not None and not (
+                maker.f_code.co_flags & _ASYNC
+                and maker.f_code.co_name[0] != "<"
+                and _is_program[maker.f_code.co_filename]
+            ):
+                maker = maker.f_back
+            maker = maker or frame
+        self._made = _Made(frame.f_code, frame.f_lasti, None if task is None else _weak(task), id(maker))
+        if maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<":
+            self._generator = maker
 
     def _tell_end(self) -> None:
-        if not self._tells_its_end:
+        if self._made is None and not self._tells_its_end:
             self._tells_its_end = True
             _add_done_callback(self, _on_end)
 
     def cancel(self, msg: Any = None) -> bool:
         if self._request is not None:
             _look_after(self, self._request)
-        waiter: Any = self._fut_waiter  # type: ignore[attr-defined]
-        taken = _cancel(self, msg)
-        if taken:
-            frame = sys._getframe(1)
-            if frame.f_code.co_filename != runners.__file__:
-                self._is_told_to_end = True
-            if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
-                self._tell_end()
-                in_itself = current_task(self.get_loop()) is self
-                frames = [] if in_itself else [(*each, each[1].f_lasti) for each in _coroutines(self.get_coro())]
-                request = self._request = _Request(_place_around(frame), waiter, self.cancelling(), frames)
-                _look_later(self, request, waiter)
-        return taken
+        waiter: Any = self._fut_waiter
+        if not _cancel(self, msg):
+            return False
+        frame = sys._getframe(1)
+        if frame.f_code.co_filename != _RUNNERS:
+            self._is_told_to_end = True
+        if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
+            self._tell_end()
+            place, frames = _NOWHERE, []
+            if waiter is None and current_task(self.get_loop()) is self:
+                place = _place_around(frame)
+            else:
+                frames = [(coro, frame, frame.f_lasti) for coro, frame in _coroutines(self.get_coro())]
+            self._request = _Request(place, waiter, self.cancelling(), frames)
+            _look_later(self, self._request, waiter)
+        return True
 
     def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
         _add_done_callback(self, fn, context=context)
-        if not self._is_shared and not self.done():
-            if type(fn) is WAKEUP_TYPE:
-                _note_awaiter(self, getattr(fn, "__self__", None))
-            elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
-                _note_awaiter(self, current_task(self.get_loop()))
+        if type(fn) is WAKEUP_TYPE:
+            _note_awaiter(self, fn.__self__)
+        elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
+            _note_awaiter(self, current_task(self.get_loop()))
 
     @property
     def _callbacks(self) -> Any:
@@ -327,7 +361,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None  # type: ignore[misc]
 
 
-_TASKS = asyncio.tasks.__file__
+_TASKS, _RUNNERS = asyncio.tasks.__file__, runners.__file__
 Task.__module__ = asyncio.Task.__module__
 
 
@@ -344,63 +378,56 @@ MadeFuture.__name__ = MadeFuture.__qualname__ = "Future"
 MadeFuture.__module__ = Future.__module__
 
 
-def _maker_of(frame: FrameType) -> _Maker | None:
-    """The async function that makes a task in this frame. Outside of a task, the function."""
+def _current_task() -> asyncio.Task[Any] | None:
     loop = get_running_loop()
-    task = None if loop is None else current_task(loop)
-    maker: FrameType | None = frame
-    if task is not None:
-        while maker is not None and not (
-            maker.f_code.co_flags & _ASYNC
-            and maker.f_code.co_name[0] != "<"
-            and _is_program[maker.f_code.co_filename]
-        ):
-            maker = maker.f_back
-        maker = maker or frame
-    elif frame.f_code.co_flags & _ASYNC:
-        return None  # a trio task
-    is_generator = maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<"
-    return _Maker(None if task is None else weakref.ref(task), id(maker), maker if is_generator else None)
+    task: asyncio.Task[Any] | None = None if loop is None else current_task(loop)
+    return task
 
 
-def _made_at(task: Task) -> Place:
-    if task._made_at is None:
-        return _NOWHERE
-    code, instruction = task._made_at
-    return code.co_filename, _line(code, instruction)
+_weak, _new_made = weakref.ref, tuple.__new__
+_CREATE_TASK, _OUR_CREATE_TASK = asyncio.create_task.__code__, tasks.create_task.__code__
 
 
 def _note_awaiter(task: Task, awaiter: Any) -> None:
-    if not isinstance(awaiter, asyncio.Task):
-        return
-    this = weakref.ref(awaiter)
-    if task._awaiter is None:
-        task._awaiter = this
-    elif task._awaiter is not this:
-        task._is_shared = True
-        place = _made_at(task)
-        _note("task-shared", _place_around(sys._getframe(2)) if place is _NOWHERE else place)
+    if type(awaiter) is Task:
+        this = _weak(awaiter._acts_for or awaiter)
+        if task._awaiter is None:
+            task._awaiter = this
+        elif task._awaiter is not this and not task._is_shared and not task.done():
+            task._is_shared = True
+            _note("task-shared", task._made.place() if task._made else _place_around(sys._getframe(2)))
 
 
 def _ends(task: Task) -> None:
     """Called when a task is done, before anything else can know it."""
-    request, task._request = task._request, None
-    if request is not None and not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
-        request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    request = task._request
+    if request is not None:
+        task._request = None
+        if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
+            request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
     _settle(task)
 
 
-_on_end = _AtOnce(_ends)
-
-
 def _settle(task: Task) -> None:
-    maker, task._maker = task._maker, None
-    if maker is not None and maker.has_ended():
-        _note("task-outlived", _made_at(task))
-    survivals, task._survivals = task._survivals, ()
-    if not (task.cancelled() and task._is_told_to_end):
-        for survival in survivals:
+    generator, task._generator = task._generator, None
+    if generator is not None:
+        has_outlived = _last_operation(generator).startswith(("RETURN", "RERAISE"))
+    else:
+        has_outlived = task._made is not None and task._made.maker_has_ended()
+    if has_outlived:
+        _note_task("task-outlived", task)
+    if task._survivals and not (task.cancelled() and task._is_told_to_end):
+        for survival in task._survivals:
             survival.note()
+        task._survivals = ()
+
+
+def _note_task(kind: str, task: Task) -> None:
+    if task._made is not None:
+        _note(kind, task._made.place())
+
+
+_on_end = _AtOnce(_ends)
 
 
 def _went_on(frame: FrameType, waited_at: int) -> bool:
@@ -411,20 +438,31 @@ def _went_on(frame: FrameType, waited_at: int) -> bool:
 
 def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> None:
     """Look after the step in which the task gets the CancelledError."""
-    look = functools.partial(_look, task, request)
-    if waiter is None:
-        task.get_loop().call_soon(look)
-    else:
-        Future.add_done_callback(waiter, look)
+    if waiter is not None and not waiter.done():
+        Future.add_done_callback(waiter, functools.partial(_look, task, request))
+        return
+    loop: Any = task.get_loop()
+    if loop not in _to_look:
+        _to_look[loop] = []
+        loop.call_soon(_look_at_all, loop)
+    _to_look[loop].append((task, request))
+
+
+_to_look: dict[asyncio.AbstractEventLoop, list[tuple[Task, _Request]]] = {}
+
+
+def _look_at_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task, request in _to_look.pop(loop):
+        _look(task, request)
 
 
 def _look(task: Task, request: _Request, waiter: object = None) -> None:
     if task._request is not request:
         return
-    awaited: Any = task._fut_waiter  # type: ignore[attr-defined]
+    awaited: Any = task._fut_waiter
     if awaited is not None and not isinstance(awaited, Future):
         task._request = None  # a wait of trio's
-    elif task._must_cancel or (awaited is not None and awaited.done()):  # type: ignore[attr-defined]
+    elif task._must_cancel or (awaited is not None and awaited.done()):
         _look_later(task, request, awaited)  # the step is still to come
     else:
         _look_after(task, request)
@@ -522,13 +560,17 @@ def _watch_loops() -> None:
         if kind is _AtOnce:
             return callback(*args)
         # The interpreter gives a context, with the step of a Task or what a Future calls when it is done.
-        if context is None or not (kind is STEP_TYPE or (args and isinstance(args[0], Future))):
+        if kind is not STEP_TYPE and (context is None or not (args and isinstance(args[0], Future))):
             _note("loop-callback", _place(sys._getframe(1)))
         handle = call_soon(self, callback, *args, context=context)
         return _hide_this(handle) if self._debug else handle
 
     loop.call_soon = watched_call_soon
-    for name, kind in ("call_later", "loop-callback"), ("call_at", "loop-callback"), ("create_future", "future-by-hand"):
+    for name, kind in (
+        ("call_later", "loop-callback"),
+        ("call_at", "loop-callback"),
+        ("create_future", "future-by-hand"),
+    ):
         setattr(loop, name, _noting(kind, getattr(loop, name)))
 
     call_exception_handler = loop.call_exception_handler
@@ -539,7 +581,7 @@ def _watch_loops() -> None:
         message = context.get("message", "")
         if isinstance(task, Task) and type(task) is Task:
             if message.endswith(("never retrieved", "run() shutdown")):
-                _note("error-unretrieved", _made_at(task))
+                _note_task("error-unretrieved", task)
             elif message == "Task was destroyed but it is pending!":
                 _settle(task)
         call_exception_handler(self, context)
@@ -558,6 +600,12 @@ def _noting(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
+def _holder() -> asyncio.Task[Any] | None:
+    """Who takes a lock now, or gives it back."""
+    task = _current_task()
+    return getattr(task, "_acts_for", None) or task
+
+
 def _watch_locks() -> None:
     lock: Any = locks.Lock
     condition: Any = locks.Condition
@@ -566,22 +614,21 @@ def _watch_locks() -> None:
     @functools.wraps(acquire)
     async def watched_acquire(self: Any) -> bool:
         taken: bool = await acquire(self)
-        self._holder = weakref.ref(current_task(self._get_loop()) or self)
+        self._holder = _holder()
         return taken
 
     @functools.wraps(release)
     def watched_release(self: Any) -> None:
-        holder = vars(self).pop("_holder", None)
-        if holder is not None:
-            loop = get_running_loop()
-            if holder() is not (loop and current_task(loop) or self):
-                _note("lock-other-task", _place_around(sys._getframe(1)))
+        if self._holder is not _holder() and self.locked():
+            _note("lock-other-task", _place_around(sys._getframe(1)))
+        self._holder = None
         release(self)
 
     @functools.wraps(init)
     def watched_init(self: Any, lock: Any = None) -> None:
         init(self, locks.Lock() if lock is None else lock)
 
+    lock._holder = None
     lock.acquire, lock.release, condition.__init__ = watched_acquire, watched_release, watched_init
 
 
@@ -643,7 +690,7 @@ def _end(program: list[str], prints: bool, path: str | None, process: int) -> No
         kind = type(thing)
         if kind is Task:
             if thing._log_traceback:
-                _note("error-unretrieved", _made_at(thing))
+                _note_task("error-unretrieved", thing)
             if not thing.done():
                 _settle(thing)
         elif issubclass(kind, queues._Base) and not _program_has_failed:
