@@ -143,7 +143,7 @@ def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
     while type(coro) is CoroutineType and coro.cr_frame is not None:
         yield coro, coro.cr_frame
         coro = coro.cr_await
-    while coro is not None and type(coro) is not _FUTURE_ITERATOR:
+    while coro is not None and type(coro).__name__ != "FutureIter":
         for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
             if hasattr(coro, f"{kind}_frame"):
                 frame = getattr(coro, f"{kind}_frame")
@@ -154,9 +154,6 @@ def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
         else:  # what steps an asynchronous generator, or what __await__() of a coroutine gives
             inside = (each for each in gc.get_referents(coro) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame"))
             coro = next(inside, None)
-
-
-_FUTURE_ITERATOR = type(iter(Future(loop=asyncio.BaseEventLoop())))
 
 
 def _last_operation(frame: FrameType) -> str:
@@ -181,27 +178,31 @@ class _StandsFor(type):
     """Of classes that stand for their base: isinstance() and issubclass() answer as for that."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.__base__) if cls in (Task, MadeFuture) else super().__instancecheck__(instance)
+        return isinstance(instance, _BASES[cls]) if cls in _BASES else super().__instancecheck__(instance)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, cls.__base__) if cls in (Task, MadeFuture) else super().__subclasscheck__(other)
+        return issubclass(other, _BASES[cls]) if cls in _BASES else super().__subclasscheck__(other)
 
 
 class _Made(NamedTuple):
-    """Where a task was made, and by which function. That one's frame is not kept: the objects in it would live longer."""
+    """Where a task was made, and by which function, whose frame is not kept: the objects in it would live longer."""
 
     code: CodeType
     instruction: int
+    function: CodeType
+    number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task
     task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
-    number: int  # id() of the frame of the function
 
     def place(self) -> Place:
         return self.code.co_filename, _line(self.code, self.instruction)
 
-    def maker_has_ended(self) -> bool:
+    def is_function(self, frame: FrameType) -> bool:
+        return id(frame) == self.number and frame.f_code is self.function
+
+    def function_has_ended(self) -> bool:
         if self.task is None:
             frame: FrameType | None = sys._getframe(1)
-            while frame is not None and id(frame) != self.number:
+            while frame is not None and not self.is_function(frame):
                 frame = frame.f_back
             return frame is None
         task = self.task()
@@ -209,7 +210,7 @@ class _Made(NamedTuple):
             return True
         if current_task(task.get_loop()) is task:
             return False
-        return all(id(frame) != self.number for _, frame in _coroutines(task.get_coro()))
+        return not any(self.is_function(frame) for _, frame in _coroutines(task.get_coro()))
 
 
 @dataclass(slots=True)
@@ -256,10 +257,11 @@ def _error_of(future: Future[Any]) -> BaseException | None:
     return error
 
 
-# The functions through which the program's create_task() and ensure_future() come to a Task; others, such as gather() and
-# TaskGroup.create_task(), take care of it themselves.
-_CREATE = {"BaseLoop.create_task", "BaseLoop._make_task", "_call", "create_task", "ensure_future", "_ensure_future"}
-_CREATE.add("create_eager_task_factory.<locals>.factory")
+# The functions through which the program comes to a Task of its own; others, such as gather(), take care of theirs.
+_CREATE = {
+    *("create_task", "ensure_future", "_ensure_future", "create_eager_task_factory.<locals>.factory"),
+    *("BaseLoop.create_task", "BaseLoop._make_task", "_call", "_LoopOfNursery.create_task", "TaskGroup.create_task"),
+}
 _START = {"Runner.run", "Loop.run_until_complete"}
 
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -281,14 +283,21 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
     _tells_its_end = False
     _acts_for: asyncio.Task[Any] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
 
+    # asyncio's:
+    _fut_waiter: Any
+    _must_cancel: bool
+    _source_traceback: Any
+
     def __init__(self, coro: Any, **kwargs: Any) -> None:
-        frame = sys._getframe(2)
+        frame: Any = sys._getframe(2)
         if frame.f_code is _CREATE_TASK and sys._getframe(3).f_code is _OUR_CREATE_TASK:  # for speed
             frame = sys._getframe(4)
         else:
             frame = sys._getframe(1)
+        in_group = False
         while not _is_program[(code := frame.f_code).co_filename]:
             name = code.co_qualname
+            in_group = in_group or name == "TaskGroup.create_task"
             if name not in _CREATE or frame.f_back is None:
                 _init(self, coro, **kwargs)
                 if name in _START:
@@ -299,8 +308,10 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             frame = frame.f_back
         else:
             task = _current_task()
-            if task is not None and code.co_flags & inspect.CO_COROUTINE:
-                self._made = _new_made(_Made, (code, frame.f_lasti, _weak(task), id(frame)))
+            if in_group:
+                self._made = _Made(code, frame.f_lasti, code, 0, None)
+            elif task is not None and code.co_flags & inspect.CO_COROUTINE:
+                self._made = _new_made(_Made, (code, frame.f_lasti, code, id(frame), _weak(task)))
             else:
                 self._set_maker(frame, task)
             _init(self, coro, **kwargs)
@@ -319,7 +330,8 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             ):
                 maker = maker.f_back
             maker = maker or frame
-        self._made = _Made(frame.f_code, frame.f_lasti, None if task is None else _weak(task), id(maker))
+        reference = None if task is None else _weak(task)
+        self._made = _Made(frame.f_code, frame.f_lasti, maker.f_code, id(maker), reference)
         if maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<":
             self._generator = maker
 
@@ -358,7 +370,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
     @property
     def _callbacks(self) -> Any:
         """For its repr."""
-        return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None  # type: ignore[misc]
+        return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
 
 
 _TASKS, _RUNNERS = asyncio.tasks.__file__, runners.__file__
@@ -376,6 +388,8 @@ class MadeFuture(Future[Any], metaclass=_StandsFor):
 
 MadeFuture.__name__ = MadeFuture.__qualname__ = "Future"
 MadeFuture.__module__ = Future.__module__
+
+_BASES: dict[type, type] = {Task: asyncio.Task, MadeFuture: Future}
 
 
 def _current_task() -> asyncio.Task[Any] | None:
@@ -395,7 +409,7 @@ def _note_awaiter(task: Task, awaiter: Any) -> None:
             task._awaiter = this
         elif task._awaiter is not this and not task._is_shared and not task.done():
             task._is_shared = True
-            _note("task-shared", task._made.place() if task._made else _place_around(sys._getframe(2)))
+            _note_task("task-shared", task)
 
 
 def _ends(task: Task) -> None:
@@ -413,7 +427,7 @@ def _settle(task: Task) -> None:
     if generator is not None:
         has_outlived = _last_operation(generator).startswith(("RETURN", "RERAISE"))
     else:
-        has_outlived = task._made is not None and task._made.maker_has_ended()
+        has_outlived = task._made is not None and task._made.number != 0 and task._made.function_has_ended()
     if has_outlived:
         _note_task("task-outlived", task)
     if task._survivals and not (task.cancelled() and task._is_told_to_end):
@@ -522,7 +536,7 @@ def gather(*aws: Any, return_exceptions: bool = False) -> Any:
 
 def _end_of_gather(place: Place, outer: Future[Any]) -> None:
     if _error_of(outer) is not None:
-        _survive(_Survival("gather-survivor", place), getattr(outer, "_children", ()))
+        _survive(_Survival("gather-survivor", place), getattr(outer, "_children", []))
 
 
 def shield(arg: Any) -> Any:
@@ -654,7 +668,7 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
 
     Call it before compat.install(), which brings the functions to the program.
     """
-    events.Task = Task  # type: ignore[misc]
+    vars(events)["Task"] = Task
     _watch_loops()
     _watch_locks()
     _watch_queues()
@@ -723,7 +737,8 @@ def _as_json(program: list[str], found: Found) -> dict[str, Any]:
 
 
 def _as_text(found: Found) -> str:
-    lines = [f"compat --watch: {len(found)} findings" if found else "compat --watch: nothing found"]
+    places = f"{len(found)} place{'s' if len(found) > 1 else ''}" if found else "nothing found"
+    lines = [f"compat --watch: {places}"]
     kinds = dict.fromkeys(kind for (kind, _), _ in found)
     for kind in kinds:
         what, todo = KINDS[kind]
