@@ -29,11 +29,12 @@ import sniffio
 import trio
 
 from compat import adapters
-from compat.adapters import events, futures, locks, queues, runners, tasks
-from compat.adapters._asyncio import STEP_TYPE, WAKEUP_TYPE, get_running_loop
-from compat.adapters._asyncio import interpreters_current_task as current_task
+from compat.adapters import _asyncio, events, futures, locks, queues, runners, tasks
 
 __all__ = ["fail", "install"]
+
+STEP_TYPE, WAKEUP_TYPE = _asyncio.STEP_TYPE, _asyncio.WAKEUP_TYPE
+get_running_loop, current_task = _asyncio.get_running_loop, _asyncio.interpreters_current_task
 
 # Each kind of finding: what happened, and what to do before the port.
 KINDS = {
@@ -190,7 +191,7 @@ class _Made(NamedTuple):
     code: CodeType
     instruction: int
     function: CodeType
-    number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task
+    number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task, or a trio task has made it
     task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
 
     def place(self) -> Place:
@@ -321,17 +322,15 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
 
     def _set_maker(self, frame: FrameType, task: asyncio.Task[Any] | None) -> None:
         """Find the async function that makes it in this frame. Outside of a task, it is the function."""
-        maker: FrameType | None = frame
-        if task is not None:
-            while maker is not None and not (
-                maker.f_code.co_flags & _ASYNC
-                and maker.f_code.co_name[0] != "<"
-                and _is_program[maker.f_code.co_filename]
-            ):
-                maker = maker.f_back
-            maker = maker or frame
+        outer: FrameType | None = frame if task is not None else None
+        while outer is not None and not (
+            outer.f_code.co_flags & _ASYNC and outer.f_code.co_name[0] != "<" and _is_program[outer.f_code.co_filename]
+        ):
+            outer = outer.f_back
+        maker = outer or frame
+        is_trios = task is None and maker.f_code.co_flags & _ASYNC
         reference = None if task is None else _weak(task)
-        self._made = _Made(frame.f_code, frame.f_lasti, maker.f_code, id(maker), reference)
+        self._made = _Made(frame.f_code, frame.f_lasti, maker.f_code, 0 if is_trios else id(maker), reference)
         if maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<":
             self._generator = maker
 
@@ -341,7 +340,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             _add_done_callback(self, _on_end)
 
     def cancel(self, msg: Any = None) -> bool:
-        if self._request is not None:
+        if self._request is not None and current_task(self.get_loop()) is not self:
             _look_after(self, self._request)
         waiter: Any = self._fut_waiter
         if not _cancel(self, msg):
@@ -355,7 +354,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             if waiter is None and current_task(self.get_loop()) is self:
                 place = _place_around(frame)
             else:
-                frames = [(coro, frame, frame.f_lasti) for coro, frame in _coroutines(self.get_coro())]
+                frames = [(coro, inner, inner.f_lasti) for coro, inner in _coroutines(self.get_coro())]
             self._request = _Request(place, waiter, self.cancelling(), frames)
             _look_later(self, self._request, waiter)
         return True
