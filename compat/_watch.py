@@ -197,7 +197,7 @@ class _Made(NamedTuple):
     def place(self) -> Place:
         return self.code.co_filename, _line(self.code, self.instruction)
 
-    def is_function(self, frame: FrameType) -> bool:
+    def is_function(self, frame: Any) -> bool:
         return id(frame) == self.number and frame.f_code is self.function
 
     def function_has_ended(self) -> bool:
@@ -214,8 +214,7 @@ class _Made(NamedTuple):
         return not any(self.is_function(frame) for _, frame in _coroutines(task.get_coro()))
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(NamedTuple):
     """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
 
     place: Place  # of the call, if the task has cancelled itself
@@ -304,15 +303,16 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
                 if name in _START:
                     _begin_run(self)
                 elif name == "wait_for":  # up to 3.11
-                    self._acts_for = _current_task()
+                    self._acts_for = current_task(self.get_loop())
                 break
             frame = frame.f_back
         else:
-            task = _current_task()
+            loop = get_running_loop()
+            task = None if loop is None else current_task(loop)
             if in_group:
-                self._made = _Made(code, frame.f_lasti, code, 0, None)
+                self._made = _new(_Made, (code, frame.f_lasti, code, 0, None))
             elif task is not None and code.co_flags & inspect.CO_COROUTINE:
-                self._made = _new_made(_Made, (code, frame.f_lasti, code, id(frame), _weak(task)))
+                self._made = _new(_Made, (code, frame.f_lasti, code, id(frame), _weak(task)))
             else:
                 self._set_maker(frame, task)
             _init(self, coro, **kwargs)
@@ -349,22 +349,32 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         if frame.f_code.co_filename != _RUNNERS:
             self._is_told_to_end = True
         if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
-            self._tell_end()
+            if self._made is None:
+                self._tell_end()
             place, frames = _NOWHERE, []
             if waiter is None and current_task(self.get_loop()) is self:
                 place = _place_around(frame)
             else:
                 frames = [(coro, inner, inner.f_lasti) for coro, inner in _coroutines(self.get_coro())]
-            self._request = _Request(place, waiter, self.cancelling(), frames)
+            self._request = _new(_Request, (place, waiter, self.cancelling(), frames))
             _look_later(self, self._request, waiter)
         return True
 
     def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
         _add_done_callback(self, fn, context=context)
+        if self._made is None:
+            return  # of asyncio's own, as the parts of gather() are
         if type(fn) is WAKEUP_TYPE:
-            _note_awaiter(self, fn.__self__)
+            awaiter = fn.__self__
         elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
-            _note_awaiter(self, current_task(self.get_loop()))
+            awaiter = current_task(self.get_loop())
+        else:
+            return
+        if self._awaiter is None:
+            self._awaiter = _weak(awaiter) if awaiter else None
+        elif not self._is_shared and not self.done() and not _are_one(self._awaiter(), awaiter):
+            self._is_shared = True
+            _note("task-shared", self._made.place())
 
     @property
     def _callbacks(self) -> Any:
@@ -391,33 +401,26 @@ MadeFuture.__module__ = Future.__module__
 _BASES: dict[type, type] = {Task: asyncio.Task, MadeFuture: Future}
 
 
-def _current_task() -> asyncio.Task[Any] | None:
-    loop = get_running_loop()
-    task: asyncio.Task[Any] | None = None if loop is None else current_task(loop)
-    return task
-
-
-_weak, _new_made = weakref.ref, tuple.__new__
+_weak, _new = weakref.ref, tuple.__new__
 _CREATE_TASK, _OUR_CREATE_TASK = asyncio.create_task.__code__, tasks.create_task.__code__
 
 
-def _note_awaiter(task: Task, awaiter: Any) -> None:
-    if type(awaiter) is Task:
-        this = _weak(awaiter._acts_for or awaiter)
-        if task._awaiter is None:
-            task._awaiter = this
-        elif task._awaiter is not this and not task._is_shared and not task.done():
-            task._is_shared = True
-            _note_task("task-shared", task)
+def _are_one(first: Any, second: Any) -> bool:
+    """Tell whether two Tasks that wait are one to the program. The first is None if it is gone."""
+    return (getattr(first, "_acts_for", None) or first) is (getattr(second, "_acts_for", None) or second)
 
 
 def _ends(task: Task) -> None:
     """Called when a task is done, before anything else can know it."""
-    request = task._request
+    request, made = task._request, task._made
     if request is not None:
         task._request = None
         if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
             request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
+        maker: Any = made.task()
+        if maker is not None and not maker.done() and made.is_function(getattr(maker.get_coro(), "cr_frame", None)):
+            return
     _settle(task)
 
 
@@ -455,10 +458,11 @@ def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> No
         Future.add_done_callback(waiter, functools.partial(_look, task, request))
         return
     loop: Any = task.get_loop()
-    if loop not in _to_look:
-        _to_look[loop] = []
+    looks = _to_look.get(loop)
+    if looks is None:
+        looks = _to_look[loop] = []
         loop.call_soon(_look_at_all, loop)
-    _to_look[loop].append((task, request))
+    looks.append((task, request))
 
 
 _to_look: dict[asyncio.AbstractEventLoop, list[tuple[Task, _Request]]] = {}
@@ -466,7 +470,8 @@ _to_look: dict[asyncio.AbstractEventLoop, list[tuple[Task, _Request]]] = {}
 
 def _look_at_all(loop: asyncio.AbstractEventLoop) -> None:
     for task, request in _to_look.pop(loop):
-        _look(task, request)
+        if task._request is request:
+            _look(task, request)
 
 
 def _look(task: Task, request: _Request, waiter: object = None) -> None:
@@ -615,7 +620,8 @@ def _noting(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _holder() -> asyncio.Task[Any] | None:
     """Who takes a lock now, or gives it back."""
-    task = _current_task()
+    loop = get_running_loop()
+    task: asyncio.Task[Any] | None = None if loop is None else current_task(loop)
     return getattr(task, "_acts_for", None) or task
 
 
