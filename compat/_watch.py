@@ -219,14 +219,14 @@ class _Request(NamedTuple):
 
     place: Place  # of the call, if the task has cancelled itself
     waiter: Future[Any] | None  # what the task awaited
-    count: int  # cancelling(), with this request
+    cancelling: int  # task.cancelling(), with this request
     frames: list[tuple[Any, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
 
     def was_swallowed(self, task: Task) -> bool:
         """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
         waiter = self.waiter
         told = waiter is None or waiter.cancelled() or isinstance(_error_of(waiter), asyncio.CancelledError)
-        return told and task.cancelling() >= self.count
+        return told and task.cancelling() >= self.cancelling
 
     def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
         """Note it for the first of the frames that may have caught it."""
@@ -365,13 +365,13 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         if self._made is None:
             return  # of asyncio's own, as the parts of gather() are
         if type(fn) is WAKEUP_TYPE:
-            awaiter = fn.__self__
+            awaiter: Any = fn.__self__
         elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
             awaiter = current_task(self.get_loop())
         else:
             return
         if self._awaiter is None:
-            self._awaiter = _weak(awaiter) if awaiter else None
+            self._awaiter = None if awaiter is None else _weak(awaiter)
         elif not self._is_shared and not self.done() and not _are_one(self._awaiter(), awaiter):
             self._is_shared = True
             _note("task-shared", self._made.place())
