@@ -32,8 +32,8 @@ Run a program as python itself would, its asyncio being carried by trio. PROGRAM
   -c CODE      code given on the command line
 
   --native     asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
-  --watch      at the end, list on stderr where the program relied on a meaning that trio does not have; not in what it
-               starts, such as processes of multiprocessing or the workers of pytest-xdist
+  --watch      at the end, list on stderr where the program, and what it has installed, relied on a meaning that trio
+               does not have; other processes, as of multiprocessing or pytest-xdist, are not watched
   --watch-json FILE
                write the list to a file, as JSON
   -h, --help   show this

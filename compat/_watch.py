@@ -20,7 +20,7 @@ import weakref
 from asyncio import Future
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import CodeType, CoroutineType, FrameType, ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -243,7 +243,7 @@ class _Survival:
 
     kind: str
     place: Place
-    noted: bool = field(default=False)
+    noted: bool = False
 
     def note(self) -> None:
         if not self.noted:
@@ -458,20 +458,19 @@ def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> No
         Future.add_done_callback(waiter, functools.partial(_look, task, request))
         return
     loop: Any = task.get_loop()
-    looks = _to_look.get(loop)
+    looks = getattr(loop, "_to_look", None)
     if looks is None:
-        looks = _to_look[loop] = []
+        if loop.is_closed():
+            return
+        looks = loop._to_look = []
         loop.call_soon(_look_at_all, loop)
     looks.append((task, request))
 
 
-_to_look: dict[asyncio.AbstractEventLoop, list[tuple[Task, _Request]]] = {}
-
-
-def _look_at_all(loop: asyncio.AbstractEventLoop) -> None:
-    for task, request in _to_look.pop(loop):
-        if task._request is request:
-            _look(task, request)
+def _look_at_all(loop: Any) -> None:
+    looks, loop._to_look = loop._to_look, None
+    for task, request in looks:
+        _look(task, request)
 
 
 def _look(task: Task, request: _Request, waiter: object = None) -> None:
@@ -507,7 +506,7 @@ def _look_after(task: Task, request: _Request) -> None:
 class _Run:
     """A call of asyncio.run() or the like; what comes before the first is one, too."""
 
-    has_failed: bool = field(default=False)
+    has_failed: bool = False
 
 
 _run = _Run()

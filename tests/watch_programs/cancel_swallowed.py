@@ -7,7 +7,7 @@ counted = 0
 async def returns():
     global counted
     try:
-        await asyncio.sleep(60)  # finds: cancel-swallowed
+        await asyncio.sleep(60)  # finds: cancel-swallowed x2
     except asyncio.CancelledError:
         counted += 1
 
@@ -52,7 +52,7 @@ async def ticks():
             await asyncio.sleep(60)  # finds: cancel-swallowed x2
         except asyncio.CancelledError:
             counted += 1
-            if counted == 6:
+            if counted == 8:
                 return
         yield counted
 
@@ -62,12 +62,31 @@ async def iterates():
         pass
 
 
+async def awaits(task):
+    await task  # not told: the task has swallowed it
+
+
+async def cancels_itself():
+    global counted
+    asyncio.current_task().cancel()  # finds: cancel-swallowed
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        counted += 1
+
+
 async def main():
     for function in returns, cleans_up_and_returns, outer_catches:
         task = asyncio.create_task(function())
         await asyncio.sleep(0)
         task.cancel()
         await task
+    task = asyncio.create_task(awaits(asyncio.create_task(returns())))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+    await asyncio.create_task(cancels_itself())
     for coro in goes_on(asyncio.Event()), iterates():
         task = asyncio.create_task(coro)
         for _ in range(2):
