@@ -103,12 +103,6 @@ async def is_cancelled_at_the_end():
 
 
 asyncio.run(main())
-loop = asyncio.new_event_loop()
-left = loop.create_task(asyncio.Event().wait())  # finds: task-outlived
-loop.close()
-print(left.cancel())  # it has not begun, and never will
-left._log_destroy_pending = False
-left.get_coro().close()
 try:
     asyncio.run(is_cancelled_at_the_end())
 except asyncio.CancelledError:
