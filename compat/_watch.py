@@ -596,7 +596,7 @@ def _watch_loops() -> None:
     def watched_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
         task = context.get("future") or context.get("task")
         message = context.get("message", "")
-        if isinstance(task, Task) and type(task) is Task:
+        if type(task) is Task:
             if message.endswith(("never retrieved", "run() shutdown")):
                 _note_task("error-unretrieved", task)
             elif message == "Task was destroyed but it is pending!":
