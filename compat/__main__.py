@@ -15,7 +15,7 @@ import pkgutil
 import runpy
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
@@ -35,6 +35,9 @@ Without one it is standard input; in a terminal that is a prompt, which has "awa
 
   --native           asyncio's names with trio's meaning (compat.native), in all of the program; not in what it starts
   --tasks-on SIGNAL  print all tasks and what they await when the signal comes, such as USR1 (compat.print_tasks)
+  --watch            at the end, list on stderr where the program, and what it has installed, relied on a meaning that
+                     trio does not have; other processes, as of multiprocessing or pytest-xdist, are not watched
+  --watch-json FILE  write the list to a file, as JSON
   -h, --help         show this
   --version          show the version
 
@@ -107,30 +110,35 @@ class OwnPackages:
 
 def main() -> None:
     """Run the program that sys.argv names, and end as it ends."""
-    arguments = sys.argv[1:]
-    native = False
-    signal_name = None
-    while arguments[:1] == ["--native"] or (arguments[:1] == ["--tasks-on"] and arguments[1:]):
-        if arguments.pop(0) == "--native":
-            native = True
-        else:
-            signal_name = arguments.pop(0)
-    if signal_name is not None:
-        print_tasks_on(signal_name)
-    option, *arguments = arguments or [""]
+    option, *arguments = sys.argv[1:] or [""]
+    ways: dict[str, str] = {}  # the options before the program, with the values of those that have one
+    while option in ("--native", "--watch") or (option in ("--tasks-on", "--watch-json") and arguments):
+        ways[option] = "" if option in ("--native", "--watch") else arguments.pop(0)
+        option, *arguments = arguments or [""]
+    if "--native" in ways and is_watched(ways):
+        print("--native has trio's meaning already, and nothing to watch", file=sys.stderr)
+        print(USAGE, end="", file=sys.stderr)
+        sys.exit(2)
+    if "--tasks-on" in ways:
+        print_tasks_on(ways["--tasks-on"])
     if option in ("-h", "--help"):
         print(USAGE, end="")
     elif option in ("-V", "--version"):
         print(f"asyncio-on-trio {compat.__version__}")
     elif option[:2] in ("-c", "-m") and (option[2:] or arguments):
-        run_program(option[:2], option[2:] or arguments.pop(0), arguments, native)
+        run_program(option[:2], option[2:] or arguments.pop(0), arguments, ways)
     elif option == "-" or option[:1] != "-":
-        run_program("", option, arguments, native)
+        run_program("", option, arguments, ways)
     else:
-        needs_more = option in ("-c", "-m", "--tasks-on")
+        needs_more = option in ("-c", "-m", "--tasks-on", "--watch-json")
         print("Argument expected for" if needs_more else "Unknown option:", option, file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         sys.exit(2)
+
+
+def is_watched(ways: Mapping[str, str]) -> bool:
+    """Tell whether the options ask for a list of what a port has to look at."""
+    return "--watch" in ways or "--watch-json" in ways
 
 
 def print_tasks_on(name: str) -> None:
@@ -145,7 +153,7 @@ def print_tasks_on(name: str) -> None:
         sys.exit(2)
 
 
-def run_program(option: str, program: str, arguments: list[str], on_native: bool) -> None:
+def run_program(option: str, program: str, arguments: list[str], ways: Mapping[str, str]) -> None:
     """Make the program this process's main module and run it: a "-m" module, "-c" code or, with no option, a file.
 
     "" and "-" are standard input; that is a prompt, if it is a terminal.
@@ -153,12 +161,19 @@ def run_program(option: str, program: str, arguments: list[str], on_native: bool
     is_prompt = not option and program in ("", "-") and sys.stdin is not None and sys.stdin.isatty()
     if is_prompt:
         from compat import _repl
+    note_failure: Callable[[BaseException], None] | None = None
     # Nothing of ours is imported after this, so that whatever the program has under the same names does not get in.
-    if on_native:
+    if "--native" in ways:
         from compat import native  # which takes time, and nobody else needs it
 
         native.install()
     else:
+        if is_watched(ways):
+            from compat import _watch
+
+            words = [*filter(None, [option]), program, *arguments]
+            _watch.install(words, "--watch" in ways, ways.get("--watch-json"))
+            note_failure = _watch.fail
         compat.install()
         for name in compat.__all__:
             getattr(compat, name)
@@ -190,6 +205,8 @@ def run_program(option: str, program: str, arguments: list[str], on_native: bool
             set_first_path(os.path.dirname(os.path.realpath(path)))
             exec(load_script(path, module), vars(module))
     except BaseException as error:
+        if note_failure is not None:
+            note_failure(error)
         hide_launcher(error)
         raise
 

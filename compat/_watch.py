@@ -1,0 +1,753 @@
+"""What `python -m compat --watch` finds: where a program relies on a meaning that trio does not have.
+
+Nothing of this is there without the option: at the start `install()` puts a Task of its own and some methods around
+those of `adapters`. They note what happens, and leave it as it is. The program's code is all code outside of the
+standard library, trio and this project: what is installed beside it belongs to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import dis
+import functools
+import gc
+import inspect
+import json
+import os
+import sys
+import weakref
+from asyncio import Future
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, CoroutineType, FrameType, ModuleType
+from typing import Any, NamedTuple, TypeAlias
+
+import outcome
+import sniffio
+import trio
+
+from compat import adapters
+from compat.adapters import _asyncio, events, futures, locks, queues, runners, tasks
+
+__all__ = ["fail", "install"]
+
+STEP_TYPE, WAKEUP_TYPE = _asyncio.STEP_TYPE, _asyncio.WAKEUP_TYPE
+get_running_loop, current_task = _asyncio.get_running_loop, _asyncio.interpreters_current_task
+
+# Each kind of finding: what happened, and what to do before the port.
+KINDS = {
+    "cancel-swallowed": (
+        "A task was cancelled, and its coroutine caught CancelledError and went on or returned.",
+        "Raise CancelledError again after the clean-up: trio raises Cancelled at each wait until the scope is left.",
+    ),
+    "task-outlived": (
+        "A task was still running when the async function that had made it ended.",
+        "Start it in a TaskGroup of a function that lives longer, or await it before the function ends.",
+    ),
+    "error-unretrieved": (
+        "A task failed, and nobody asked for its error.",
+        "Await the task, or handle the error in it: on native and trio the error ends the run.",
+    ),
+    "gather-survivor": (
+        "gather() raised an error, and another of its tasks went on.",
+        "Use a TaskGroup, which cancels the others, or return_exceptions=True if they are to go on.",
+    ),
+    "lock-other-task": (
+        "A Lock was released by another task than the one that had acquired it.",
+        "Release it in the same task, or use a Semaphore or an Event, which belong to no task.",
+    ),
+    "queue-left": (
+        "A Queue had items in it at its end, or at the end of the program.",
+        "Take the items out, or make sure that they may be lost: who closes a channel drops them.",
+    ),
+    "loop-callback": (
+        "call_soon(), call_later() or call_at() was called.",
+        "Start a task instead, which sleeps first if it has to: native and trio have no callbacks.",
+    ),
+    "future-by-hand": (
+        "A Future was made by hand.",
+        "Use an Event and a variable, or a Queue of one item: native and trio have no futures.",
+    ),
+    "task-shared": (
+        "Several tasks waited for one task.",
+        "Have the task keep its result and set an Event for which the others wait: trio has no task to be awaited.",
+    ),
+    "shield": (
+        "shield() was called.",
+        "Put what must not be interrupted into a CancelScope(shield=True), or start it in a nursery that lives longer.",
+    ),
+    "shield-survivor": (
+        "The wait for a shield() was cancelled, and what it shields went on.",
+        "Decide who waits for its end: in trio a nursery that lives longer has to hold it.",
+    ),
+}
+
+Place: TypeAlias = tuple[str, int]  # a file and a line
+
+_found: Counter[tuple[str, Place]] = Counter()
+_NOWHERE = "", 0
+
+
+def _note(kind: str, place: Place) -> None:
+    if place is not _NOWHERE:
+        _found[kind, place] += 1
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def _folder(module: ModuleType) -> str:
+    return os.path.dirname(str(module.__file__)) + os.sep
+
+
+_LIBRARY = _folder(os)
+_HIDDEN = (*map(_folder, (trio, outcome, sniffio)), os.path.dirname(__file__) + os.sep, *adapters.__path__, "<frozen ")
+
+
+class _ProgramFiles(dict[str, bool]):
+    """Whether the code of a file is the program's."""
+
+    def __missing__(self, file: str) -> bool:
+        of_library = file.startswith(_LIBRARY) and not file.startswith(
+            (f"{_LIBRARY}site-packages", f"{_LIBRARY}dist-packages")
+        )
+        self[file] = of_program = not (of_library or file.startswith(_HIDDEN))
+        return of_program
+
+
+_is_program = _ProgramFiles()
+
+
+def _place(frame: FrameType | None) -> Place:
+    """Where the frame is, if it is the program's."""
+    if frame is None or not _is_program[frame.f_code.co_filename]:
+        return _NOWHERE
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _place_around(frame: FrameType | None) -> Place:
+    """Where the program is, in this frame or one around it."""
+    while frame is not None and not _is_program[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return _place(frame)
+
+
+def _line(code: CodeType, instruction: int) -> int:
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
+    return next(lines, None) or code.co_firstlineno
+
+
+def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
+    """What a suspended coroutine is made of, the outermost first: coroutines and generators, with their frames."""
+    while type(coro) is CoroutineType and coro.cr_frame is not None:
+        yield coro, coro.cr_frame
+        coro = coro.cr_await
+    while coro is not None and type(coro).__name__ != "FutureIter":
+        for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
+            if hasattr(coro, f"{kind}_frame"):
+                frame = getattr(coro, f"{kind}_frame")
+                if frame is not None:
+                    yield coro, frame
+                coro = getattr(coro, f"{kind}_{inner}")
+                break
+        else:  # what steps an asynchronous generator, or what __await__() of a coroutine gives
+            inside = (each for each in gc.get_referents(coro) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame"))
+            coro = next(inside, None)
+
+
+def _last_operation(frame: FrameType) -> str:
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]]
+
+
+def _hide_this(made: Any) -> Any:
+    """In debug mode a Task, a Future or a Handle remembers where it was made: not here."""
+    if getattr(made, "_source_traceback", None):
+        made._source_traceback[:] = [frame for frame in made._source_traceback if frame.filename != __file__]
+    return made
+
+
+class _AtOnce(functools.partial[None]):
+    """A callback of a future that is called when the future is done, and not in the next batch."""
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+class _StandsFor(type):
+    """Of classes that stand for their base: isinstance() and issubclass() answer as for that."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _BASES[cls]) if cls in _BASES else super().__instancecheck__(instance)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, _BASES[cls]) if cls in _BASES else super().__subclasscheck__(other)
+
+
+class _Made(NamedTuple):
+    """Where a task was made, and by which function, whose frame is not kept: the objects in it would live longer."""
+
+    code: CodeType
+    instruction: int
+    function: CodeType
+    number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task, or a trio task has made it
+    task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
+
+    def place(self) -> Place:
+        return self.code.co_filename, _line(self.code, self.instruction)
+
+    def is_function(self, frame: Any) -> bool:
+        return id(frame) == self.number and frame.f_code is self.function
+
+    def function_has_ended(self) -> bool:
+        if self.task is None:
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None and not self.is_function(frame):
+                frame = frame.f_back
+            return frame is None
+        task = self.task()
+        if task is None or task.done():
+            return True
+        if current_task(task.get_loop()) is task:
+            return False
+        return not any(self.is_function(frame) for _, frame in _coroutines(task.get_coro()))
+
+
+class _Request(NamedTuple):
+    """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
+
+    place: Place  # of the call, if the task has cancelled itself
+    waiter: Future[Any] | None  # what the task awaited
+    cancelling: int  # task.cancelling(), with this request
+    frames: list[tuple[Any, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
+
+    def was_swallowed(self, task: Task) -> bool:
+        """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
+        waiter = self.waiter
+        told = waiter is None or waiter.cancelled() or isinstance(_error_of(waiter), asyncio.CancelledError)
+        return told and task.cancelling() >= self.cancelling
+
+    def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
+        """Note it for the first of the frames that may have caught it."""
+        frame, instruction = next(catching, (None, 0))
+        if not self.frames:
+            _note("cancel-swallowed", self.place)
+        elif frame is not None and _is_program[frame.f_code.co_filename]:
+            _note("cancel-swallowed", (frame.f_code.co_filename, _line(frame.f_code, instruction)))
+
+
+@dataclass(slots=True)
+class _Survival:
+    """What went on after gather() had raised, or the wait for a shield() was cancelled. One finding for all tasks."""
+
+    kind: str
+    place: Place
+    noted: bool = False
+
+    def note(self) -> None:
+        if not self.noted:
+            self.noted = True
+            _note(self.kind, self.place)
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    """Its error, without taking note that somebody has asked for it."""
+    error: BaseException | None = getattr(future, "_exception", None)
+    return error
+
+
+# The functions through which the program comes to a Task of its own; others, such as gather(), take care of theirs.
+_CREATE = {
+    *("create_task", "ensure_future", "_ensure_future", "create_eager_task_factory.<locals>.factory"),
+    *("BaseLoop.create_task", "BaseLoop._make_task", "_call", "_LoopOfNursery.create_task", "TaskGroup.create_task"),
+}
+_START = {"Runner.run", "Loop.run_until_complete"}
+
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+_init, _cancel, _add_done_callback = asyncio.Task.__init__, asyncio.Task.cancel, asyncio.Task.add_done_callback
+
+
+class Task(asyncio.Task[Any], metaclass=_StandsFor):
+    """A Task that knows where it was made, who waits for it, and how it was cancelled."""
+
+    _made: _Made | None = None
+    _generator: FrameType | None = None  # of its maker: it may be suspended where nobody sees it
+    _awaiter: weakref.ref[asyncio.Task[Any]] | None = None  # who has waited for it first
+    _is_shared = False
+    _request: _Request | None = None
+    _survivals: tuple[_Survival, ...] = ()
+    _is_told_to_end = False  # by somebody else than the end of the run
+    _tells_its_end = False
+    _acts_for: asyncio.Task[Any] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
+
+    # asyncio's:
+    _fut_waiter: Any
+    _must_cancel: bool
+    _source_traceback: Any
+
+    def __init__(self, coro: Any, **kwargs: Any) -> None:
+        frame: Any = sys._getframe(2)
+        if frame.f_code is _CREATE_TASK and sys._getframe(3).f_code is _OUR_CREATE_TASK:  # for speed
+            frame = sys._getframe(4)
+        else:
+            frame = sys._getframe(1)
+        in_group = False
+        while not _is_program[(code := frame.f_code).co_filename]:
+            name = code.co_qualname
+            in_group = in_group or name == "TaskGroup.create_task"
+            if name not in _CREATE or frame.f_back is None:
+                _init(self, coro, **kwargs)
+                if name in _START:
+                    _begin_run(self)
+                elif name == "wait_for":  # up to 3.11
+                    self._acts_for = current_task(self.get_loop())
+                break
+            frame = frame.f_back
+        else:
+            loop = get_running_loop()
+            task = None if loop is None else current_task(loop)
+            if in_group:
+                self._made = _new(_Made, (code, frame.f_lasti, code, 0, None))
+            elif task is not None and code.co_flags & inspect.CO_COROUTINE:
+                self._made = _new(_Made, (code, frame.f_lasti, code, id(frame), _weak(task)))
+            else:
+                self._set_maker(frame, task)
+            _init(self, coro, **kwargs)
+            _add_done_callback(self, _on_end)
+        if self._source_traceback:
+            _hide_this(self)
+
+    def _set_maker(self, frame: FrameType, task: asyncio.Task[Any] | None) -> None:
+        """Find the async function that makes it in this frame. Outside of a task, it is the function."""
+        outer: FrameType | None = frame if task is not None else None
+        while outer is not None and not (
+            outer.f_code.co_flags & _ASYNC and outer.f_code.co_name[0] != "<" and _is_program[outer.f_code.co_filename]
+        ):
+            outer = outer.f_back
+        maker = outer or frame
+        is_trios = task is None and maker.f_code.co_flags & _ASYNC
+        reference = None if task is None else _weak(task)
+        self._made = _Made(frame.f_code, frame.f_lasti, maker.f_code, 0 if is_trios else id(maker), reference)
+        if maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<":
+            self._generator = maker
+
+    def _tell_end(self) -> None:
+        if self._made is None and not self._tells_its_end:
+            self._tells_its_end = True
+            _add_done_callback(self, _on_end)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._request is not None and current_task(self.get_loop()) is not self:
+            _look_after(self, self._request)
+        waiter: Any = self._fut_waiter
+        if not _cancel(self, msg):
+            return False
+        frame = sys._getframe(1)
+        if frame.f_code.co_filename != _RUNNERS:
+            self._is_told_to_end = True
+        if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
+            if self._made is None:
+                self._tell_end()
+            place, frames = _NOWHERE, []
+            if waiter is None and current_task(self.get_loop()) is self:
+                place = _place_around(frame)
+            else:
+                frames = [(coro, inner, inner.f_lasti) for coro, inner in _coroutines(self.get_coro())]
+            self._request = _new(_Request, (place, waiter, self.cancelling(), frames))
+            _look_later(self, self._request, waiter)
+        return True
+
+    def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+        _add_done_callback(self, fn, context=context)
+        if self._made is None:
+            return  # of asyncio's own, as the parts of gather() are
+        if type(fn) is WAKEUP_TYPE:
+            awaiter: Any = fn.__self__
+        elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
+            awaiter = current_task(self.get_loop())
+        else:
+            return
+        if self._awaiter is None:
+            self._awaiter = None if awaiter is None else _weak(awaiter)
+        elif not self._is_shared and not self.done() and not _are_one(self._awaiter(), awaiter):
+            self._is_shared = True
+            _note("task-shared", self._made.place())
+
+    @property
+    def _callbacks(self) -> Any:
+        """For its repr."""
+        return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
+
+
+_TASKS, _RUNNERS = asyncio.tasks.__file__, runners.__file__
+Task.__module__ = asyncio.Task.__module__
+
+
+class MadeFuture(Future[Any], metaclass=_StandsFor):
+    """A Future that the program makes."""
+
+    def __init__(self, *, loop: Any = None) -> None:
+        _note("future-by-hand", _place(sys._getframe(1)))
+        super().__init__(loop=loop)
+        _hide_this(self)
+
+
+MadeFuture.__name__ = MadeFuture.__qualname__ = "Future"
+MadeFuture.__module__ = Future.__module__
+
+_BASES: dict[type, type] = {Task: asyncio.Task, MadeFuture: Future}
+
+
+_weak, _new = weakref.ref, tuple.__new__
+_CREATE_TASK, _OUR_CREATE_TASK = asyncio.create_task.__code__, tasks.create_task.__code__
+
+
+def _are_one(first: Any, second: Any) -> bool:
+    """Tell whether two Tasks that wait are one to the program. The first is None if it is gone."""
+    return (getattr(first, "_acts_for", None) or first) is (getattr(second, "_acts_for", None) or second)
+
+
+def _ends(task: Task) -> None:
+    """Called when a task is done, before anything else can know it."""
+    request, made = task._request, task._made
+    if request is not None:
+        task._request = None
+        if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
+            request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
+        maker: Any = made.task()
+        if maker is not None and not maker.done() and made.is_function(getattr(maker.get_coro(), "cr_frame", None)):
+            return
+    _settle(task)
+
+
+def _settle(task: Task) -> None:
+    generator, task._generator = task._generator, None
+    if generator is not None:
+        has_outlived = _last_operation(generator).startswith(("RETURN", "RERAISE"))
+    else:
+        has_outlived = task._made is not None and task._made.number != 0 and task._made.function_has_ended()
+    if has_outlived:
+        _note_task("task-outlived", task)
+    if task._survivals and not (task.cancelled() and task._is_told_to_end):
+        for survival in task._survivals:
+            survival.note()
+        task._survivals = ()
+
+
+def _note_task(kind: str, task: Task) -> None:
+    if task._made is not None:
+        _note(kind, task._made.place())
+
+
+_on_end = _AtOnce(_ends)
+
+
+def _went_on(frame: FrameType, waited_at: int) -> bool:
+    """Tell whether a frame has caught the error that was raised where it waited: it returned, or waits elsewhere."""
+    operation = _last_operation(frame)
+    return operation.startswith("RETURN") or (operation in ("YIELD_VALUE", "RESUME") and frame.f_lasti != waited_at)
+
+
+def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> None:
+    """Look after the step in which the task gets the CancelledError."""
+    if waiter is not None and not waiter.done():
+        Future.add_done_callback(waiter, functools.partial(_look, task, request))
+        return
+    loop: Any = task.get_loop()
+    looks = getattr(loop, "_to_look", None)
+    if looks is None:
+        if loop.is_closed():
+            return
+        looks = loop._to_look = []
+        loop.call_soon(_look_at_all, loop)
+    looks.append((task, request))
+
+
+def _look_at_all(loop: Any) -> None:
+    looks, loop._to_look = loop._to_look, None
+    for task, request in looks:
+        _look(task, request)
+
+
+def _look(task: Task, request: _Request, waiter: object = None) -> None:
+    if task._request is not request:
+        return
+    awaited: Any = task._fut_waiter
+    if awaited is not None and not isinstance(awaited, Future):
+        task._request = None  # a wait of trio's
+    elif task._must_cancel or (awaited is not None and awaited.done()):
+        _look_later(task, request, awaited)  # the step is still to come
+    else:
+        _look_after(task, request)
+
+
+def _look_after(task: Task, request: _Request) -> None:
+    """Look at a task that waits again, and note whether it has swallowed the CancelledError."""
+    if not request.was_swallowed(task):
+        task._request = None
+        return
+    now = {id(coro) for coro, _ in _coroutines(task.get_coro())}
+    request.frames[:] = [each for each in request.frames if id(each[0]) in now]
+    # The error that a coroutine handles is among what it refers to: then this may be a clean-up, and the end will tell.
+    held = (thing for coro, _ in _coroutines(task.get_coro()) for thing in gc.get_referents(coro))
+    if not any(isinstance(thing, asyncio.CancelledError) for thing in held):
+        task._request = None
+        request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Run:
+    """A call of asyncio.run() or the like; what comes before the first is one, too."""
+
+    has_failed: bool = False
+
+
+_run = _Run()
+
+
+def _begin_run(main: Task) -> None:
+    global _run
+    run = _run = _Run()
+
+    def end(task: Task) -> None:
+        run.has_failed = task.cancelled() or _is_failure(_error_of(task))
+
+    _add_done_callback(main, _AtOnce(end))
+
+
+def _is_failure(error: BaseException | None) -> bool:
+    return error is not None and not (isinstance(error, SystemExit) and not error.code)
+
+
+# --- what is put around asyncio's ------------------------------------------------------------------------------------
+
+
+def gather(*aws: Any, return_exceptions: bool = False) -> Any:
+    outer = _gather(*aws, return_exceptions=return_exceptions)
+    if not return_exceptions:
+        place = _place(sys._getframe(1))
+        outer.add_done_callback(_AtOnce(_end_of_gather, place))
+    return outer
+
+
+def _end_of_gather(place: Place, outer: Future[Any]) -> None:
+    if _error_of(outer) is not None:
+        _survive(_Survival("gather-survivor", place), getattr(outer, "_children", []))
+
+
+def shield(arg: Any) -> Any:
+    place = _place(sys._getframe(1))
+    _note("shield", place)
+    inner = asyncio.ensure_future(arg)
+    outer = _shield(inner)
+    if outer is not inner:
+        outer.add_done_callback(_AtOnce(_end_of_shield, place, inner))
+    return outer
+
+
+def _end_of_shield(place: Place, inner: Future[Any], outer: Future[Any]) -> None:
+    if outer.cancelled():
+        _survive(_Survival("shield-survivor", place), [inner])
+
+
+def _survive(survival: _Survival, futures: list[Future[Any]]) -> None:
+    for future in futures:
+        if type(future) is Task and not future.done():
+            future._survivals += (survival,)
+            future._tell_end()
+
+
+_gather, _shield = asyncio.gather, asyncio.shield
+
+
+def _watch_loops() -> None:
+    loop: Any = events.BaseLoop
+    call_soon = loop.call_soon
+
+    @functools.wraps(call_soon)
+    def watched_call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        kind = type(callback)
+        if kind is _AtOnce:
+            return callback(*args)
+        # The interpreter gives a context, with the step of a Task or what a Future calls when it is done.
+        if kind is not STEP_TYPE and (context is None or not (args and isinstance(args[0], Future))):
+            _note("loop-callback", _place(sys._getframe(1)))
+        handle = call_soon(self, callback, *args, context=context)
+        return _hide_this(handle) if self._debug else handle
+
+    loop.call_soon = watched_call_soon
+    for name, kind in (
+        ("call_later", "loop-callback"),
+        ("call_at", "loop-callback"),
+        ("create_future", "future-by-hand"),
+    ):
+        setattr(loop, name, _noting(kind, getattr(loop, name)))
+
+    call_exception_handler = loop.call_exception_handler
+
+    @functools.wraps(call_exception_handler)
+    def watched_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+        task = context.get("future") or context.get("task")
+        message = context.get("message", "")
+        if type(task) is Task:
+            if message.endswith(("never retrieved", "run() shutdown")):
+                _note_task("error-unretrieved", task)
+            elif message == "Task was destroyed but it is pending!":
+                _settle(task)
+        call_exception_handler(self, context)
+
+    loop.call_exception_handler = watched_call_exception_handler
+
+
+def _noting(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of the loop that takes note of the program's calls."""
+
+    @functools.wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _note(kind, _place(sys._getframe(1)))
+        return _hide_this(method(self, *args, **kwargs))
+
+    return noting
+
+
+def _holder() -> asyncio.Task[Any] | None:
+    """Who takes a lock now, or gives it back."""
+    loop = get_running_loop()
+    task: asyncio.Task[Any] | None = None if loop is None else current_task(loop)
+    return getattr(task, "_acts_for", None) or task
+
+
+def _watch_locks() -> None:
+    lock: Any = locks.Lock
+    condition: Any = locks.Condition
+    acquire, release, init = lock.acquire, lock.release, condition.__init__
+
+    @functools.wraps(acquire)
+    async def watched_acquire(self: Any) -> bool:
+        taken: bool = await acquire(self)
+        self._holder = _holder()
+        return taken
+
+    @functools.wraps(release)
+    def watched_release(self: Any) -> None:
+        if self._holder is not _holder() and self.locked():
+            _note("lock-other-task", _place_around(sys._getframe(1)))
+        self._holder = None
+        release(self)
+
+    @functools.wraps(init)
+    def watched_init(self: Any, lock: Any = None) -> None:
+        init(self, locks.Lock() if lock is None else lock)
+
+    lock._holder = None
+    lock.acquire, lock.release, condition.__init__ = watched_acquire, watched_release, watched_init
+
+
+def _watch_queues() -> None:
+    base: Any = queues._Base
+
+    @functools.wraps(base.__init__)
+    def watched_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        super(base, self).__init__(*args, **kwargs)
+        self._made_in, self._made_at = _run, _place(sys._getframe(1))
+
+    base.__init__, base.__del__ = watched_init, _note_left_items
+
+
+def _note_left_items(queue: Any) -> None:
+    place, queue._made_at = getattr(queue, "_made_at", _NOWHERE), _NOWHERE
+    if place is not _NOWHERE and not queue._made_in.has_failed and queue.qsize():
+        _note("queue-left", place)
+
+
+def install(program: list[str], prints: bool, json_file: str | None) -> None:
+    """Watch from here on, and tell at the end: print it to stderr, write it to a file as JSON, or both.
+
+    Call it before compat.install(), which brings the functions to the program.
+    """
+    vars(events)["Task"] = Task
+    _watch_loops()
+    _watch_locks()
+    _watch_queues()
+    replaced: dict[str, Any] = {
+        "Task": Task,
+        "gather": functools.wraps(_gather)(gather),
+        "shield": functools.wraps(_shield)(shield),
+    }
+    if sys.version_info >= (3, 12):
+        replaced["eager_task_factory"] = asyncio.create_eager_task_factory(Task)
+    vars(tasks).update(replaced)
+    vars(futures).update(Future=MadeFuture)
+    path = json_file and os.path.abspath(json_file)
+    atexit.register(_end, program, prints, path, os.getpid())
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def fail(error: BaseException) -> None:
+    """Take note of what the program has raised: then what is left in its queues means nothing."""
+    global _program_has_failed
+    _program_has_failed = _is_failure(error)
+
+
+_program_has_failed = False
+
+
+def _end(program: list[str], prints: bool, path: str | None, process: int) -> None:
+    if os.getpid() != process:
+        return  # of os.fork()
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind is Task:
+            if thing._log_traceback:
+                _note_task("error-unretrieved", thing)
+            if not thing.done():
+                _settle(thing)
+        elif issubclass(kind, queues._Base) and not _program_has_failed:
+            _note_left_items(thing)
+    found = sorted(_found.items(), key=lambda item: (list(KINDS).index(item[0][0]), item[0][1]))
+    if path is not None:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(_as_json(program, found), file, indent=1)
+    if prints:
+        print(_as_text(found), file=sys.stderr)
+
+
+Found: TypeAlias = list[tuple[tuple[str, Place], int]]
+
+
+def _as_json(program: list[str], found: Found) -> dict[str, Any]:
+    findings = [
+        {
+            "kind": kind,
+            "file": file if file[0] == "<" else os.path.abspath(file),
+            "line": line,
+            "count": count,
+            "what": KINDS[kind][0],
+            "todo": KINDS[kind][1],
+        }
+        for (kind, (file, line)), count in found
+    ]
+    python = sys.version.partition(" ")[0]
+    return {"format": "asyncio-on-trio watch", "version": 1, "python": python, "program": program, "findings": findings}
+
+
+def _as_text(found: Found) -> str:
+    places = f"{len(found)} place{'s' if len(found) > 1 else ''}" if found else "nothing found"
+    lines = [f"compat --watch: {places}"]
+    kinds = dict.fromkeys(kind for (kind, _), _ in found)
+    for kind in kinds:
+        what, todo = KINDS[kind]
+        lines += ["", f"{kind}: {what}", f"  Before the port: {todo}"]
+        for (_, (file, line)), count in (each for each in found if each[0][0] == kind):
+            here = os.path.abspath(file).removeprefix(os.getcwd() + os.sep) if file[0] != "<" else file
+            lines.append(f"  {here}:{line}{f', {count} times' if count > 1 else ''}")
+    return "\n".join(lines)

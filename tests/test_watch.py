@@ -1,0 +1,196 @@
+"""`python -m compat --watch`: what it finds in small programs, each of which counts by itself, and on asyncio, too."""
+
+import contextlib
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compat import _watch
+from worlds import PATIENCE, ROOT
+
+PROGRAMS = Path(__file__).parent / "watch_programs"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def run(*arguments, cwd):
+    command = [sys.executable, "-m", "compat", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def expected(program):
+    """What the comments of the program say: `# finds: KIND x2, KIND`."""
+    for number, line in enumerate(program.read_text().splitlines(), 1):
+        for each in filter(None, line.partition("# finds: ")[2].split(", ")):
+            kind, _, times = each.partition(" x")
+            yield (kind, number), int(times or 1)
+
+
+PATHS = sorted(PROGRAMS.glob("*.py"))
+RUNS_ALL = """
+import runpy, sys
+for path in sys.argv[1:]:
+    print("program", path)
+    runpy.run_path(path, run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """What each program prints, and what is found in it: all in one process, but for one that fails at its end."""
+    folder = tmp_path_factory.mktemp("watched")
+    found, results = [], ""
+    for paths in [path for path in PATHS if path.stem != "queue_left_not"], [PROGRAMS / "queue_left_not.py"]:
+        done = run("--watch-json", "found.json", "-c", RUNS_ALL, *paths, cwd=folder)
+        found += json.loads((folder / "found.json").read_text())["findings"]
+        results += done.stdout
+    assert done.stderr == "the program has failed\n"
+    printed = re.findall(r"^program (.*)\n((?:(?!program ).*\n)*)", results, re.MULTILINE)
+    return {path: (text, [each for each in found if each["file"] == path]) for path, text in printed}
+
+
+@pytest.mark.slow
+@pytest.mark.leaves("report", reason="the programs have errors that nobody retrieves")
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_finds_what_the_program_counts(watched, path, capsys):
+    """A program does what its name says, or `_not`: something that looks like it. It counts how often it does."""
+    printed, found = watched[str(path)]
+    assert {(each["kind"], each["line"]): each["count"] for each in found} == dict(expected(path))
+
+    counted = int(re.findall(r"^counted (\d+)$", printed, re.MULTILINE)[0])
+    kind = path.stem.removesuffix("_not").replace("_", "-")
+    assert counted == sum(each["count"] for each in found if each["kind"] == kind)
+    assert bool(counted) == (not path.stem.endswith("_not"))
+
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(str(path), run_name="__main__")
+    assert printed == capsys.readouterr().out
+
+
+def test_each_kind_has_two_programs():
+    names = {path.stem for path in PROGRAMS.glob("*.py")}
+    kinds = {kind.replace("-", "_") for kind in _watch.KINDS}
+    assert names == kinds | {f"{kind}_not" for kind in kinds}
+
+
+SHIELD = "import asyncio, sys\nasync def main(): await asyncio.shield(asyncio.sleep(0))\nasyncio.run(main())\n"
+ENDINGS = {
+    "none": "",
+    "error": "1 / 0",
+    "exit": "sys.exit(3)",
+    "fork": "import os\nif not os.fork(): sys.exit()\nos.wait()",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_list_comes_after_what_the_program_says(ending, tmp_path):
+    (tmp_path / "app.py").write_text(SHIELD + ENDINGS[ending])
+    plain, watched = run("app.py", cwd=tmp_path), run("--watch", "app.py", cwd=tmp_path)
+    assert watched.stdout == plain.stdout
+    assert watched.returncode == plain.returncode
+    what, todo = _watch.KINDS["shield"]
+    found = f"compat --watch: 1 place\n\nshield: {what}\n  Before the port: {todo}\n  app.py:2\n"
+    assert watched.stderr == plain.stderr + found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [(["app.py", "a"], "app.py"), (["-m", "app", "--watch"], "app.py"), (["-c", SHIELD], "<string>")],
+    ids=lambda value: value[0],
+)
+def test_writes_json(arguments, file, tmp_path):
+    (tmp_path / "app.py").write_text(SHIELD + "import os; os.chdir('/')")
+    done = run("--watch", "--watch-json", "found.json", *arguments, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == ("", 0)
+    assert f"  {tmp_path / file if file == 'app.py' else file}:2\n" in done.stderr
+    what, todo = _watch.KINDS["shield"]
+    assert json.loads((tmp_path / "found.json").read_text()) == {
+        "format": "asyncio-on-trio watch",
+        "version": 1,
+        "python": sys.version.split()[0],
+        "program": arguments,
+        "findings": [
+            {
+                "kind": "shield",
+                "file": str(tmp_path / file) if file == "app.py" else file,
+                "line": 2,
+                "count": 1,
+                "what": what,
+                "todo": todo,
+            }
+        ],
+    }
+
+
+@pytest.mark.slow
+def test_watches_a_test_suite(tmp_path):
+    (tmp_path / "test_app.py").write_text(
+        "import asyncio, unittest\n"
+        "class Tests(unittest.IsolatedAsyncioTestCase):\n"
+        "    async def asyncSetUp(self):\n"
+        "        self.task = asyncio.create_task(asyncio.sleep(0))\n"
+        "    async def test(self):\n"
+        "        await self.task\n"
+    )
+    done = run("--watch", "-m", "pytest", "-q", "-p", "no:asyncio", "test_app.py", cwd=tmp_path)
+    assert "1 passed" in done.stdout
+    assert done.stderr.endswith("  test_app.py:4\n")
+    assert "task-outlived" in done.stderr
+    assert done.stderr.startswith("compat --watch: 1 place\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--watch", "--native", "app.py"], "--native has trio's meaning already"),
+        (["--watch-json"], "Argument expected for --watch-json"),
+        (["--watch"], "usage:"),
+    ],
+)
+def test_wrong_command_lines(arguments, says, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(says)
+
+
+def test_nothing_is_there_without_the_option(tmp_path):
+    code = "import sys; print([name for name in sys.modules if name.endswith('compat._watch')])"
+    assert run("-c", code, cwd=tmp_path).stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_debug_mode_tells_the_same_places(tmp_path):
+    """Where tasks, callbacks and futures were made, of what the programs see of it."""
+    (tmp_path / "app.py").write_text(
+        "import asyncio\n"
+        "async def main():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    made = [loop.call_soon(print), loop.call_later(0, print), loop.call_at(0, print), loop.create_future()]\n"
+        "    made += [asyncio.create_task(asyncio.sleep(0)), loop.create_task(asyncio.sleep(0)), asyncio.Future()]\n"
+        "    for each in made:\n"
+        "        print([(frame.name, frame.lineno) for frame in each._source_traceback][-1], repr(each)[:20])\n"
+        "    await made[-2]\n"
+        "asyncio.run(main(), debug=True)\n"
+    )
+    plain, watched = run("app.py", cwd=tmp_path), run("--watch", "app.py", cwd=tmp_path)
+    assert watched.stdout == plain.stdout != ""
+
+
+def test_cancels_a_task_of_a_loop_that_is_closed(tmp_path):
+    code = """
+import asyncio
+loop = asyncio.new_event_loop()
+task = loop.create_task(asyncio.sleep(0))
+loop.close()
+print(task.cancel())
+"""
+    done = run("--watch", "-c", code, cwd=tmp_path)
+    assert done.stdout == run("-c", code, cwd=tmp_path).stdout == "True\n"
+    assert "Error" not in done.stderr
