@@ -36,7 +36,7 @@ class Use(NamedTuple):
     column: int  # from 1 on, in bytes of UTF-8
     api: str  # "asyncio.sleep", "asyncio.Queue.join", "loop.call_later"; "trio.open_nursery"
     kind: str  # "import", "annotation", "subclass" (it is derived from) or "code"
-    arguments: tuple[str, ...] | None = None  # of a call: "" by position, names by keyword; what is False or None is not
+    arguments: tuple[str, ...] | None = None  # of a call: keywords but for what is None or False, "" by position
 
 
 @dataclass
@@ -150,6 +150,11 @@ class Many:
     keyed: bool = False
 
 
+def many(items: Iterable[object], keyed: bool = False) -> Many:
+    """Many, in which each thing that an item may be stands once."""
+    return Many(tuple(dict.fromkeys(items)), keyed)
+
+
 @dataclass(frozen=True)
 class OwnClass:
     """A class of this file's."""
@@ -261,8 +266,8 @@ class Module(ast.NodeVisitor):
         self.bases: dict[ast.expr, Scope] = {}
         self.put_in: list[tuple[ast.expr, Holding, Scope]] = []
         self.imports_by_call = False
-        self.resolving: set[tuple[int, int] | tuple[str, int]] = set()
-        self.memory: dict[tuple[int, int] | tuple[str, int], list[object]] = {}
+        self.resolving: set[tuple[int | str, int]] = set()
+        self.memory: dict[tuple[int | str, int], list[object]] = {}
         self.unquoted: dict[ast.Constant, ast.expr | None] = {}
         self.imports_asyncio = False
         self.kind = "code"
@@ -681,14 +686,14 @@ class Module(ast.NodeVisitor):
                     else:
                         yield value if isinstance(value, Known | OwnClass) else UNKNOWN
             case ast.List() | ast.Set() | ast.Tuple():
-                yield Many(tuple(value for each in node.elts for value in self.values(each, scope)))
+                yield many(value for each in node.elts for value in self.values(each, scope))
             case ast.Dict():
-                yield Many(tuple(value for each in node.values for value in self.values(each, scope)), keyed=True)
+                yield many((value for each in node.values for value in self.values(each, scope)), keyed=True)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                yield Many(tuple(self.values(node.elt, self.scope_of[node])))
+                yield many(self.values(node.elt, self.scope_of[node]))
             case ast.DictComp():
-                yield Many(tuple(self.values(node.value, self.scope_of[node])), keyed=True)
-            case ast.BinOp():  # tasks + more
+                yield many(self.values(node.value, self.scope_of[node]), keyed=True)
+            case ast.BinOp() if not isinstance(node.left, ast.BinOp):  # tasks + more
                 both = [*self.values(node.left, scope), *self.values(node.right, scope)]
                 yield from both if all(isinstance(value, Many) for value in both) else [UNKNOWN]
             case ast.Starred():
@@ -697,7 +702,7 @@ class Module(ast.NodeVisitor):
                 yield from self.items_of(node.node, scope)
             case Holding():
                 inside = self.items_of(node.node, scope) if node.all_of_it else self.values(node.node, scope)
-                yield Many(tuple(inside), node.keyed)
+                yield many(inside, node.keyed)
             case Entered():
                 yield from self.values(node.node, scope)
             case Item():
@@ -815,23 +820,21 @@ class Module(ast.NodeVisitor):
         if first is None or name == "defaultdict":
             return [Many((), name in KEYED)]
         items = [] if name in KEYED else list(self.items_of(first, scope))
-        return [Many(tuple((UNKNOWN, item) for item in items) if name == "enumerate" else tuple(items), name in KEYED)]
+        return [many(((UNKNOWN, item) for item in items) if name == "enumerate" else items, name in KEYED)]
 
     def content_of(self, method: ast.Attribute, scope: Scope) -> list[object] | None:
         """What a method of a list or dict gives."""
         if method.attr not in ("values", "items", "copy", "pop", "popleft", "get", "setdefault"):
             return None
-        many = [value for value in self.values(method.value, scope) if value != NOTHING]
-        items = [item for value in many if isinstance(value, Many) for item in value.of]
-        if not many or not all(isinstance(value, Many) for value in many):
+        owners = [value for value in self.values(method.value, scope) if value != NOTHING]
+        items = [item for value in owners if isinstance(value, Many) for item in value.of]
+        if not owners or not all(isinstance(value, Many) for value in owners):
             return None
         if method.attr == "copy":
-            return many
+            return owners
         if method.attr == "values":
-            return [Many(tuple(items))]
-        if method.attr == "items":
-            return [Many(tuple((UNKNOWN, item) for item in items))]
-        return items
+            return [many(items)]
+        return [many((UNKNOWN, item) for item in items)] if method.attr == "items" else items
 
     def declared(self, node: ast.expr, scope: Scope) -> Iterator[object]:
         """What an object may be that is declared as this type."""
@@ -853,7 +856,7 @@ class Module(ast.NodeVisitor):
             inside = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             keyed = last_name(node.value).lower() in DECLARED_KEYED
             items = inside[1:2] if keyed else [each for each in inside if not isinstance(each, ast.Constant)]
-            yield Many(tuple(value for each in items for value in self.declared(each, scope)), keyed)
+            yield many((value for each in items for value in self.declared(each, scope)), keyed)
         else:
             if isinstance(node, ast.Subscript):
                 node = node.value
@@ -966,7 +969,7 @@ BUILT_IN = ("list", "set", "tuple", "frozenset", "sorted", "reversed", "iter", "
 COLLECTIONS = {*BUILT_IN, *KEYED, "deque", "WeakSet"}
 DECLARED_KEYED = {name.lower() for name in KEYED} | {"mapping", "mutablemapping"}
 DECLARED_COLLECTIONS = {name.lower() for name in COLLECTIONS} | DECLARED_KEYED
-DECLARED_COLLECTIONS |= {"sequence", "mutablesequence", "iterable", "iterator", "collection", "abstractset", "mutableset"}
+DECLARED_COLLECTIONS |= {"sequence", "mutablesequence", "iterable", "iterator", "collection", "abstractset"}
 
 
 def place(node: ast.expr) -> tuple[int, int]:
