@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ._table import CLASSES, LOOPS, PUBLIC, ROWS, SUBMODULES, names_by_star, state_of
+from ._table import CLASSES, LOOPS, PUBLIC, ROWS, SUBMODULES, is_method, names_by_star
 
 __all__ = ["Found", "Source", "Use", "mentions", "read", "uses_in"]
 
@@ -36,7 +36,7 @@ class Use(NamedTuple):
     column: int  # from 1 on, in bytes of UTF-8
     api: str  # "asyncio.sleep", "asyncio.Queue.join", "loop.call_later"; "trio.open_nursery"
     kind: str  # "import", "annotation", "subclass" (it is derived from) or "code"
-    arguments: tuple[str, ...] | None = None  # of a call: keywords but for what is None or False, "" by position
+    arguments: tuple[str, ...] | None = None  # of a call: "" by position, "name" or, if that is None or 0, "name="
 
 
 @dataclass
@@ -628,7 +628,7 @@ class Module(ast.NodeVisitor):
             if not all(value in (NOTHING, UNKNOWN) for value in self.values(node.value, scope)):
                 return  # it is something else
         for owner in owners:
-            if not node.attr.startswith("_") and state_of(f"{owner}.{node.attr}") != "unknown":
+            if is_method(owner, node.attr):
                 yield Use(*place(node), f"{owner}.{node.attr}", "code", self.calls.get(node))
 
     def by_its_name(self, node: ast.expr, scope: Scope) -> Member | None:
@@ -985,9 +985,11 @@ def last_name(node: ast.expr) -> str:
 
 
 def arguments_of(call: ast.Call) -> tuple[str, ...]:
-    """The arguments of a call: "" for each by position, the keyword for each other that may be true."""
-    by_name = [each for each in call.keywords if not (isinstance(each.value, ast.Constant) and not each.value.value)]
-    return (*("" for _ in call.args), *(each.arg or "**" for each in by_name))
+    """How a call gives its arguments: see Use."""
+    by_position = ["*" if isinstance(each, ast.Starred) else "" for each in call.args]
+    empty = [isinstance(each.value, ast.Constant) and not each.value.value for each in call.keywords]
+    by_name = [(each.arg or "**") + "=" * no for each, no in zip(call.keywords, empty, strict=True)]
+    return (*by_position, *by_name)
 
 
 def asked_attribute(call: ast.Call) -> str | None:

@@ -7,12 +7,27 @@ say than of the class, and a method of the event loop is `loop.NAME`, whatever c
 from __future__ import annotations
 
 import asyncio
+import asyncio.subprocess
 import functools
 import importlib
+import inspect
 import pkgutil
 from typing import Any, NamedTuple
 
-__all__ = ["CLASSES", "LOOPS", "PUBLIC", "ROWS", "SUBMODULES", "Row", "names_by_star", "row_of", "state_of"]
+__all__ = [
+    "CLASSES",
+    "LOOPS",
+    "PUBLIC",
+    "ROWS",
+    "SUBMODULES",
+    "OnNative",
+    "Row",
+    "is_method",
+    "names_by_star",
+    "native_of",
+    "row_of",
+    "state_of",
+]
 
 
 class Row(NamedTuple):
@@ -370,8 +385,8 @@ _GROUPED = {
     # --- streams ---
     "asyncio.open_connection": (
         "stream = await trio.open_tcp_stream(host, port)",
-        f"With TLS: trio.open_ssl_over_tcp_stream(host, port). One stream, not two; async with closes it. {ERRORS} trio "
-        "tries the addresses of a name side by side.",
+        "With TLS: trio.open_ssl_over_tcp_stream(host, port). One stream, not two; async with closes it. "
+        f"{ERRORS} trio tries the addresses of a name side by side.",
     ),
     "asyncio.start_server": (
         "listeners = await nursery.start(trio.serve_tcp, handler, 0)",
@@ -474,7 +489,7 @@ _GROUPED = {
     # --- errors and constants ---
     "asyncio.CancelledError": (
         "try:\n    await fn(arg)\nfinally:\n    with trio.CancelScope(shield=True):\n        await clean_up()",
-        f"trio.Cancelled is seldom named. {EDGE} It must not be swallowed. trio.Cancelled cannot be made or raised by hand.",
+        f"trio.Cancelled is seldom named. {EDGE} It must not be swallowed, and cannot be made or raised by hand.",
         "It is trio.Cancelled: it has to be let through, and each wait in the clean-up raises it again, "
         "unless a trio.CancelScope(shield=True) is around.",
     ),
@@ -654,6 +669,14 @@ def names_by_star(module: str) -> list[str]:
     return names
 
 
+def is_method(owner: str, name: str) -> bool:
+    """Tell whether a class of asyncio's, or the loop, has this public method or attribute."""
+    value: Any = asyncio.AbstractEventLoop if owner == "loop" else asyncio
+    for part in owner.split(".")[1:]:
+        value = getattr(value, part, None)
+    return not name.startswith("_") and hasattr(value, name)
+
+
 def row_of(api: str) -> Row:
     """What the API becomes; a method that has no row of its own stands under its class."""
     if api in ROWS:
@@ -666,6 +689,88 @@ def row_of(api: str) -> Row:
     if api == "asyncio":
         return MODULE
     return SUBMODULE if api.removeprefix("asyncio.") in SUBMODULES else ELSEWHERE
+
+
+class OnNative(NamedTuple):
+    """What compat.native does with a use as it stands."""
+
+    verdict: str  # "same", "check" (it may change what the program does) or "refused"
+    why: str
+
+
+# Calls that native refuses although their arguments fit, and parameters that it has only to refuse them.
+REFUSED_CALLS = {
+    "asyncio.CancelledError": "trio.Cancelled cannot be made or raised by hand: cancel a scope.",
+    "asyncio.run_coroutine_threadsafe": "It takes trio.lowlevel.current_trio_token() in place of the loop.",
+}
+REFUSED_PARAMETERS = {"asyncio.run": ("debug", "loop_factory"), "asyncio.Runner": ("debug", "loop_factory")}
+
+
+@functools.lru_cache(10_000)
+def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "code") -> OnNative:
+    """What compat.native does with a use: whether it refuses it is asked of native, what it changes of the table."""
+    from compat import native
+
+    owner, *names = api.split(".")
+    if any(name.startswith("_") for name in names):
+        return OnNative("refused", "asyncio's own machine is not there.")
+    if owner == "loop":
+        return OnNative("refused", what_it_says(native, "get_running_loop"))
+    if not names:
+        return OnNative("check", "The module is handed on; what is taken from it, only running the program tells.")
+    value: Any = native
+    for name in names:
+        value, of = getattr(value, name, None), value
+        if value is None and not hasattr(of, name):
+            if sets_on_itself(of, name):
+                break
+            return OnNative("refused", what_it_says(of, name))
+    if arguments is not None and callable(value):
+        why = refusal(api, value, arguments, is_method=isinstance(of, type))
+        if why:
+            return OnNative("refused", why)
+    if kind == "subclass" and isinstance(value, type) and not issubclass(value, BaseException):
+        return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
+    if api == "asyncio.gather" and arguments is not None and "return_exceptions" in arguments:
+        return OnNative("same", "")
+    row = ROWS.get(api)
+    return OnNative("check", row.native) if row is not None and row.native else OnNative("same", "")
+
+
+def what_it_says(owner: Any, name: str) -> str:
+    """Native's error for a name that it does not have, itself or in one of its classes."""
+    try:
+        getattr(object.__new__(owner) if isinstance(owner, type) else owner, name)
+    except AttributeError as error:
+        return f"{error}."
+    return ""
+
+
+def refusal(api: str, function: Any, arguments: tuple[str, ...], is_method: bool) -> str:
+    """Why native refuses a call with these arguments, "" if it does not."""
+    if api in REFUSED_CALLS:
+        return REFUSED_CALLS[api]
+    name = api.removeprefix("asyncio.")
+    given = [each for each in arguments if each not in ("", "*", "**", "**=")]
+    for each in REFUSED_PARAMETERS.get(api, ()):
+        if each in given:
+            return f"{name}() takes no {each}=."
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a class written in C
+        return ""
+    if "others" in signature.parameters:  # those are refused, if they are not empty
+        for each in given:
+            if not each.endswith("=") and each not in signature.parameters:
+                return f"{name}() takes no {each}=."
+    if "*" in arguments or "**" in arguments:
+        return ""
+    by_position = [None] * (arguments.count("") + is_method)
+    try:
+        signature.bind(*by_position, **{each.rstrip("="): None for each in given})
+    except TypeError as error:
+        return f"{name}(): {error}."
+    return ""
 
 
 @functools.cache
