@@ -179,6 +179,7 @@ class OwnFunction:
 
 NOTHING = "nothing"  # None, a bare parameter: says neither yes nor no
 UNKNOWN = "unknown"
+FOREIGN = "foreign"  # an object of another library's, that has names like asyncio's
 
 
 @dataclass(eq=False)
@@ -266,7 +267,9 @@ class Module(ast.NodeVisitor):
         self.bases: dict[ast.expr, Scope] = {}
         self.put_in: list[tuple[ast.expr, Holding, Scope]] = []
         self.imports_by_call = False
-        self.resolving: set[tuple[int | str, int]] = set()
+        self.resolving: dict[tuple[int | str, int], int] = {}  # what values() is at, with its depth
+        self.lacking: dict[tuple[int | str, int], int] = {}  # what lacks the values of what is at this depth
+        self.reaches = 0  # the least depth that was reached again
         self.memory: dict[tuple[int | str, int], list[object]] = {}
         self.unquoted: dict[ast.Constant, ast.expr | None] = {}
         self.imports_asyncio = False
@@ -447,7 +450,7 @@ class Module(ast.NodeVisitor):
         self.visit_annotation(node.annotation)
         self.bind_target(node.target, Annotation(node.annotation))
         if node.value is not None:
-            if isinstance(node.target, ast.Name) and isinstance(node.annotation, ast.Name | ast.Attribute):
+            if isinstance(node.target, ast.Name) and last_name(node.annotation) == "TypeAlias":
                 self.scope.bind(node.target.id, node.value)  # X: TypeAlias = asyncio.Queue
             self.visit(node.value)
 
@@ -483,8 +486,10 @@ class Module(ast.NodeVisitor):
         self.visit(node.value)
 
     def note_wait(self, how: str, what: ast.expr) -> None:
-        if how and isinstance(what, ast.Name | ast.Attribute):
+        if how and isinstance(what, ast.Name | ast.Attribute | ast.Subscript):
             self.waits[what] = how
+        if how and isinstance(what, ast.Subscript):
+            self.references.append((what, self.scope, self.kind))
 
     def visit_withitem(self, node: ast.withitem) -> None:
         self.visit(node.context_expr)
@@ -591,6 +596,8 @@ class Module(ast.NodeVisitor):
             api = WAITED_FOR.get((self.waits[node], instance.of))
             if api:
                 yield Use(*place(node), api, kind)
+        if isinstance(node, ast.Subscript):
+            return
         chain: ast.expr | None = node
         while chain is not None:
             values = self.values(chain, scope)
@@ -651,14 +658,28 @@ class Module(ast.NodeVisitor):
         return found[0] if found and all(isinstance(value, kind) for value in found) else None
 
     def values(self, node: object, scope: Scope) -> list[object]:
-        """All that an expression may be."""
+        """All that an expression may be.
+
+        What is bound to something of itself adds nothing to itself. What was found on the way there lacks what is found
+        later, so it is forgotten when the outermost of such expressions is known.
+        """
         key = (node.id if isinstance(node, ast.Name) else id(node)), id(scope)
-        if key not in self.memory:
-            if key in self.resolving:
-                return []  # a name that is bound to something of itself
-            self.resolving.add(key)
-            self.memory[key] = list(dict.fromkeys(self.evaluate(node, scope)))
-            self.resolving.discard(key)
+        if key in self.memory:
+            self.reaches = min(self.reaches, self.lacking.get(key, self.reaches))
+            return self.memory[key]
+        if key in self.resolving:
+            self.reaches = min(self.reaches, self.resolving[key])
+            return []
+        depth, lacking, outer = len(self.resolving), len(self.lacking), self.reaches
+        self.resolving[key] = self.reaches = depth
+        self.memory[key] = list(dict.fromkeys(self.evaluate(node, scope)))
+        del self.resolving[key]
+        if self.reaches < depth:
+            self.lacking[key] = self.reaches
+        else:
+            while len(self.lacking) > lacking:
+                del self.memory[self.lacking.popitem()[0]]
+        self.reaches = min(outer, self.reaches)
         return self.memory[key]
 
     def evaluate(self, node: object, scope: Scope) -> Iterator[object]:
@@ -726,11 +747,12 @@ class Module(ast.NodeVisitor):
             for each in node.elts:
                 yield from self.values(each, scope)
             return
-        for value in self.values(node, scope):
+        values = self.values(node, scope)
+        for value in values:
             if isinstance(value, Many) and not value.keyed:
                 yield from value.of
-            else:
-                yield NOTHING if value == NOTHING else UNKNOWN
+            elif value != NOTHING or len(values) == 1:
+                yield UNKNOWN
 
     def values_of_name(self, name: str, scope: Scope) -> Iterator[object]:
         home = scope.home_of(name)
@@ -797,7 +819,7 @@ class Module(ast.NodeVisitor):
                 yield GIVES.get(f"{function.of}.{function.name}", UNKNOWN)
             elif isinstance(function, Known):
                 api = as_api(function.name)
-                yield GIVES.get(api) or instance_of(api)
+                yield GIVES.get(api) or instance_of(api) if api else foreign(function.name)
             else:
                 yield UNKNOWN if function != NOTHING else NOTHING
 
@@ -806,7 +828,7 @@ class Module(ast.NodeVisitor):
         if function.node.returns is None:
             yield UNKNOWN
             return
-        for value in self.values(Annotation(function.node.returns), function.scope):
+        for value in self.declared(function.node.returns, function.scope):
             yield Awaitable(value) if isinstance(function.node, ast.AsyncFunctionDef) else value
 
     def collection_of(self, call: ast.Call, scope: Scope) -> list[object] | None:
@@ -863,8 +885,11 @@ class Module(ast.NodeVisitor):
             for value in self.values(node, scope):
                 if isinstance(value, OwnClass):
                     yield OwnInstance(value.scope)
+                elif isinstance(value, Known):
+                    api = as_api(value.name)
+                    yield instance_of(api) if api else foreign(value.name)
                 else:
-                    yield instance_of(as_api(value.name) if isinstance(value, Known) else "")
+                    yield UNKNOWN
 
 
 # --- small things ----------------------------------------------------------------------------------------------------
@@ -888,6 +913,11 @@ def as_api(name: str) -> str:
 def instance_of(api: str) -> object:
     """What a class gives when it is called, and what an object is that is declared so."""
     return Instance("loop") if api in LOOPS else Instance(api) if api in CLASSES else UNKNOWN
+
+
+def foreign(name: str) -> str:
+    """What a class or function of another library's gives."""
+    return FOREIGN if name.partition(".")[0] in LIKE_ASYNCIO else UNKNOWN
 
 
 _LOOP, _TASK, _FUTURE = Instance("loop"), Instance("asyncio.Task"), Instance("asyncio.Future")
@@ -963,6 +993,9 @@ SPEAKING_NAMES = {
     "task": "asyncio.Task",
     "writer": "asyncio.StreamWriter",
 }
+
+# Libraries that have locks, queues and futures as well.
+LIKE_ASYNCIO = ("anyio", "concurrent", "janus", "multiprocessing", "queue", "subprocess", "threading", "trio")
 
 KEYED = ("dict", "defaultdict", "OrderedDict", "WeakKeyDictionary", "WeakValueDictionary")
 BUILT_IN = ("list", "set", "tuple", "frozenset", "sorted", "reversed", "iter", "enumerate", "dict")

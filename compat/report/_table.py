@@ -58,6 +58,7 @@ HOLDS = (
     "The cancellation holds: each later wait inside raises it again, so that a clean-up that waits needs a "
     "trio.CancelScope(shield=True), and nobody can swallow it."
 )
+IN_PLACE_OF_LOOP = "It takes trio.lowlevel.current_trio_token() in place of the loop."
 OWNER = "Only the task that has taken it can release it; asyncio lets any."
 LATE = "An error that nobody asks for is raised at the end of the run; asyncio logs it."
 CHILD = "What still runs at the end of the run is killed and waited for; asyncio leaves it running."
@@ -267,6 +268,7 @@ _GROUPED = {
         "trio.from_thread.run(fn, arg, trio_token=token)",
         "token is trio.lowlevel.current_trio_token(), taken in the run; trio's own threads need none. "
         "It waits for the result and is cancelled with the thread's caller. A thread of your own needs the token.",
+        IN_PLACE_OF_LOOP,
     ),
     "asyncio.iscoroutine": (
         "inspect.iscoroutine",
@@ -701,7 +703,7 @@ class OnNative(NamedTuple):
 # Calls that native refuses although their arguments fit, and parameters that it has only to refuse them.
 REFUSED_CALLS = {
     "asyncio.CancelledError": "trio.Cancelled cannot be made or raised by hand: cancel a scope.",
-    "asyncio.run_coroutine_threadsafe": "It takes trio.lowlevel.current_trio_token() in place of the loop.",
+    "asyncio.run_coroutine_threadsafe": IN_PLACE_OF_LOOP,
 }
 REFUSED_PARAMETERS = {"asyncio.run": ("debug", "loop_factory"), "asyncio.Runner": ("debug", "loop_factory")}
 
@@ -715,7 +717,7 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
     if any(name.startswith("_") for name in names):
         return OnNative("refused", "asyncio's own machine is not there.")
     if owner == "loop":
-        return OnNative("refused", what_it_says(native, "get_running_loop"))
+        return OnNative("refused", what_it_says(native, "get_running_loop").partition(": ")[2])
     if not names:
         return OnNative("check", "The module is handed on; what is taken from it, only running the program tells.")
     value: Any = native
