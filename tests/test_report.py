@@ -896,6 +896,7 @@ def said_of(tree: _tree.Tree) -> object:
 
 
 @pytest.mark.slow
+@pytest.mark.leaves("child", "file", reason="multiprocessing's resource tracker lives as long as this process")
 def test_several_processes_find_the_same(many, monkeypatch):
     (many / "bad.py").write_text("asyncio = (\n")
     monkeypatch.setattr(_tree, "usable_cpus", lambda: 2)

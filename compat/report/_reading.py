@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from ._table import CLASSES, LOOPS, PUBLIC, ROWS, SUBMODULES, is_method, names_by_star
 
-__all__ = ["Found", "Source", "Use", "mentions", "read", "uses_in"]
+__all__ = ["Found", "Source", "Use", "lines_of", "mentions", "read", "uses_in"]
 
 
 class Use(NamedTuple):
@@ -81,13 +81,18 @@ def mentions(data: bytes) -> bool:
     return (b"asyncio" in data or b"trio" in data) and WORDS.search(data) is not None  # `in` is far quicker
 
 
+def lines_of(data: bytes) -> int:
+    """How many lines a file has, by its bytes."""
+    return data.count(b"\n") + (not data.endswith(b"\n") and data != b"")
+
+
 def uses_in(data: bytes, name: str) -> Found:
     """Read a source text, in the encoding that it declares.
 
     Raises SyntaxError, ValueError, RecursionError or MemoryError if it does not parse.
     """
     if not mentions(data):
-        return Found(data.count(b"\n") + (not data.endswith(b"\n") and data != b""), [], [])
+        return Found(lines_of(data), [], [])
     buffer = io.BytesIO(data)
     encoding, _ = tokenize.detect_encoding(buffer.readline)
     buffer.seek(0)
@@ -945,6 +950,7 @@ GIVES: dict[str, object] = {
     "asyncio.new_event_loop": _LOOP,
     "asyncio.open_connection": _STREAMS,
     "asyncio.open_unix_connection": _STREAMS,
+    "asyncio.run_coroutine_threadsafe": FOREIGN,
     "asyncio.shield": _FUTURE,
     "asyncio.start_server": _SERVER,
     "asyncio.start_unix_server": _SERVER,

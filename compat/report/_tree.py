@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import _cache
-from ._reading import Source, mentions, uses_in, world_of
+from ._reading import Source, lines_of, mentions, uses_in, world_of
 from ._watch import Finding
 
 __all__ = ["Package", "Tree", "read_tree"]
@@ -33,17 +33,17 @@ class Package:
     name: str
     files: list[Source]
 
-    @property
+    @functools.cached_property
     def asyncio(self) -> int:
         """How many uses of asyncio there are, imports apart."""
         return sum(count(file) for file in self.files)
 
-    @property
+    @functools.cached_property
     def trio(self) -> int:
         """How many uses of trio there are, imports apart."""
         return sum(count(file, "trio") for file in self.files)
 
-    @property
+    @functools.cached_property
     def worlds(self) -> Counter[str]:
         """How many files are "asyncio", "trio", "mixed" and "neither"."""
         return Counter(file.world for file in self.files)
@@ -118,32 +118,61 @@ def read_tree(
     what was read by then is in the tree, which says so.
     """
     tree = Tree()
+    order: dict[Path, int] = {}
+
+    def note(path: Path, result: Source | str) -> None:
+        if isinstance(result, Source):
+            tree.files.append(result)
+        else:
+            tree.unread.append((path, result))
+
+    def tell(path: Path) -> None:
+        on_file(len(tree.files) + len(tree.unread), len(order), path)
+
     try:
-        files = list(python_files(paths))
-        results = results_of(files, use_cache)
-        for done, path in enumerate(files):
-            on_file(done, len(files), path)
-            result = next(results)
-            if isinstance(result, Source):
-                tree.files.append(result)
+        order = {path: number for number, path in enumerate(python_files(paths))}
+        left = []
+        for path in order:
+            tell(path)
+            known = known_of(path, use_cache)
+            if known is None:
+                left.append(path)
             else:
-                tree.unread.append((path, result))
+                note(path, known)
+        results = results_of(left, use_cache)
+        for path in left:
+            tell(path)
+            note(path, next(results))
     except KeyboardInterrupt:
         tree.interrupted = True
+    tree.files.sort(key=lambda file: order[file.path])
+    tree.unread.sort(key=lambda entry: order[entry[0]])
     return tree
 
 
+def known_of(path: Path, use_cache: bool) -> Source | str | None:
+    """What is in a file, as far as that is known without parsing it."""
+    try:
+        data = path.read_bytes()
+        if not mentions(data):
+            return Source(path, lines_of(data), [], [])
+        found = _cache.load(_cache.key_of(data)) if use_cache else None
+    except OSError as error:
+        return describe(error)
+    return None if found is None else found.at(path)
+
+
 def results_of(files: list[Path], use_cache: bool) -> Iterator[Source | str]:
-    """Read each file, in this order; why it cannot be read, if so."""
-    read_one = functools.partial(result_of, use_cache=use_cache)
+    """Parse each file, in this order; why it cannot be read, if so."""
+    parse_one = functools.partial(result_of, use_cache=use_cache)
     processes = usable_cpus()
     if len(files) < MANY or processes == 1:
-        yield from map(read_one, files)
+        yield from map(parse_one, files)
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         try:
             with ignored_by_children():
-                results = pool.map(read_one, files, chunksize=16)
+                results = pool.map(parse_one, files, chunksize=4)
             yield from results
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -171,16 +200,12 @@ def result_of(path: Path, use_cache: bool) -> Source | str:
     """What is in a file, or why it cannot be read."""
     try:
         data = path.read_bytes()
-        if not use_cache or not mentions(data):
-            return uses_in(data, str(path)).at(path)
-        key = _cache.key_of(data)
-        found = _cache.load(key)
-        if found is None:
-            found = uses_in(data, str(path))
-            _cache.store(key, found)
-        return found.at(path)
+        found = uses_in(data, str(path))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return describe(error)
+    if use_cache:
+        _cache.store(_cache.key_of(data), found)
+    return found.at(path)
 
 
 def describe(error: Exception) -> str:
@@ -218,11 +243,9 @@ def python_files(paths: Sequence[Path]) -> Iterator[Path]:
                 yield path
             continue
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if is_own(Path(folder, name)))
+            if "pyvenv.cfg" in names and folder != str(path):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
             found = (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
             yield from filter(is_new, found)
-
-
-def is_own(folder: Path) -> bool:
-    """Tell whether a folder is part of the code base."""
-    return not (folder.name.startswith(".") or folder.name == "__pycache__" or (folder / "pyvenv.cfg").exists())
