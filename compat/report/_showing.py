@@ -104,13 +104,19 @@ def _files(tree: Tree) -> Iterator[str]:
 
 
 def _use(use: Use) -> str:
-    state, native, becomes = state_of_use(use), on_native(use), row_of(use.api).trio
+    state, native = state_of_use(use), on_native(use)
     note = "" if state == "runs" else f"  [{STATES[state]}]"
     if native.why and native != native_of(use.api):
         note += f"  [native: {native.why}]"
-    arrow = f" -> {'see below' if chr(10) in becomes else becomes}" if becomes and use.kind != "import" else ""
+    arrow = f" -> {_becomes(use)}" if _becomes(use) else ""
     kind = "" if use.kind == "code" else f" ({use.kind})"
     return f"{native.verdict:8}  {use.api}{kind}{arrow}{note}"
+
+
+def _becomes(use: Use) -> str:
+    """The recipe, if it is one line."""
+    recipe = "" if use.kind == "import" else row_of(use.api).trio
+    return "see below" if "\n" in recipe else recipe
 
 
 def _finding(finding: Finding) -> str:
@@ -250,7 +256,7 @@ def as_json(tree: Tree) -> str:
 STYLE = """
 :root { --asyncio: #d9822b; --trio: #2b7a78; --line: #ddd; --soft: #666; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { :root { --line: #444; --soft: #aaa; } }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 90em; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
@@ -259,6 +265,7 @@ th { white-space: nowrap; } th[data-sort] { cursor: pointer; }
 th[aria-sort=ascending]::after { content: " \\25b2"; } th[aria-sort=descending]::after { content: " \\25bc"; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { font: .92em ui-monospace, monospace; } pre { margin: 0; } td small { display: block; min-width: 16em; }
+details small { max-width: 24em; } .state { display: inline-block; min-width: 6.5em; }
 td:has(> .bar) { width: 20%; min-width: 5em; }
 .bar { display: flex; height: .9em; min-width: 2px; margin-top: .25em; border-radius: 2px; overflow: hidden; }
 .bar i { background: var(--asyncio); } .bar b { background: var(--trio); }
@@ -337,8 +344,9 @@ FOOT = "</tbody></table></div>"
 
 
 def _name(text: str) -> str:
-    """A name or path, which may be broken after its dots and slashes only."""
-    return f"<code>{html.escape(text).replace('/', '/<wbr>').replace('.', '.<wbr>')}</code>"
+    """A path, which may be broken after its slashes only, or a dotted name, after its dots."""
+    break_after = "/" if "/" in text else "."
+    return f"<code>{html.escape(text).replace(break_after, f'{break_after}<wbr>')}</code>"
 
 
 def _cell(key: str | int, shown: str | None = None) -> str:
@@ -398,7 +406,7 @@ def _html_uses(file: Source, tree: Tree) -> str:
         (
             use.line,
             f"<td>{_name(use.api)}{_html_state(use)}</td><td>{_html_native(on_native(use))}</td>"
-            f"<td>{_html_becomes(use.api)}</td>",
+            f"<td><code>{html.escape(_becomes(use))}</code></td>",
         )
         for use in shown(file)
     ]
@@ -438,7 +446,7 @@ def _html_apis(tree: Tree) -> str:
         "<tr>"
         + _cell(api, _name(api))
         + _cell(number)
-        + _cell(STATES[state_of(api)])
+        + _cell(STATES[state_of(api)], f'<span class="state">{html.escape(STATES[state_of(api)])}</span>')
         + _cell(native_of(api).verdict, _html_native(native_of(api)))
         + f"<td>{_html_becomes(api)}</td></tr>"
         for api, number in apis_of(tree).items()
