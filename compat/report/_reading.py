@@ -636,7 +636,8 @@ class Module(ast.NodeVisitor):
         values = self.values(node, scope)
         owners = {value.of for value in values if isinstance(value, Member)}
         if not owners and node in self.calls and all(value in (NOTHING, UNKNOWN) for value in values):
-            owners = {SPEAKING_NAMES.get(last_name(node.value).rpartition("_")[2].lower(), "")} - {""}
+            name = last_name(node.value).rpartition("_")[2].lower()
+            owners = {SPEAKING_NAMES.get(name) or SPEAKING_METHODS.get(node.attr, "")} - {""}
             if not all(value in (NOTHING, UNKNOWN) for value in self.values(node.value, scope)):
                 return  # it is something else
         for owner in owners:
@@ -784,9 +785,16 @@ class Module(ast.NodeVisitor):
                 yield NOTHING if value == NOTHING or name in ("loop", "_loop") else UNKNOWN
 
     def attribute_of_class(self, scope: Scope, name: str, seen: tuple[Scope, ...] = ()) -> Iterator[object]:
-        """What an attribute may be by what this file says of a class and of its bases."""
-        for value, where in [*scope.attributes.get(name, ()), *scope.bound.get(name, ())]:
-            yield from self.values(value, where)
+        """What an attribute may be by what this file says of a class and of its bases; a declaration is decisive."""
+        noted = [*scope.attributes.get(name, ()), *scope.bound.get(name, ())]
+        declared = [
+            each for value, where in noted if isinstance(value, Annotation) for each in self.values(value, where)
+        ]
+        if declared and UNKNOWN not in declared:
+            yield from declared
+        else:
+            for value, where in noted:
+                yield from self.values(value, where)
         for base in scope.node.bases if isinstance(scope.node, ast.ClassDef) else ():
             for value in self.values(base, scope.parent or self.root):
                 if isinstance(value, OwnClass) and value.scope not in seen and value.scope is not scope:
@@ -992,12 +1000,33 @@ SPEAKING_NAMES = {
     "fut": "asyncio.Future",
     "future": "asyncio.Future",
     "lock": "asyncio.Lock",
+    "loop": "loop",
     "queue": "asyncio.Queue",
     "reader": "asyncio.StreamReader",
     "sem": "asyncio.Semaphore",
     "semaphore": "asyncio.Semaphore",
     "task": "asyncio.Task",
+    "transport": "asyncio.Transport",
+    "waiter": "asyncio.Future",
     "writer": "asyncio.StreamWriter",
+}
+
+# Methods that speak for a class, whatever the name is.
+SPEAKING_METHODS = {
+    "add_done_callback": "asyncio.Future",
+    "add_reader": "loop",
+    "add_writer": "loop",
+    "call_exception_handler": "loop",
+    "call_later": "loop",
+    "call_soon": "loop",
+    "call_soon_threadsafe": "loop",
+    "create_future": "loop",
+    "get_extra_info": "asyncio.Transport",
+    "remove_reader": "loop",
+    "remove_writer": "loop",
+    "run_in_executor": "loop",
+    "run_until_complete": "loop",
+    "set_result": "asyncio.Future",
 }
 
 # Libraries that have locks, queues and futures as well.
