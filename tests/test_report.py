@@ -489,7 +489,7 @@ def test_subclasses_and_arguments(tmp_path):
     source = """\
         import asyncio
         class Loop(asyncio.SelectorEventLoop): pass
-        class Own(asyncio.Queue): pass
+        class Own(asyncio.Queue[int]): pass
         asyncio.run(1, debug=True), asyncio.run(1, debug=False), asyncio.run
         raise asyncio.CancelledError
         """

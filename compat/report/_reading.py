@@ -98,9 +98,9 @@ def uses_in(data: bytes, name: str) -> Found:
     buffer.seek(0)
     text = io.TextIOWrapper(buffer, encoding).read()
     module = Module(parse(text, name))
-    uses = sorted(module.uses())
+    uses = sorted(module.uses(), key=lambda use: use[:4])
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
-    return Found(lines, uses, sorted(set(module.possible)))
+    return Found(lines, uses, sorted(set(module.possible), key=lambda use: use[:4]))
 
 
 def read(path: Path) -> Source:
@@ -269,7 +269,7 @@ class Module(ast.NodeVisitor):
         self.scope_of: dict[ast.AST, Scope] = {self.root.node: self.root}
         self.calls: dict[ast.expr, tuple[str, ...]] = {}  # by what is called
         self.waits: dict[ast.expr, str] = {}  # names in `await name`, `async with name`, `async for x in name`
-        self.bases: dict[ast.expr, Scope] = {}
+        self.bases: set[ast.expr] = set()
         self.put_in: list[tuple[ast.expr, Holding, Scope]] = []
         self.imports_by_call = False
         self.resolving: dict[tuple[int | str, int], int] = {}  # what values() is at, with its depth
@@ -360,7 +360,7 @@ class Module(ast.NodeVisitor):
         self.visit_all([*node.decorator_list, *node.bases, *node.keywords])
         with self.within(node) as scope:
             outer.bind(node.name, OwnClass(scope))
-            self.bases.update(dict.fromkeys(node.bases, outer))
+            self.bases.update(base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
             self.visit_all(getattr(node, "type_params", ()))
             self.visit_all(node.body)
 
