@@ -130,7 +130,7 @@ def _apis(tree: Tree) -> Iterator[str]:
     heading = ["What changes:", ""]
     for api, number in apis_of(tree).items():
         row, native = row_of(api), native_of(api)
-        if row.changes or native.why:
+        if row.changes or native.why or "\n" in row.trio:
             yield from heading
             heading = []
             yield f"  {api} ({number})"
