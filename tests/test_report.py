@@ -2,7 +2,9 @@
 
 import ast
 import asyncio
+import inspect
 import json
+import math
 import os
 import pty
 import re
@@ -16,14 +18,23 @@ import pytest
 import trio.testing
 
 import bytecode
-from compat import _redirect
+from compat import _redirect, native
 from compat.adapters import events
-from compat.report import _table
-from compat.report._reading import as_api, read
+from compat.report import _cache, _table, _tree
+from compat.report._reading import as_api, read, uses_in
 from compat.report._tree import python_files, read_tree
+from compat.report._watch import read_watch_file
 from worlds import PATIENCE, ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Every test has a cache of its own."""
+    monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    return tmp_path / ".cache" / "asyncio-on-trio" / "report"
 
 
 def found(source: str, tmp_path: Path) -> list[str]:
@@ -31,6 +42,13 @@ def found(source: str, tmp_path: Path) -> list[str]:
     path = tmp_path / "source.py"
     path.write_text(textwrap.dedent(source))
     return [f"{use.line} {use.api}{'' if use.kind == 'code' else ' ' + use.kind}" for use in read(path).asyncio]
+
+
+def possible(source: str, tmp_path: Path) -> list[str]:
+    """Each possible use as "LINE API"."""
+    path = tmp_path / "source.py"
+    path.write_text(textwrap.dedent(source))
+    return [f"{use.line} {use.api}" for use in read(path).possible]
 
 
 def report(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -49,7 +67,56 @@ def test_every_public_name_has_a_row():
 
 def test_every_row_says_something():
     assert [api for api, row in _table.ROWS.items() if not row.trio and not row.changes] == []
+    assert [api for api, row in _table.ROWS.items() if row.changes and not row.changes.endswith(".")] == []
+    assert [api for api, row in _table.ROWS.items() if row.native and not row.native.endswith(".")] == []
     assert {api.partition(".")[0] for api in _table.ROWS} == {"asyncio", "loop"}
+
+
+def test_each_recipe_is_code():
+    for api, row in _table.ROWS.items():
+        body = textwrap.indent(row.trio or "pass", "    ")
+        names = "compat, trio, fn, arg, send, receive"
+        compile(f"async def recipe({names}):\n{body}\n", api, "exec")
+
+
+def recipe(api: str, **names: object) -> dict[str, object]:
+    """Run a recipe of several lines in a trio run; the names that it leaves."""
+    body = textwrap.indent(_table.ROWS[api].trio, "    ")
+    namespace = {"trio": trio, "math": math, **names}
+    exec(f"async def recipe():\n{body}\n    return locals()", namespace)
+    return trio.run(namespace["recipe"])
+
+
+def test_recipes_do_what_they_say(capsys):
+    async def double(number):
+        await trio.sleep(0)
+        return 2 * number
+
+    assert recipe("asyncio.gather", urls=[1, 2, 3], fetch=double)["results"] == [2, 4, 6]
+
+    recipe("asyncio.as_completed", urls=[1, 2, 3], fetch=double)
+    assert sorted(capsys.readouterr().out.split()) == ["2", "4", "6"]
+
+    seen = []
+
+    async def work(number):
+        await trio.sleep(0)
+        seen.append(number)
+        return [number - 1, number - 2] if number > 1 else []
+
+    recipe("asyncio.Queue.join", first=4, workers=3, work=work)
+    assert sorted(seen) == sorted([4, 3, 2, 2, 1, 1, 1, 0, 0])  # each feeds the queue it is fed from
+
+    lines = recipe("asyncio.StreamReader.readline")["lines"]
+
+    async def read_lines():
+        ours, theirs = trio.testing.memory_stream_pair()
+        await theirs.send_all(b"one\ntwo\n\nth")
+        await theirs.send_all(b"ree")
+        await theirs.aclose()
+        return [line async for line in lines(ours)]
+
+    assert trio.run(read_lines) == [b"one\n", b"two\n", b"\n", b"three"]
 
 
 def test_replacements_that_are_code_name_what_trio_has():
@@ -79,6 +146,96 @@ def test_whether_it_runs_is_asked_of_the_code(monkeypatch):
         assert _table.state_of("asyncio.wait") == "runs"
     finally:
         _table.state_of.cache_clear()
+
+
+# asyncio has no name for it: it is for programs that have a trio run already.
+NATIVES_OWN = {"open_background"}
+
+
+def test_what_native_has_and_refuses_is_what_the_rows_say():
+    for name in set(native.__all__) - NATIVES_OWN:
+        assert _table.row_of(f"asyncio.{name}") is not _table.ELSEWHERE
+        assert _table.native_of(f"asyncio.{name}").verdict != "refused"
+    for api, row in _table.ROWS.items():
+        owner, *names = api.split(".")
+        verdict, why = _table.native_of(api)
+        assert bool(why) == (verdict != "same")
+        value = native
+        try:
+            for name in names:
+                value = getattr(native if owner == "loop" else value, "get_running_loop" if owner == "loop" else name)
+        except AttributeError:
+            assert verdict == "refused"
+            assert not row.native, f"{api}: native does not have it, so that nothing changes"
+        else:
+            assert verdict == ("check" if row.native else "same")
+
+
+async def hello():
+    return None
+
+
+# How each name is called, and what of asyncio's parameters it is given.
+CONNECTING = ("ssl_shutdown_timeout", "flags", "family", "proto", "interleave", "all_errors")
+CALLS = {
+    "asyncio.run": (hello, ("debug", "loop_factory")),
+    "asyncio.Runner": (None, ("debug", "loop_factory")),
+    "asyncio.open_connection": (lambda: "localhost", (*CONNECTING, "happy_eyeballs_delay")),
+    "asyncio.start_server": (lambda: print, ("family", "flags", "reuse_port", "keep_alive", "ssl_shutdown_timeout")),
+    "asyncio.all_tasks": (None, ("loop",)),
+    "asyncio.current_task": (None, ("loop",)),
+    "asyncio.gather": (None, ("loop", "return_exceptions")),
+    "asyncio.Queue": (None, ("loop", "maxsize")),
+    "asyncio.Task": (hello, ("loop", "name")),
+    "asyncio.StreamReader": (None, ("limit", "loop")),
+    "asyncio.create_task": (hello, ("name", "context", "eager_start")),
+    "asyncio.sleep": (lambda: 0, ("result",)),
+}
+
+
+@pytest.mark.parametrize(("api", "parameter"), [(api, each) for api, call in CALLS.items() for each in call[1]])
+def test_what_the_report_says_of_a_parameter_is_what_native_does(api, parameter):
+    """Native takes or refuses it by TypeError when it is called; what else comes of the call does not matter."""
+    first, _ = CALLS[api]
+    arguments = [] if first is None else [first()]
+
+    def call():
+        return getattr(native, api.partition(".")[2])(*arguments, **{parameter: object()})
+
+    async def called():
+        result = call()
+        return await result if inspect.isawaitable(result) and not isinstance(result, native.Task) else result
+
+    refused = False
+    try:
+        call() if api in ("asyncio.run", "asyncio.Runner") else native.run(called())
+    except TypeError as error:
+        refused = parameter in str(error) or "argument" in str(error)
+    except Exception:
+        pass
+    finally:
+        if first is hello:
+            arguments[0].close()
+    given = (*([] if first is None else [""]), parameter)
+    assert (_table.native_of(api, given).verdict == "refused") == refused
+
+
+def test_calls_that_native_refuses():
+    for api in _table.REFUSED_CALLS:
+        assert _table.native_of(api, ("", "")).verdict == "refused"
+        assert _table.native_of(api).verdict == "check"
+    with pytest.raises(TypeError):
+        native.CancelledError()
+    coroutine = hello()
+    with pytest.raises(TypeError, match="current_trio_token"):
+        native.run_coroutine_threadsafe(coroutine, object())
+    assert _table.native_of("asyncio.gather", ("*", "return_exceptions")).verdict == "same"
+    assert _table.native_of("asyncio.run", ("", "debug=")).verdict == "same"
+    assert _table.native_of("asyncio.run", ("*", "**")).verdict == "same"
+    assert _table.native_of("asyncio.Queue", kind="subclass").verdict == "check"
+    assert _table.native_of("asyncio.QueueFull", kind="subclass").verdict == "same"
+    assert _table.native_of("asyncio").verdict == "check"
+    assert _table.native_of("asyncio.tasks._enter_task").verdict == "refused"
 
 
 def test_what_has_no_row_is_told_apart():
@@ -222,12 +379,137 @@ def test_methods_of_what_is_surely_asyncios(tmp_path):
     uses = [use for use in found(source, tmp_path) if len(use.split(".")) > 2 or "loop." in use]
     assert uses == [
         *("5 loop.call_later", "5 asyncio.Queue.join", "5 asyncio.TimerHandle.cancel"),
-        *("9 asyncio.Task.done", "10 asyncio.Task.cancel"),
+        *("8 loop.call_soon", "9 asyncio.Task.done", "10 asyncio.Task.cancel"),
         *("18 loop.time", "18 loop._ready", "18 asyncio.Lock.locked"),
         *("22 asyncio.StreamReader.readline", "22 asyncio.StreamWriter.drain"),
         *("24 asyncio.TaskGroup.create_task", "24 asyncio.Task.cancel", "24 asyncio.Timeout.when"),
         *("26 asyncio.subprocess.Process.stdout", "26 asyncio.subprocess.Process.nope"),
     ]
+
+
+def test_what_is_in_lists_and_dicts(tmp_path):
+    source = """\
+        import asyncio
+        from collections import deque
+        async def f(coros, given: list[asyncio.Task], by_name: dict[str, "asyncio.Queue[int]"]):
+            tasks = [asyncio.create_task(coro) for coro in coros]
+            for task in tasks: task.cancel()
+            done, pending = await asyncio.wait(tasks)
+            for index, each in enumerate(pending): each.cancel()
+            [each.result() for each in done]
+            later = set()
+            later.add(asyncio.create_task(1))
+            for each in list(later): each.done()
+            given[0].cancel(), given.pop().cancel()
+            for name, queue in by_name.items(): queue.join()
+            for queue in by_name.values(): queue.get_nowait()
+            for name in by_name: name.join()
+            waiters = deque()
+            waiters.append(asyncio.Event())
+            waiters.popleft().set()
+            workers = {}
+            workers[1] = asyncio.Lock()
+            workers.get(1).locked(), workers.keys().locked()
+            for one in tasks + [1]: one.cancel()
+            tasks = [task for task in tasks if not task.done()]
+        """
+    uses = [use for use in found(source, tmp_path) if len(use.split(".")) > 2]
+    assert uses == [
+        *("5 asyncio.Task.cancel", "7 asyncio.Task.cancel", "8 asyncio.Task.result", "11 asyncio.Task.done"),
+        *("12 asyncio.Task.cancel", "12 asyncio.Task.cancel", "13 asyncio.Queue.join", "14 asyncio.Queue.get_nowait"),
+        *("18 asyncio.Event.set", "21 asyncio.Lock.locked", "23 asyncio.Task.done"),
+    ]
+    assert possible(source, tmp_path) == ["22 asyncio.Task.cancel"]
+
+
+def test_attributes_of_self_and_of_own_objects(tmp_path):
+    source = """\
+        import asyncio
+        from dataclasses import dataclass, field
+        class Base:
+            def __init__(self):
+                self.limit = asyncio.Semaphore(3)
+                self.tasks = []
+            def start(self):
+                self.tasks.append(asyncio.create_task(self.work()))
+            async def work(self):
+                async with self.limit: pass
+                await self.tasks[0]
+        class Own(Base):
+            async def stop(self):
+                for task in self.tasks: task.cancel()
+                async with self.limit as x: pass
+        @dataclass
+        class Job:
+            done: asyncio.Event = field(default_factory=asyncio.Event)
+            def again(self): self.done = unknown()
+            @property
+            def queue(self) -> asyncio.Queue[int]: ...
+        def make() -> Own: ...
+        async def open_it() -> asyncio.StreamReader: ...
+        async def main(job: Job):
+            make().limit.locked(), Own().limit.locked(), job.done.set(), job.queue.join()
+            async for line in await open_it(): pass
+            reader = await open_it()
+            async for line in reader: pass
+        """
+    uses = [use for use in found(source, tmp_path) if int(use.split()[0]) in (10, 11, 14, 15, 25, 28)]
+    assert uses == [
+        *("10 asyncio.Semaphore.acquire", "11 asyncio.Task", "14 asyncio.Task.cancel", "15 asyncio.Semaphore.acquire"),
+        *("25 asyncio.Semaphore.locked", "25 asyncio.Semaphore.locked", "25 asyncio.Event.set"),
+        *("25 asyncio.Queue.join", "28 asyncio.StreamReader.readline"),
+    ]
+
+
+def test_what_may_be_asyncios(tmp_path):
+    source = """\
+        import asyncio, threading
+        from base import Base, thing
+        class C(Base):
+            async def f(self, writer, my_queue, other):
+                self.queue.join(), writer.drain(), my_queue.get(), other.get()
+                writer.nope(), self.task.cancel, thing.lock.acquire()
+                queue = thing()
+                queue.get_nowait()
+                lock, their_queue = threading.Lock(), other.Queue()
+                lock.acquire(), their_queue.get()
+                mixed = asyncio.Event() if other else thing
+                mixed.set()
+                thing.add_reader(1), self.their_loop.stop(), self.x.add_done_callback(1), thing.call_soon()
+        """
+    assert possible(source, tmp_path) == [
+        *("5 asyncio.Queue.join", "5 asyncio.StreamWriter.drain", "5 asyncio.Queue.get"),
+        *("8 asyncio.Queue.get_nowait", "10 asyncio.Queue.get", "12 asyncio.Event.set"),
+        *("13 loop.stop", "13 asyncio.Future.add_done_callback"),
+    ]
+    assert possible(source.replace("import asyncio,", "import trio,"), tmp_path) == []
+
+
+def test_subclasses_and_arguments(tmp_path):
+    source = """\
+        import asyncio
+        class Loop(asyncio.SelectorEventLoop): pass
+        class Own(asyncio.Queue[int]): pass
+        asyncio.run(1, debug=True), asyncio.run(1, debug=False), asyncio.run
+        raise asyncio.CancelledError
+        """
+    path = tmp_path / "source.py"
+    path.write_text(textwrap.dedent(source))
+    assert [(use.line, use.api, use.kind, use.arguments) for use in read(path).asyncio][1:] == [
+        (2, "asyncio.SelectorEventLoop", "subclass", None),
+        (3, "asyncio.Queue", "subclass", None),
+        (4, "asyncio.run", "code", ("", "debug")),
+        (4, "asyncio.run", "code", ("", "debug=")),
+        (4, "asyncio.run", "code", None),
+        (5, "asyncio.CancelledError", "code", ()),
+    ]
+    text = report(path).stdout
+    assert (
+        "      2  refused   asyncio.SelectorEventLoop (subclass) -> trio.run(main)  [is of an own loop, and may not]"
+        in text
+    )
+    assert "5 run on trio, 1 is of an own loop, and may not." in text
+    assert "[native: run() takes no debug=.]" in text
 
 
 def test_what_is_called_loop(tmp_path):
@@ -356,11 +638,12 @@ def test_files_that_cannot_be_read_are_named(tree):
     (tree / "latin.py").write_bytes(b"# coding: latin-1\nimport asyncio\nn = '\xe9'; asyncio.run(1)\n")
     (tree / "escapes.py").write_text("import asyncio\nx = '\\d'; x is 1\n")
     (tree / "broken.py").write_text("import asyncio\nx = (1,\n")
-    (tree / "old.py").write_text("print 'python 2'\n")
-    (tree / "bytes.py").write_bytes(b"# \xff\n")
-    (tree / "nul.py").write_bytes(b"x = 1\0\n")
-    (tree / "coding.py").write_bytes(b"# coding: nope\n")
-    (tree / "deep.py").write_text("x = " + "(" * 5000 + ")" * 5000)
+    (tree / "old.py").write_text("print 'python 2, asyncio'\n")
+    (tree / "bytes.py").write_bytes(b"# asyncio \xff\n")
+    (tree / "nul.py").write_bytes(b"asyncio = 1\0\n")
+    (tree / "coding.py").write_bytes(b"# coding: nope, asyncio\n")
+    (tree / "deep.py").write_text("asyncio = " + "(" * 5000 + ")" * 5000)
+    (tree / "without.py").write_text("(it says nothing of patriots or my_asyncio_x, and is not parsed\n")
     (tree / "secret.py").symlink_to("/no/such/file")
     (tree / "long.py").write_text("import asyncio\nx = [\n" + "asyncio.sleep(1),\n" * 50_000 + "]\n")
     (tree / "sum.py").write_text("import asyncio\nx = asyncio.a" + " + 1" * 2000 + "\n")
@@ -394,20 +677,45 @@ def test_text(tree):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(
         "pack/both.py: mixed\n"
-        "      2  asyncio.sleep -> trio.sleep(seconds); trio.lowlevel.checkpoint() for sleep(0)\n\n"
+        "   line  native    use\n"
+        "      2  same      asyncio.sleep -> await trio.sleep(seconds)\n\n"
         "pack/old.py: asyncio\n"
-        "      2  asyncio.run -> trio.run(main, arg) (compat.run(main, arg) while asyncio code is left)\n\n"
+        "   line  native    use\n"
+        "      2  same      asyncio.run -> trio.run(main, arg)\n\n"
         "What changes:\n"
     )
     assert done.stdout.endswith(
         "package   is          files  asyncio    mixed     trio  neither  asyncio uses  trio uses\n"
-        "./        neither         1        0        0        0        1             0          0\n"
         "pack      mixed           3        1        1        0        1             2          1\n"
+        "./        neither         1        0        0        0        1             0          0\n"
         "pack.sub  trio            2        0        0        2        0             0          1\n\n"
-        "6 files: 1 asyncio, 1 mixed, 3 trio, 1 neither. 2 uses of asyncio: 2 runs on trio.\n".replace(
-            "1 mixed, 3 trio, 1 neither", "1 mixed, 2 trio, 2 neither"
-        )
+        "6 files: 1 asyncio, 1 mixed, 2 trio, 2 neither. 2 uses of asyncio: 2 run on trio. "
+        "With native: 2 as it stands.\n"
     )
+
+
+def test_one_and_many(tmp_path):
+    (tmp_path / "a.py").write_text("import asyncio\nasyncio.run(1)\n")
+    assert report("a.py", cwd=tmp_path).stdout.endswith(
+        "1 file: 1 asyncio, 0 mixed, 0 trio, 0 neither. 1 use of asyncio: 1 runs on trio. "
+        "With native: 1 as it stands.\n"
+    )
+
+
+def test_what_to_port_first_comes_first(tmp_path):
+    for name, text in {
+        "a.py": "asyncio.get_event_loop()",
+        "b.py": "asyncio.sleep(1)\nasyncio.wait_for(1, 2)",
+        "c.py": "asyncio.sleep(1)\nasyncio.sleep(1)",
+        "d.py": "asyncio.sleep(1)",
+        "other/e.py": "asyncio.sleep(1)",
+        "empty/f.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"import asyncio\n{text}\n" if text else "")
+    text = report(".", cwd=tmp_path).stdout
+    assert re.findall(r"^(\S+\.py):", text, re.MULTILINE) == ["d.py", "other/e.py", "c.py", "b.py", "a.py"]
+    assert re.findall(r"^(\S*/) ", text, re.MULTILINE) == ["other/", "./", "empty/"]
 
 
 def test_json(tree):
@@ -415,13 +723,22 @@ def test_json(tree):
     data = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     old = next(file for file in data["files"] if file["path"].endswith("pack/old.py"))
+    use = {"state": "runs", "native": {"verdict": "same", "why": ""}}
     assert old["asyncio"] == [
-        {"line": 1, "column": 8, "api": "asyncio", "kind": "import"},
-        {"line": 2, "column": 9, "api": "asyncio.run", "kind": "code"},
+        {
+            "line": 1,
+            "column": 8,
+            "api": "asyncio",
+            "kind": "import",
+            **use,
+            "native": _table.native_of("asyncio")._asdict(),
+        },
+        {"line": 2, "column": 9, "api": "asyncio.run", "kind": "code", **use},
     ]
-    assert (old["world"], old["lines"], old["trio"]) == ("asyncio", 2, [])
-    assert data["apis"]["asyncio.run"] == {"uses": 1, "state": "runs", **_table.ROWS["asyncio.run"]._asdict()}
-    assert [package["name"] for package in data["packages"]][1:] == ["pack", "pack.sub"]
+    assert (old["world"], old["lines"], old["trio"], old["possible"], old["watch"]) == ("asyncio", 2, [], [], [])
+    assert data["apis"]["asyncio.run"] == {"uses": 1, **_table.ROWS["asyncio.run"]._asdict(), **use}
+    assert [package["name"] for package in data["packages"]] == ["pack", f"{tree}/", "pack.sub"]
+    assert not data["partial"]
 
 
 class Page(HTMLParser):
@@ -435,7 +752,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.fetched += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -444,15 +761,18 @@ class Page(HTMLParser):
     def handle_data(self, data):
         self.text.append(data)
 
+    def says(self, text):
+        return text in "".join(self.text)
+
 
 def test_html(tree):
     (tree / "pack" / "<b>.py").write_text("import asyncio\nasyncio.sleep(1)\n")
-    (tree / "bad.py").write_text("x = (\n")
+    (tree / "bad.py").write_text("asyncio = (\n")
     done = report(tree, "--html", "--output", tree / "page.html")
     assert (done.returncode, done.stdout) == (3, "")
     page = Page((tree / "page.html").read_text(encoding="utf-8"))
     assert (page.open, page.fetched) == ([], [])
-    assert {"pack.sub", f"{tree}/pack/<b>.py", "asyncio.sleep", f"{tree}/bad.py"} <= set(page.text)
+    assert all(map(page.says, ["pack.sub", f"{tree}/pack/<b>.py", "asyncio.sleep", f"{tree}/bad.py"]))
 
 
 def test_ported(tree):
@@ -492,3 +812,199 @@ def test_progress_in_a_terminal_only(tree):
     assert b"[....................] 0/6 " in shown
     assert shown.endswith(b"\r\x1b[K")
     assert out == report(tree).stdout
+
+
+# --- watch files -----------------------------------------------------------------------------------------------------
+
+
+def finding(path: object, line: int, count: int = 1, **other: object) -> dict[str, object]:
+    texts = {"kind": "cancel-swallowed", "what": "It is <caught>.", "todo": "Raise it again."}
+    return {"file": str(path), "line": line, "count": count, **texts, **other}
+
+
+def watch_file(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "watch.json"
+    head = {"format": "asyncio-on-trio watch", "version": 1, "python": "3.13.0", "program": ["app.py"], "findings": []}
+    path.write_text(json.dumps({**head, **changes}))
+    return path
+
+
+def test_watch(tree):
+    (tree / "link.py").symlink_to("pack/old.py")
+    findings = [finding(tree / "pack/old.py", 2, 3), finding(tree / "script.py", 1), finding("/else/where.py", 7)]
+    watched = watch_file(tree, findings=findings)
+    text = report("pack", "script.py", "--watch", watched, cwd=tree).stdout
+    assert (
+        "pack/old.py: asyncio\n"
+        "   line  native    use\n"
+        "      2  same      asyncio.run -> trio.run(main, arg)\n"
+        "      2  watch     cancel-swallowed, 3 times: It is <caught>. Raise it again.\n"
+    ) in text
+    assert "script.py: neither\n   line  native    use\n      1  watch     cancel-swallowed, 1 time: " in text
+    assert "Seen by --watch in other files:\n  /else/where.py:7: cancel-swallowed, 1 time: It is <caught>." in text
+    assert text.endswith(" Seen by --watch: 3 places.\n")
+
+    data = json.loads(report("pack", "script.py", "--watch", watched, "--json", cwd=tree).stdout)
+    assert {file["path"]: file["watch"] for file in data["files"] if file["watch"]} == {
+        "pack/old.py": findings[:1],
+        "script.py": findings[1:2],
+    }
+    assert data["watch_elsewhere"] == findings[2:]
+
+    page = Page(report("pack", "script.py", "--watch", watched, "--html", cwd=tree).stdout)
+    assert page.open == []
+    said = " cancel-swallowed, 3 times: It is <caught>. Raise it again."
+    assert page.text.count(said) == 1
+    assert page.says("/else/where.py:7")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": "other"}, 'it has no "format": "asyncio-on-trio watch"'),
+        ({"version": 2}, 'its "version" is 2, and this report reads 1'),
+        ({"findings": {}}, '"findings" is no list'),
+        ({"findings": [1]}, '"findings"[0] has no text "file"'),
+        ({"findings": [finding("a", 1), finding("a", "1")]}, '"findings"[1] has no number "line"'),
+        ({"findings": [finding("a", 1, True)]}, '"findings"[0] has no number "count"'),
+        ({"findings": [finding("a", 1, what=None)]}, '"findings"[0] has no text "what"'),
+    ],
+)
+def test_watch_files_with_wrong_content(tmp_path, changes, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        read_watch_file(watch_file(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", None])
+def test_watch_files_that_are_none(tree, content):
+    if content is not None:
+        (tree / "watch.json").write_bytes(content)
+    done = report("pack", "--watch", "watch.json", cwd=tree)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: --watch watch.json: " in done.stderr
+
+
+# --- many files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tree):
+    for number in range(_tree.MANY):
+        (tree / f"many{number:03}.py").write_text(f"import asyncio\nasyncio.sleep({number})\n")
+    return tree
+
+
+def said_of(tree: _tree.Tree) -> object:
+    return tree.files, tree.unread, tree.interrupted
+
+
+@pytest.mark.slow
+@pytest.mark.leaves("child", "file", reason="multiprocessing's resource tracker lives as long as this process")
+def test_several_processes_find_the_same(many, monkeypatch):
+    (many / "bad.py").write_text("asyncio = (\n")
+    monkeypatch.setattr(_tree, "usable_cpus", lambda: 2)
+    by_two = read_tree([many])
+    monkeypatch.setattr(_tree, "MANY", 1000)
+    assert said_of(by_two) == said_of(read_tree([many]))
+    assert [path.name for path, _ in by_two.unread] == ["bad.py"]
+
+
+def test_cache(tree, cache, monkeypatch):
+    first = read_tree([tree], use_cache=True)
+    assert said_of(first) == said_of(read_tree([tree]))
+    entries = list(cache.rglob("*.json"))
+    assert len(entries) == 4  # what does not say asyncio or trio is not kept
+
+    parsed = []
+    monkeypatch.setattr(_tree, "uses_in", lambda data, name: parsed.append(Path(name).name) or uses_in(data, name))
+    assert said_of(read_tree([tree], use_cache=True)) == said_of(first)
+    assert parsed == []
+    (tree / "pack" / "old.py").rename(tree / "pack" / "moved.py")
+    assert len(read_tree([tree], use_cache=True).files) == len(first.files)
+    assert parsed == []  # the text is the same
+    monkeypatch.setattr(_cache, "version", lambda: b"next")
+    assert len(read_tree([tree], use_cache=True).files) == len(first.files)
+    assert sorted(parsed) == ["__init__.py", "both.py", "moved.py", "new.py"]
+    assert len(list(cache.rglob("*.json"))) == 8
+
+
+def test_cache_that_is_broken_or_cannot_be_written(tree, cache):
+    first = read_tree([tree], use_cache=True)
+    for entry, content in zip(cache.rglob("*.json"), ["[1, 2", "[1, [[2]], []]", "\xff", "{}"], strict=True):
+        entry.write_text(content, encoding="latin-1")
+    assert said_of(read_tree([tree], use_cache=True)) == said_of(first)
+    assert said_of(read_tree([tree], use_cache=True)) == said_of(first)
+    for entry in sorted(cache.rglob("*"), reverse=True):
+        entry.rmdir() if entry.is_dir() else entry.unlink()
+    cache.rmdir()
+    cache.write_text("a file where the folder would be")
+    assert said_of(read_tree([tree], use_cache=True)) == said_of(first)
+
+
+def test_no_cache(tree, cache):
+    assert report(tree, "--no-cache").stdout == report(tree).stdout
+    assert len(list(cache.rglob("*.json"))) == 4
+    for entry in cache.rglob("*.json"):
+        entry.unlink()
+    assert report(tree, "--no-cache").returncode == 0
+    assert list(cache.rglob("*.json")) == []
+
+
+def test_interrupted(tree):
+    """What was read by then is reported, and the report says that it is a part."""
+    calls = []
+
+    def on_file(done, of, path):
+        calls.append(path)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    half = read_tree([tree], on_file)
+    assert half.interrupted
+    assert [file.path for file in half.files] == calls[:3]
+
+
+INTERRUPTED = """\
+import os, signal, sys
+
+from compat.report import __main__ as command
+
+read_tree = command.read_tree
+
+
+def read_some(paths, on_file, use_cache):
+    def interrupt(done, of, path):
+        if done == 20:
+            os.killpg(0, signal.SIGINT)  # as a terminal does
+
+    return read_tree(paths, interrupt, use_cache)
+
+
+if __name__ == "__main__":
+    command.read_tree = read_some
+    sys.exit(command.main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["--json", "--html", "--no-cache"])
+def test_ctrl_c(many, form):
+    """What was read by then is written, and says so; the other processes end without a word."""
+    (many / "interrupted").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "interrupted", "--output", "report", ".", form],
+        cwd=many,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted: the report is of what was read until then\n"
+    written = (many / "report").read_text()
+    if form == "--json":
+        assert json.loads(written)["partial"]
+        assert len(json.loads(written)["files"]) == 20
+    else:
+        assert "Interrupted: this is what was read until then." in written

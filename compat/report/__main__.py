@@ -11,14 +11,16 @@ from pathlib import Path
 from ._reading import Source, Use
 from ._showing import as_html, as_json, as_text
 from ._tree import Tree, read_tree
+from ._watch import read_watch_file
 
 DESCRIPTION = """\
-Show which of asyncio's APIs a code base uses, whether they run on trio here, and what each becomes in trio. The files
-are read, nothing is run. Links to folders, hidden folders and virtual environments are left out.
+Show which of asyncio's APIs a code base uses, whether they run on trio here, whether compat.native takes them as they
+stand, and what each becomes in trio. What to port first comes first. The files are read, nothing is run. Links to
+folders, hidden folders and virtual environments are left out. What was found is kept in ~/.cache/asyncio-on-trio.
 """
 STATUS = """\
 exit status: 0; 1 if there is asyncio below a --ported path; 2 for a wrong command line; 3 if some file could not be
-read (they are named, and the rest is reported).
+read (they are named, and the rest is reported); 130 after Ctrl-C (what was read by then is reported).
 """
 
 
@@ -38,6 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PATH",
         help="a file or folder that has left asyncio: exit with status 1 if it is used or imported there (repeatable)",
     )
+    parser.add_argument(
+        "--watch",
+        type=Path,
+        metavar="FILE",
+        help="add what a program was seen to do, by `python -m compat --watch --watch-json FILE app.py`",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="read every file anew, and keep nothing of it")
     options = parser.parse_args(arguments)
     paths: list[Path] = options.paths or options.ported
     if not paths:
@@ -46,7 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not path.exists():
             parser.error(f"{path}: there is no such file or folder")
 
-    tree = read_tree([*paths, *options.ported], show_progress if sys.stderr.isatty() else lambda *_: None)
+    findings = []
+    if options.watch:
+        try:
+            findings = read_watch_file(options.watch)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            parser.error(f"--watch {options.watch}: {reason}")
+
+    on_file = show_progress if sys.stderr.isatty() else lambda *_: None
+    tree = read_tree([*paths, *options.ported], on_file, use_cache=not options.no_cache)
+    tree.findings = findings
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     text = (as_json if options.json else as_html if options.html else as_text)(tree)
@@ -62,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left = asyncio_below(tree, options.ported)
     for source, use in left:
         print(f"{source.path}:{use.line}: {use.api} is asyncio, and this is ported", file=sys.stderr)
+    if tree.interrupted:
+        print("interrupted: the report is of what was read until then", file=sys.stderr)
+        return 130
     return 1 if left else 3 if tree.unread else 0
 
 

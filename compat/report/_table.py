@@ -7,12 +7,27 @@ say than of the class, and a method of the event loop is `loop.NAME`, whatever c
 from __future__ import annotations
 
 import asyncio
+import asyncio.subprocess
 import functools
 import importlib
+import inspect
 import pkgutil
 from typing import Any, NamedTuple
 
-__all__ = ["CLASSES", "LOOPS", "PUBLIC", "ROWS", "SUBMODULES", "Row", "names_by_star", "row_of", "state_of"]
+__all__ = [
+    "CLASSES",
+    "LOOPS",
+    "PUBLIC",
+    "ROWS",
+    "SUBMODULES",
+    "OnNative",
+    "Row",
+    "is_method",
+    "names_by_star",
+    "native_of",
+    "row_of",
+    "state_of",
+]
 
 
 class Row(NamedTuple):
@@ -20,6 +35,7 @@ class Row(NamedTuple):
 
     trio: str  # the replacement, as code; "" if there is none or nothing to do
     changes: str  # what changes in meaning
+    native: str = ""  # what changes with compat.native; "" if nothing does, or if that refuses it
 
 
 EDGE = (
@@ -37,21 +53,121 @@ UNDER = "Part of asyncio's lower level, on which libraries are built. trio has f
 POLICY = "Nothing sets loops in trio: a run is a call of trio.run()."
 WATCHER = "trio watches child processes by itself."
 
+# With compat.native.
+HOLDS = (
+    "The cancellation holds: each later wait inside raises it again, so that a clean-up that waits needs a "
+    "trio.CancelScope(shield=True), and nobody can swallow it."
+)
+IN_PLACE_OF_LOOP = "It takes trio.lowlevel.current_trio_token() in place of the loop."
+OWNER = "Only the task that has taken it can release it; asyncio lets any."
+LATE = "An error that nobody asks for is raised at the end of the run; asyncio logs it."
+CHILD = "What still runs at the end of the run is killed and waited for; asyncio leaves it running."
+
+# Recipes of several lines.
+HANDLER = """\
+async def handler(stream):
+    async for data in stream:
+        await stream.send_all(data)"""
+AN_EVENT = """\
+done = trio.Event()
+await done.wait()"""
+FEEDING_WORKERS = """\
+todo = 0
+
+def put(item):
+    nonlocal todo
+    todo += 1
+    send.send_nowait(item)
+
+async def worker():
+    nonlocal todo
+    async for item in receive:
+        for more in await work(item):
+            put(more)
+        todo -= 1
+        if not todo:
+            send.close()
+
+send, receive = trio.open_memory_channel(math.inf)
+put(first)
+async with trio.open_nursery() as nursery:
+    for _ in range(workers):
+        nursery.start_soon(worker)"""
+LIMITER = """\
+limiter = trio.CapacityLimiter(n)
+async with limiter:
+    await fn(arg)"""
+SERVER = """\
+async with trio.open_nursery() as nursery:
+    listeners = await nursery.start(trio.serve_tcp, handler, port)
+    await work(listeners)
+    nursery.cancel_scope.cancel()"""
+LINES = """\
+async def lines(stream):
+    buffer = b""
+    async for data in stream:
+        *complete, buffer = (buffer + data).split(b"\\n")
+        for line in complete:
+            yield line + b"\\n"
+    if buffer:
+        yield buffer"""
+COMPLETED = """\
+async def work(url, send):
+    async with send:
+        await send.send(await fetch(url))
+
+send, receive = trio.open_memory_channel(0)
+async with trio.open_nursery() as nursery:
+    async with send:
+        for url in urls:
+            nursery.start_soon(work, url, send.clone())
+    async for result in receive:
+        print(result)"""
+GATHER = """\
+results = [None] * len(urls)
+
+async def work(index, url):
+    results[index] = await fetch(url)
+
+async with trio.open_nursery() as nursery:
+    for index, url in enumerate(urls):
+        nursery.start_soon(work, index, url)"""
+FAIL_AFTER = """\
+with trio.fail_after(seconds):
+    await fn(arg)"""
+RACE = """\
+async def race(fn):
+    await fn()
+    nursery.cancel_scope.cancel()
+
+async with trio.open_nursery() as nursery:
+    nursery.start_soon(race, one)
+    nursery.start_soon(race, other)"""
+SENDFILE = """\
+while data := file.read(65536):
+    await stream.send_all(data)"""
+
 _GROUPED = {
     # --- running ---
     "asyncio.run": (
-        "trio.run(main, arg) (compat.run(main, arg) while asyncio code is left)",
+        "trio.run(main, arg)",
+        "While asyncio code is left: compat.run(main, arg). "
         "Takes the function and its arguments, not a coroutine. No debug mode. Ctrl-C raises KeyboardInterrupt in the "
         "main task; asyncio cancels that task.",
     ),
     "asyncio.Runner": (
-        "trio.run, once",
+        "trio.run(main)",
         "A trio run ends with its main function: nothing stays between two calls. What must stay is a nursery of main.",
+        "Each run() is a run of its own: no task and no context variable goes on from one to the next.",
     ),
-    "asyncio.create_task": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
+    "asyncio.create_task": (
+        "nursery.start_soon(fn, arg)",
+        f"{NO_NURSERY} {NO_TASK}",
+        "An error that nobody awaits ends the run; asyncio logs it. Tasks start in no particular order.",
+    ),
     "asyncio.ensure_future": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
     "asyncio.TaskGroup": (
-        "async with trio.open_nursery() as nursery",
+        "async with trio.open_nursery() as nursery:\n    nursery.start_soon(fn, arg)",
         "The same shape. In a trio task, what ends the block comes out of a nursery in an exception group. A group's "
         "task that is cancelled by itself just ends; in trio give it a cancel scope of its own.",
     ),
@@ -60,21 +176,24 @@ _GROUPED = {
         f"{NO_TASK} To cancel one of them, open a trio.CancelScope in it. To wait until it is ready: nursery.start().",
     ),
     "asyncio.Task": (
-        "a function in a nursery, with a trio.CancelScope where it is cancelled by itself",
-        f"{NO_TASK} {EDGE}",
+        "with trio.CancelScope() as scope:\n    await fn(arg)",
+        f"A function in a nursery, with a scope of its own where it is cancelled by itself. {NO_TASK} {EDGE}",
     ),
     "asyncio.Task.cancel": (
         "cancel_scope.cancel()",
         f"{EDGE} And nobody need ask the task whether it heeded: the scope is left when its block has ended.",
+        HOLDS,
     ),
     "asyncio.Task.uncancel": ("", "Not needed: a scope absorbs its own cancellation and no other."),
     "asyncio.Task.cancelling": (
-        "trio.current_effective_deadline() == -inf",
+        "trio.current_effective_deadline() == -math.inf",
         "Asked inside the task, not from outside.",
+        "1 from cancel() on; asyncio counts the calls.",
     ),
     "asyncio.Task.add_done_callback": (
-        "code after the call, in the same task",
+        "await fn(arg)\ncallback()",
         "No callbacks: what comes next is next.",
+        "The callback is called in the task itself, and its error is the nursery's; asyncio calls it in a later step.",
     ),
     "asyncio.Task.get_name": ("trio.lowlevel.current_task().name", ""),
     "asyncio.Task.set_name": ("nursery.start_soon(fn, name=...)", "The name is given at the start."),
@@ -83,55 +202,73 @@ _GROUPED = {
         "It is there to tell tasks apart and to show them; it cannot be cancelled or awaited.",
     ),
     "asyncio.all_tasks": (
-        "trio.lowlevel.current_root_task() and its child_nurseries",
+        "trio.lowlevel.current_root_task().child_nurseries",
         "A tree, not a set, and it cannot be cancelled task by task. compat.print_tasks() shows it.",
     ),
     "asyncio.gather": (
-        "async with trio.open_nursery() as nursery: nursery.start_soon(...) for each",
+        GATHER,
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
+        "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
+        "unseen. All start when gather() is awaited.",
     ),
     "asyncio.wait": (
-        "a nursery; for the first to end: nursery.cancel_scope.cancel() by whoever is first",
+        RACE,
         "wait() neither cancels nor raises, and leaves the rest running: a nursery does the opposite.",
+        LATE,
     ),
     "asyncio.as_completed": (
-        "a nursery whose tasks send into trio.open_memory_channel(0)",
+        COMPLETED,
         "What is not taken goes on running in asyncio; in trio leaving the nursery's block ends it.",
+        LATE,
     ),
     "asyncio.shield": (
-        "with trio.CancelScope(shield=True)",
+        "with trio.CancelScope(shield=True):\n    await fn(arg)",
         "asyncio lets the caller go and the work go on unseen; trio's shield makes the caller wait for the work.",
+        "It starts when shield() is awaited. Once the wait was cancelled, its error ends the run; asyncio logs it.",
     ),
     "asyncio.sleep": (
-        "trio.sleep(seconds); trio.lowlevel.checkpoint() for sleep(0)",
-        "No result argument, and a negative time is a ValueError.",
+        "await trio.sleep(seconds)",
+        "sleep(0) is trio.lowlevel.checkpoint(). No result argument, and a negative time is a ValueError.",
     ),
     "asyncio.timeout": (
-        "with trio.fail_after(seconds), with trio.move_on_after(seconds)",
+        FAIL_AFTER,
         "Not async with. fail_after raises trio.TooSlowError, which is no TimeoutError. move_on_after raises nothing: "
         f"ask scope.cancelled_caught. {EDGE}",
+        HOLDS,
     ),
     "asyncio.timeout_at": (
-        "with trio.fail_at(deadline), with trio.move_on_at(deadline)",
+        "with trio.fail_at(deadline):\n    await fn(arg)",
         "The deadline is by trio.current_time(). fail_at raises trio.TooSlowError, which is no TimeoutError.",
+        HOLDS,
     ),
-    "asyncio.Timeout": ("trio.CancelScope(deadline=...)", "Its deadline is an attribute that can be set."),
-    "asyncio.Timeout.reschedule": ("scope.deadline = trio.current_time() + seconds", ""),
+    "asyncio.Timeout": (
+        "with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:\n    await fn(arg)",
+        "Its deadline is an attribute that can be set.",
+    ),
+    "asyncio.Timeout.reschedule": (
+        "scope.deadline = trio.current_time() + seconds",
+        "",
+        "A deadline that has passed stays passed; asyncio allows another until the block ends.",
+    ),
     "asyncio.Timeout.expired": ("scope.cancelled_caught", ""),
     "asyncio.Timeout.when": ("scope.deadline", "math.inf instead of None."),
     "asyncio.wait_for": (
-        "with trio.fail_after(seconds): await fn()",
+        FAIL_AFTER,
         "trio.TooSlowError, which is no TimeoutError. It runs in the same task, no other is made.",
+        HOLDS,
     ),
     "asyncio.to_thread": (
-        "trio.to_thread.run_sync(fn, arg)",
+        "await trio.to_thread.run_sync(fn, arg)",
         "No keyword arguments: functools.partial. Cancelled, trio waits for the thread (abandon_on_cancel=True lets it "
         "go, as asyncio does). Up to 40 threads at a time.",
+        "Cancelled, the wait goes on until the function has returned; asyncio leaves the thread alone.",
     ),
     "asyncio.run_coroutine_threadsafe": (
-        "trio.from_thread.run(fn, arg) in trio's threads; trio.lowlevel.TrioToken elsewhere",
+        "trio.from_thread.run(fn, arg, trio_token=token)",
+        "token is trio.lowlevel.current_trio_token(), taken in the run; trio's own threads need none. "
         "It waits for the result and is cancelled with the thread's caller. A thread of your own needs the token.",
+        IN_PLACE_OF_LOOP,
     ),
     "asyncio.iscoroutine": (
         "inspect.iscoroutine",
@@ -140,14 +277,18 @@ _GROUPED = {
     "asyncio.iscoroutinefunction": ("inspect.iscoroutinefunction", ""),
     # --- futures ---
     "asyncio.Future": (
-        "trio.Event, with the value beside it",
+        AN_EVENT,
+        "The value goes into a variable beside it. "
         "Nobody sets exceptions from outside: raise where the error is, or send an outcome.Outcome.",
     ),
-    "asyncio.Future.set_result": ("event.set()", "The value goes into a variable before."),
-    "asyncio.Future.set_exception": ("raise it, or send an outcome.Error", ""),
-    "asyncio.Future.add_done_callback": ("await event.wait() in a task", ""),
+    "asyncio.Future.set_result": ("done.set()", "The value goes into a variable before."),
+    "asyncio.Future.set_exception": (
+        "raise error",
+        "Raise it where it happens; to hand it over, send an outcome.Error.",
+    ),
+    "asyncio.Future.add_done_callback": (("await done.wait()\ncallback()"), ""),
     "asyncio.isfuture": ("", "There are no futures to ask for."),
-    "asyncio.wrap_future": ("trio.to_thread.run_sync, or a trio.Event set by trio.from_thread.run_sync", ""),
+    "asyncio.wrap_future": ("await trio.to_thread.run_sync(future.result)", ""),
     "asyncio.future_add_to_awaited_by": ("", "trio's tasks are a tree already."),
     "asyncio.future_discard_from_awaited_by": ("", "trio's tasks are a tree already."),
     "asyncio.FrameCallGraphEntry": ("trio.lowlevel.Task.iter_await_frames()", ""),
@@ -164,76 +305,143 @@ _GROUPED = {
         "boundless: that is math.inf. compat.as_channels(queue) lets both sides be ported one after the other.",
     ),
     "asyncio.Queue.put": ("await send.send(item)", f"{CHECKPOINT} BrokenResourceError when nobody receives any more."),
-    "asyncio.Queue.get": ("await receive.receive(), async for item in receive", f"{CHECKPOINT} Ends with the senders."),
+    "asyncio.Queue.get": (
+        "item = await receive.receive()",
+        f"`async for item in receive` takes all. {CHECKPOINT} Ends with the senders.",
+    ),
     "asyncio.Queue.put_nowait": ("send.send_nowait(item)", "trio.WouldBlock instead of QueueFull."),
     "asyncio.Queue.get_nowait": ("receive.receive_nowait()", "trio.WouldBlock instead of QueueEmpty."),
     "asyncio.Queue.join": (
-        "close the sending end and leave the workers' nursery",
+        FEEDING_WORKERS,
+        "Workers that put nothing back need no counting: close the sending end, and leave their nursery. "
         "A channel does not count tasks done. That the workers have ended says that all is done.",
     ),
     "asyncio.Queue.task_done": ("", "Not needed: see join()."),
     "asyncio.Queue.qsize": ("send.statistics().current_buffer_used", ""),
     "asyncio.Queue.empty": ("receive.statistics().current_buffer_used == 0", ""),
-    "asyncio.Queue.full": ("compare send.statistics()'s current_buffer_used and max_buffer_size", ""),
+    "asyncio.Queue.full": ("send.statistics().current_buffer_used == send.statistics().max_buffer_size", ""),
     "asyncio.Queue.shutdown": (
         "await send.aclose()",
         "EndOfChannel for who receives, ClosedResourceError for who sends.",
     ),
-    "asyncio.LifoQueue": ("a list and a trio.Condition", "Channels are first in, first out."),
-    "asyncio.PriorityQueue": ("a heapq and a trio.Condition", "Channels are first in, first out."),
+    "asyncio.LifoQueue": (
+        "items, condition = [], trio.Condition()\n"
+        "\n"
+        "async def put(item):\n"
+        "    async with condition:\n"
+        "        items.append(item)\n"
+        "        condition.notify()\n"
+        "\n"
+        "async def get():\n"
+        "    async with condition:\n"
+        "        while not items:\n"
+        "            await condition.wait()\n"
+        "        return items.pop()",
+        "Channels are first in, first out.",
+    ),
+    "asyncio.PriorityQueue": (
+        "items, condition = [], trio.Condition()\n"
+        "\n"
+        "async def put(item):\n"
+        "    async with condition:\n"
+        "        heapq.heappush(items, item)\n"
+        "        condition.notify()\n"
+        "\n"
+        "async def get():\n"
+        "    async with condition:\n"
+        "        while not items:\n"
+        "            await condition.wait()\n"
+        "        return heapq.heappop(items)",
+        "Channels are first in, first out.",
+    ),
     "asyncio.QueueEmpty": ("trio.WouldBlock", "One error for both."),
     "asyncio.QueueFull": ("trio.WouldBlock", "One error for both."),
     "asyncio.QueueShutDown": ("trio.EndOfChannel, trio.ClosedResourceError", "For who receives, and for who sends."),
     # --- locks ---
-    "asyncio.Lock": (
-        "trio.Lock",
-        f"{CHECKPOINT} Only the task that holds it may release it. It belongs to no loop.",
-    ),
+    "asyncio.Lock": ("trio.Lock", f"{CHECKPOINT} Only the task that holds it may release it. It belongs to no loop."),
     "asyncio.Event": (
         "trio.Event",
         f"{CHECKPOINT} It cannot be cleared: make a new one. It wakes its waiters in no particular order.",
     ),
-    "asyncio.Event.clear": ("a new trio.Event", "Who waits for the old one is not woken by the new one."),
+    "asyncio.Event.clear": ("event = trio.Event()", "Who waits for the old one is not woken by the new one."),
     "asyncio.Condition": ("trio.Condition", f"{CHECKPOINT} No wait_for(): loop around wait()."),
-    "asyncio.Condition.wait_for": ("while not predicate(): await condition.wait()", ""),
+    "asyncio.Condition.wait_for": (("while not predicate():\n    await condition.wait()"), ""),
     "asyncio.Semaphore": (
-        "trio.CapacityLimiter for a limit, trio.Semaphore for counting",
-        f"{CHECKPOINT} A limiter knows who holds it: each task once, and it alone gives it back.",
+        LIMITER,
+        f"trio.Semaphore counts what no task holds. {CHECKPOINT} A limiter knows who holds it: each task once, and it "
+        "alone gives it back.",
     ),
-    "asyncio.BoundedSemaphore": ("trio.CapacityLimiter, trio.Semaphore(n, max_value=n)", CHECKPOINT),
-    "asyncio.Barrier": ("trio.testing.Sequencer, or a counter and a trio.Event", "There is none in trio."),
+    "asyncio.BoundedSemaphore": (LIMITER, f"trio.Semaphore(n, max_value=n) counts what no task holds. {CHECKPOINT}"),
+    "asyncio.Barrier": (
+        "arrived, all_here = 0, trio.Event()\n"
+        "\n"
+        "async def wait():\n"
+        "    nonlocal arrived\n"
+        "    arrived += 1\n"
+        "    if arrived == parties:\n"
+        "        all_here.set()\n"
+        "    await all_here.wait()",
+        "There is none in trio.",
+    ),
     "asyncio.BrokenBarrierError": ("", "There is no barrier in trio."),
     # --- streams ---
     "asyncio.open_connection": (
-        "await trio.open_tcp_stream(host, port); trio.open_ssl_over_tcp_stream",
-        f"One stream, not two; async with closes it. {ERRORS} trio tries the addresses of a name side by side.",
+        "stream = await trio.open_tcp_stream(host, port)",
+        "With TLS: trio.open_ssl_over_tcp_stream(host, port). One stream, not two; async with closes it. "
+        f"{ERRORS} trio tries the addresses of a name side by side.",
     ),
     "asyncio.start_server": (
-        "await trio.serve_tcp(handler, port, host=host); trio.serve_ssl_over_tcp",
+        "listeners = await nursery.start(trio.serve_tcp, handler, 0)",
+        "With TLS: trio.serve_ssl_over_tcp. listeners[0].socket.getsockname() tells the port. "
         "It runs until it is cancelled, in a nursery. A handler that fails brings the server down: catch there what "
         "may fail. The handler gets one stream, which is closed when it returns.",
+        "The error of a handler ends the server and the run; asyncio logs it.",
     ),
-    "asyncio.open_unix_connection": ("await trio.open_unix_socket(path)", f"One stream, not two. {ERRORS}"),
+    "asyncio.open_unix_connection": ("stream = await trio.open_unix_socket(path)", f"One stream, not two. {ERRORS}"),
     "asyncio.start_unix_server": (
-        "trio.serve_listeners(handler, [trio.SocketListener(sock)])",
+        "await trio.serve_listeners(handler, [trio.SocketListener(sock)])",
         "trio makes no listening Unix socket: bind and listen on a trio.socket first.",
+        "The error of a handler ends the server and the run; asyncio logs it.",
     ),
-    "asyncio.Server": ("a nursery in which trio.serve_listeners runs", "Cancel its scope to close it."),
+    "asyncio.Server": (SERVER, "Cancel its scope to close it."),
     "asyncio.Server.serve_forever": ("await trio.serve_listeners(handler, listeners)", ""),
     "asyncio.Server.close": ("nursery.cancel_scope.cancel()", "This ends the connections' handlers as well."),
-    "asyncio.Server.wait_closed": ("leaving the nursery", ""),
+    "asyncio.Server.wait_closed": ("nursery.cancel_scope.cancel()", "And the end of the nursery's block, which waits."),
     "asyncio.StreamReader": (
-        "trio.abc.ReceiveStream; as_trio_stream(reader, writer) meanwhile",
+        "stream = compat.as_trio_stream(reader, writer)",
+        "For the time in between; in trio it is a trio.abc.ReceiveStream. "
         "It has receive_some() only: no readline, readexactly or readuntil, so keep a buffer of your own.",
     ),
     "asyncio.StreamReader.read": ("await stream.receive_some(n)", 'read() to the end: loop until b"".'),
-    "asyncio.StreamReader.readline": ("a buffer and receive_some()", "trio has no lines."),
-    "asyncio.StreamReader.readexactly": ("a buffer and receive_some()", "No IncompleteReadError: you count."),
-    "asyncio.StreamReader.readuntil": ("a buffer and receive_some()", "No LimitOverrunError: you keep the limit."),
-    "asyncio.StreamReader.at_eof": ('receive_some() gave b""', ""),
+    "asyncio.StreamReader.readline": (LINES, "trio has no lines."),
+    "asyncio.StreamReader.readexactly": (
+        "data = bytearray()\n"
+        "while len(data) < n:\n"
+        "    more = await stream.receive_some(n - len(data))\n"
+        "    if not more:\n"
+        "        raise EOFError\n"
+        "    data += more",
+        "No IncompleteReadError: you count.",
+    ),
+    "asyncio.StreamReader.readuntil": (
+        "buffer = bytearray()\n"
+        "while separator not in buffer:\n"
+        "    more = await stream.receive_some()\n"
+        "    if not more:\n"
+        "        raise EOFError\n"
+        "    buffer += more\n"
+        "found, _, buffer = buffer.partition(separator)",
+        "No LimitOverrunError: you keep the limit.",
+    ),
+    "asyncio.StreamReader.at_eof": (
+        "data = await stream.receive_some()\nif not data:\n    return",
+        "",
+        "True once a read has met the end; asyncio reads ahead, and may know before.",
+    ),
     "asyncio.StreamReaderProtocol": ("", f"{UNDER}"),
     "asyncio.StreamWriter": (
-        "trio.abc.SendStream; as_trio_stream(reader, writer) meanwhile",
+        "stream = compat.as_trio_stream(reader, writer)",
+        "For the time in between; in trio it is a trio.abc.SendStream. "
         "send_all() waits until the data are on their way: there is no write buffer, and no drain().",
     ),
     "asyncio.StreamWriter.write": (
@@ -243,31 +451,37 @@ _GROUPED = {
     "asyncio.StreamWriter.writelines": ('await stream.send_all(b"".join(lines))', "It waits."),
     "asyncio.StreamWriter.drain": ("", "Not needed: send_all() waits."),
     "asyncio.StreamWriter.close": (
-        "await stream.aclose(), or async with",
-        "It waits; trio.aclose_forcefully() does not.",
+        "await stream.aclose()",
+        "`async with stream` does it, too. It waits; trio.aclose_forcefully() does not.",
     ),
     "asyncio.StreamWriter.wait_closed": ("", "Not needed: aclose() waits."),
     "asyncio.StreamWriter.write_eof": ("await stream.send_eof()", ""),
-    "asyncio.StreamWriter.get_extra_info": ("stream.socket.getpeername() and so on", "Attributes instead of names."),
+    "asyncio.StreamWriter.get_extra_info": ("stream.socket.getpeername()", "Attributes instead of names."),
     "asyncio.StreamWriter.start_tls": ("trio.SSLStream(stream, context)", ""),
     "asyncio.IncompleteReadError": ("", "You count yourself what receive_some() gave."),
     "asyncio.LimitOverrunError": ("", "You keep the limit of your buffer yourself."),
     # --- subprocesses ---
     "asyncio.create_subprocess_exec": (
-        "await trio.run_process([...]); trio.lowlevel.open_process([...]) for one that runs beside",
+        "await trio.run_process([program, arg])",
+        "For one that runs beside: process = await nursery.start(trio.run_process, [program, arg]). "
         "run_process waits for the end, raises CalledProcessError for a status other than 0 (check=False), and kills "
         "the child when it is cancelled.",
+        CHILD,
     ),
     "asyncio.create_subprocess_shell": (
         "await trio.run_process(command, shell=True)",
         "As create_subprocess_exec: it waits, checks the status, and kills the child when it is cancelled.",
+        CHILD,
     ),
     "asyncio.subprocess.Process": (
-        "trio.Process",
+        "start = functools.partial(trio.run_process, [program, arg], stdout=subprocess.PIPE)\n"
+        "process = await nursery.start(start)\n"
+        "async for data in process.stdout:\n"
+        "    print(data)",
         "Its pipes are trio streams, and no communicate(): run_process does it.",
     ),
     "asyncio.subprocess.Process.communicate": (
-        "trio.run_process(..., stdin=data, capture_stdout=True)",
+        "done = await trio.run_process([program, arg], stdin=data, capture_stdout=True)",
         "The result is a subprocess.CompletedProcess.",
     ),
     "asyncio.subprocess.Process.wait": ("await process.wait()", ""),
@@ -276,11 +490,13 @@ _GROUPED = {
     "asyncio.subprocess.DEVNULL": ("subprocess.DEVNULL", "It is the same value."),
     # --- errors and constants ---
     "asyncio.CancelledError": (
-        "trio.Cancelled, seldom named: use finally, or a cancel scope",
-        f"{EDGE} It must not be swallowed. trio.Cancelled cannot be made or raised by hand.",
+        "try:\n    await fn(arg)\nfinally:\n    with trio.CancelScope(shield=True):\n        await clean_up()",
+        f"trio.Cancelled is seldom named. {EDGE} It must not be swallowed, and cannot be made or raised by hand.",
+        "It is trio.Cancelled: it has to be let through, and each wait in the clean-up raises it again, "
+        "unless a trio.CancelScope(shield=True) is around.",
     ),
     "asyncio.TimeoutError": (
-        "TimeoutError; trio.TooSlowError where trio's timeouts raise it",
+        "TimeoutError",
         "The built-in TimeoutError is the same class. trio.TooSlowError is another.",
     ),
     "asyncio.InvalidStateError": ("", "There are no futures whose state could be wrong."),
@@ -294,7 +510,7 @@ _GROUPED = {
         "No loop is passed around in trio: call trio's functions. trio.lowlevel.current_trio_token() for threads.",
     ),
     "asyncio.get_event_loop": ("", "No loop is passed around in trio, and none exists before trio.run()."),
-    "asyncio.new_event_loop": ("trio.run", "A run is one call; it cannot be made first and used later."),
+    "asyncio.new_event_loop": ("trio.run(main)", "A run is one call; it cannot be made first and used later."),
     "asyncio.set_event_loop": ("", POLICY),
     "asyncio.get_event_loop_policy": ("", POLICY),
     "asyncio.set_event_loop_policy": ("", POLICY),
@@ -304,11 +520,11 @@ _GROUPED = {
     "asyncio.WindowsProactorEventLoopPolicy": ("", POLICY),
     "asyncio.AbstractEventLoop": ("", "No loop is passed around in trio: drop the argument."),
     "asyncio.BaseEventLoop": ("", "No loop is passed around in trio: drop the argument."),
-    "asyncio.SelectorEventLoop": ("trio.run", "trio has one kind of run, and no loop objects."),
-    "asyncio.ProactorEventLoop": ("trio.run", "trio has one kind of run, and no loop objects."),
+    "asyncio.SelectorEventLoop": ("trio.run(main)", "trio has one kind of run, and no loop objects."),
+    "asyncio.ProactorEventLoop": ("trio.run(main)", "trio has one kind of run, and no loop objects."),
     "asyncio.IocpProactor": ("", UNDER),
-    "asyncio.EventLoop": ("trio.run", "trio has one kind of run, and no loop objects."),
-    "asyncio.AbstractServer": ("a nursery in which trio.serve_listeners runs", ""),
+    "asyncio.EventLoop": ("trio.run(main)", "trio has one kind of run, and no loop objects."),
+    "asyncio.AbstractServer": (SERVER, ""),
     "asyncio.Handle": ("trio.CancelScope", "What was started is cancelled by its scope, not by a handle."),
     "asyncio.TimerHandle": ("trio.CancelScope", "What was started is cancelled by its scope, not by a handle."),
     "asyncio.AbstractChildWatcher": ("", WATCHER),
@@ -320,11 +536,14 @@ _GROUPED = {
     "asyncio.get_child_watcher": ("", WATCHER),
     "asyncio.set_child_watcher": ("", WATCHER),
     # --- transports and protocols ---
-    "asyncio.BaseProtocol": ("an async function that is given a stream", UNDER),
-    "asyncio.Protocol": ("an async function that is given a trio.abc.Stream", UNDER),
-    "asyncio.BufferedProtocol": ("an async function that is given a trio.abc.Stream", UNDER),
-    "asyncio.DatagramProtocol": ("an async function around trio.socket's recvfrom and sendto", UNDER),
-    "asyncio.SubprocessProtocol": ("trio.run_process, trio.lowlevel.open_process", UNDER),
+    "asyncio.BaseProtocol": (HANDLER, UNDER),
+    "asyncio.Protocol": (HANDLER, UNDER),
+    "asyncio.BufferedProtocol": (HANDLER, UNDER),
+    "asyncio.DatagramProtocol": (
+        "data, address = await sock.recvfrom(65536)\nawait sock.sendto(data, address)",
+        UNDER,
+    ),
+    "asyncio.SubprocessProtocol": ("await trio.run_process([program, arg])", UNDER),
     "asyncio.BaseTransport": ("trio.abc.AsyncResource", UNDER),
     "asyncio.ReadTransport": ("trio.abc.ReceiveStream", UNDER),
     "asyncio.WriteTransport": ("trio.abc.SendStream", UNDER),
@@ -333,56 +552,75 @@ _GROUPED = {
     "asyncio.SubprocessTransport": ("trio.Process", UNDER),
     # --- methods of the loop ---
     "loop.run_until_complete": ("trio.run(fn, arg)", "Once: nothing stays between two calls."),
-    "loop.run_forever": ("trio.run(main), where main holds a nursery", "It ends when main returns or is cancelled."),
+    "loop.run_forever": ("trio.run(main)", ("main holds a nursery. It ends when main returns or is cancelled.")),
     "loop.stop": ("nursery.cancel_scope.cancel()", "What runs is cancelled and waited for, not left standing."),
     "loop.close": ("", "trio.run() closes what it opened."),
     "loop.is_running": ("trio.lowlevel.in_trio_run()", "trio 0.29 and later."),
     "loop.is_closed": ("", "trio.run() closes what it opened."),
     "loop.create_task": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
-    "loop.create_future": ("trio.Event, with the value beside it", "Nobody sets exceptions from outside."),
+    "loop.create_future": (
+        AN_EVENT,
+        "The value goes into a variable beside it. Nobody sets exceptions from outside.",
+    ),
     "loop.time": (
         "trio.current_time()",
         "The same clock while both run together; trio.run() alone starts at a random time.",
     ),
     "loop.call_soon": ("nursery.start_soon(fn)", "A task, not a callback. Order among tasks is not promised."),
     "loop.call_soon_threadsafe": (
-        "trio.from_thread.run_sync(fn); trio.lowlevel.TrioToken.run_sync_soon",
+        "token.run_sync_soon(fn)",
+        "token is trio.lowlevel.current_trio_token(), taken in the run. In trio's threads: "
+        "trio.from_thread.run_sync(fn). "
         "run_sync waits for the result; run_sync_soon does not, and brings the run down if fn raises.",
     ),
-    "loop.call_later": ("a task: await trio.sleep(seconds), then the call", "Cancelled by its scope, not by a handle."),
+    "loop.call_later": (
+        "async def later():\n    await trio.sleep(seconds)\n    fn()\n\nnursery.start_soon(later)",
+        "Cancelled by its scope, not by a handle.",
+    ),
     "loop.call_at": (
-        "a task: await trio.sleep_until(deadline), then the call",
+        "async def later():\n    await trio.sleep_until(deadline)\n    fn()\n\nnursery.start_soon(later)",
         "Cancelled by its scope, not by a handle.",
     ),
     "loop.run_in_executor": (
-        "trio.to_thread.run_sync(fn, arg)",
+        "await trio.to_thread.run_sync(fn, arg)",
         "Cancelled, trio waits for the thread. Other executors: submit to them, and wait in a thread.",
     ),
     "loop.set_default_executor": ("trio.to_thread.current_default_thread_limiter()", "A limit, not a pool."),
     "loop.shutdown_default_executor": ("", "trio's threads need no shutdown."),
     "loop.shutdown_asyncgens": ("", "trio.run() does it; close generators where they are used: contextlib.aclosing."),
-    "loop.add_signal_handler": ("with trio.open_signal_receiver(sig) as signals: async for ...", "A loop in a task."),
-    "loop.remove_signal_handler": ("leaving the receiver's block", ""),
-    "loop.add_reader": ("await trio.lowlevel.wait_readable(sock)", "A loop in a task, not a callback."),
-    "loop.remove_reader": ("cancel the task that waits", ""),
-    "loop.add_writer": ("await trio.lowlevel.wait_writable(sock)", "A loop in a task, not a callback."),
-    "loop.remove_writer": ("cancel the task that waits", ""),
-    "loop.sock_accept": ("await trio.socket.SocketType.accept()", "trio.socket.from_stdlib_socket(sock) first."),
-    "loop.sock_connect": ("await trio.socket.SocketType.connect(address)", "It looks names up, too."),
-    "loop.sock_recv": ("await trio.socket.SocketType.recv(n)", "trio.socket.from_stdlib_socket(sock) first."),
-    "loop.sock_recv_into": ("await trio.socket.SocketType.recv_into(buffer)", ""),
-    "loop.sock_recvfrom": ("await trio.socket.SocketType.recvfrom(n)", ""),
-    "loop.sock_recvfrom_into": ("await trio.socket.SocketType.recvfrom_into(buffer)", ""),
+    "loop.add_signal_handler": (
+        "with trio.open_signal_receiver(signal.SIGTERM) as signals:\n"
+        "    async for _ in signals:\n"
+        "        nursery.cancel_scope.cancel()",
+        "A loop in a task.",
+    ),
+    "loop.remove_signal_handler": ("scope.cancel()", "The scope around the receiver: its block is left."),
+    "loop.add_reader": (
+        "while True:\n    await trio.lowlevel.wait_readable(sock)\n    fn()",
+        "A loop in a task, not a callback.",
+    ),
+    "loop.remove_reader": ("scope.cancel()", "The scope around the task's wait."),
+    "loop.add_writer": (
+        "while True:\n    await trio.lowlevel.wait_writable(sock)\n    fn()",
+        "A loop in a task, not a callback.",
+    ),
+    "loop.remove_writer": ("scope.cancel()", "The scope around the task's wait."),
+    "loop.sock_accept": ("connection, address = await sock.accept()", "trio.socket.from_stdlib_socket(sock) first."),
+    "loop.sock_connect": ("await sock.connect(address)", "It looks names up, too."),
+    "loop.sock_recv": ("data = await sock.recv(n)", "trio.socket.from_stdlib_socket(sock) first."),
+    "loop.sock_recv_into": ("await sock.recv_into(buffer)", "trio.socket.from_stdlib_socket(sock) first."),
+    "loop.sock_recvfrom": ("data, address = await sock.recvfrom(n)", "trio.socket.from_stdlib_socket(sock) first."),
+    "loop.sock_recvfrom_into": ("await sock.recvfrom_into(buffer)", "trio.socket.from_stdlib_socket(sock) first."),
     "loop.sock_sendall": ("await trio.SocketStream(sock).send_all(data)", "trio's sockets have send() only."),
-    "loop.sock_sendto": ("await trio.socket.SocketType.sendto(data, address)", ""),
-    "loop.sock_sendfile": ("read and send_all in turns", "trio has no sendfile."),
-    "loop.sendfile": ("read and send_all in turns", "trio has no sendfile."),
+    "loop.sock_sendto": ("await sock.sendto(data, address)", "trio.socket.from_stdlib_socket(sock) first."),
+    "loop.sock_sendfile": (SENDFILE, "trio has no sendfile."),
+    "loop.sendfile": (SENDFILE, "trio has no sendfile."),
     "loop.start_tls": ("trio.SSLStream(stream, context)", ""),
     "loop.create_connection": ("await trio.open_tcp_stream(host, port)", UNDER),
-    "loop.create_server": ("await trio.serve_tcp(handler, port)", UNDER),
+    "loop.create_server": ("listeners = await nursery.start(trio.serve_tcp, handler, port)", UNDER),
     "loop.create_unix_connection": ("await trio.open_unix_socket(path)", UNDER),
-    "loop.create_unix_server": ("trio.serve_listeners(handler, [trio.SocketListener(sock)])", UNDER),
-    "loop.create_datagram_endpoint": ("trio.socket.socket(type=SOCK_DGRAM)", UNDER),
+    "loop.create_unix_server": ("await trio.serve_listeners(handler, [trio.SocketListener(sock)])", UNDER),
+    "loop.create_datagram_endpoint": ("sock = trio.socket.socket(type=trio.socket.SOCK_DGRAM)", UNDER),
     "loop.connect_accepted_socket": ("trio.SocketStream(trio.socket.from_stdlib_socket(sock))", UNDER),
     "loop.connect_read_pipe": ("trio.lowlevel.FdStream(fd)", UNDER),
     "loop.connect_write_pipe": ("trio.lowlevel.FdStream(fd)", UNDER),
@@ -393,13 +631,13 @@ _GROUPED = {
     "loop.set_exception_handler": ("", "Nothing is left to a handler in trio: exceptions reach the nursery."),
     "loop.get_exception_handler": ("", "Nothing is left to a handler in trio: exceptions reach the nursery."),
     "loop.default_exception_handler": ("", "Nothing is left to a handler in trio: exceptions reach the nursery."),
-    "loop.call_exception_handler": ("raise", "Exceptions reach the nursery."),
-    "loop.set_task_factory": ("a trio.abc.Instrument", "It sees each task, and changes none."),
+    "loop.call_exception_handler": ("raise error", "Exceptions reach the nursery."),
+    "loop.set_task_factory": ("trio.lowlevel.add_instrument(instrument)", "It sees each task, and changes none."),
     "loop.get_task_factory": ("", "trio has no task factories."),
     "loop.set_debug": ("", "trio has no debug mode."),
     "loop.get_debug": ("", "trio has no debug mode."),
-    "loop.slow_callback_duration": ("a trio.abc.Instrument", "trio has no debug mode."),
-}  # fmt: skip
+    "loop.slow_callback_duration": ("trio.lowlevel.add_instrument(instrument)", "trio has no debug mode."),
+}
 
 ROWS = {api: Row(*row) for api, row in _GROUPED.items()}
 
@@ -433,6 +671,14 @@ def names_by_star(module: str) -> list[str]:
     return names
 
 
+def is_method(owner: str, name: str) -> bool:
+    """Tell whether a class of asyncio's, or the loop, has this public method or attribute."""
+    value: Any = asyncio.AbstractEventLoop if owner == "loop" else asyncio
+    for part in owner.split(".")[1:]:
+        value = getattr(value, part, None)
+    return not name.startswith("_") and hasattr(value, name)
+
+
 def row_of(api: str) -> Row:
     """What the API becomes; a method that has no row of its own stands under its class."""
     if api in ROWS:
@@ -445,6 +691,88 @@ def row_of(api: str) -> Row:
     if api == "asyncio":
         return MODULE
     return SUBMODULE if api.removeprefix("asyncio.") in SUBMODULES else ELSEWHERE
+
+
+class OnNative(NamedTuple):
+    """What compat.native does with a use as it stands."""
+
+    verdict: str  # "same", "check" (it may change what the program does) or "refused"
+    why: str
+
+
+# Calls that native refuses although their arguments fit, and parameters that it has only to refuse them.
+REFUSED_CALLS = {
+    "asyncio.CancelledError": "trio.Cancelled cannot be made or raised by hand: cancel a scope.",
+    "asyncio.run_coroutine_threadsafe": IN_PLACE_OF_LOOP,
+}
+REFUSED_PARAMETERS = {"asyncio.run": ("debug", "loop_factory"), "asyncio.Runner": ("debug", "loop_factory")}
+
+
+@functools.lru_cache(10_000)
+def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "code") -> OnNative:
+    """What compat.native does with a use: whether it refuses it is asked of native, what it changes of the table."""
+    from compat import native
+
+    owner, *names = api.split(".")
+    if any(name.startswith("_") for name in names):
+        return OnNative("refused", "asyncio's own machine is not there.")
+    if owner == "loop":
+        return OnNative("refused", what_it_says(native, "get_running_loop").partition(": ")[2])
+    if not names:
+        return OnNative("check", "The module is handed on; what is taken from it, only running the program tells.")
+    value: Any = native
+    for name in names:
+        value, of = getattr(value, name, None), value
+        if value is None and not hasattr(of, name):
+            if sets_on_itself(of, name):
+                break
+            return OnNative("refused", what_it_says(of, name))
+    if arguments is not None and callable(value):
+        why = refusal(api, value, arguments, is_method=isinstance(of, type))
+        if why:
+            return OnNative("refused", why)
+    if kind == "subclass" and isinstance(value, type) and not issubclass(value, BaseException):
+        return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
+    if api == "asyncio.gather" and arguments is not None and "return_exceptions" in arguments:
+        return OnNative("same", "")
+    row = ROWS.get(api)
+    return OnNative("check", row.native) if row is not None and row.native else OnNative("same", "")
+
+
+def what_it_says(owner: Any, name: str) -> str:
+    """Native's error for a name that it does not have, itself or in one of its classes."""
+    try:
+        getattr(object.__new__(owner) if isinstance(owner, type) else owner, name)
+    except AttributeError as error:
+        return f"{error}."
+    return ""
+
+
+def refusal(api: str, function: Any, arguments: tuple[str, ...], is_method: bool) -> str:
+    """Why native refuses a call with these arguments, "" if it does not."""
+    if api in REFUSED_CALLS:
+        return REFUSED_CALLS[api]
+    name = api.removeprefix("asyncio.")
+    given = [each for each in arguments if each not in ("", "*", "**", "**=")]
+    for each in REFUSED_PARAMETERS.get(api, ()):
+        if each in given:
+            return f"{name}() takes no {each}=."
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a class written in C
+        return ""
+    if "others" in signature.parameters:  # those are refused, if they are not empty
+        for each in given:
+            if not each.endswith("=") and each not in signature.parameters:
+                return f"{name}() takes no {each}=."
+    if "*" in arguments or "**" in arguments:
+        return ""
+    by_position = [None] * (arguments.count("") + is_method)
+    try:
+        signature.bind(*by_position, **{each.rstrip("="): None for each in given})
+    except TypeError as error:
+        return f"{name}(): {error}."
+    return ""
 
 
 @functools.cache

@@ -1,19 +1,29 @@
-"""Collects the Python files below some paths, and reads them package by package."""
+"""Collects the Python files below some paths, and reads them, by several processes where there are many."""
 
 from __future__ import annotations
 
+import functools
+import itertools
+import multiprocessing
 import os
+import signal
 import stat
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._reading import Source, read, world_of
+from . import _cache
+from ._reading import Source, lines_of, mentions, uses_in, world_of
+from ._watch import Finding
 
 __all__ = ["Package", "Tree", "read_tree"]
 
 SUFFIXES = (".py", ".pyw")
+MANY = 64  # files, for which it is worth starting other processes
 
 
 @dataclass
@@ -23,17 +33,17 @@ class Package:
     name: str
     files: list[Source]
 
-    @property
+    @functools.cached_property
     def asyncio(self) -> int:
         """How many uses of asyncio there are, imports apart."""
         return sum(count(file) for file in self.files)
 
-    @property
+    @functools.cached_property
     def trio(self) -> int:
         """How many uses of trio there are, imports apart."""
         return sum(count(file, "trio") for file in self.files)
 
-    @property
+    @functools.cached_property
     def worlds(self) -> Counter[str]:
         """How many files are "asyncio", "trio", "mixed" and "neither"."""
         return Counter(file.world for file in self.files)
@@ -52,16 +62,33 @@ class Package:
 class Tree:
     """All that was read, and what could not be."""
 
-    files: list[Source]
-    unread: list[tuple[Path, str]]
+    files: list[Source] = field(default_factory=list)
+    unread: list[tuple[Path, str]] = field(default_factory=list)
+    interrupted: bool = False  # so that some files may be missing
+    findings: list[Finding] = field(default_factory=list)  # of a watch file
+
+    @functools.cached_property
+    def found_in(self) -> dict[Path, list[Finding]]:
+        """The findings in the files that were read."""
+        by_file: dict[Path, list[Finding]] = {}
+        for finding in self.findings:
+            by_file.setdefault(Path(finding.file).resolve(), []).append(finding)
+        files = [file.path for file in self.files] if by_file else []
+        return {path: by_file[path.resolve()] for path in files if path.resolve() in by_file}
+
+    @property
+    def found_elsewhere(self) -> list[Finding]:
+        """The findings in files that were not read."""
+        here = {finding for findings in self.found_in.values() for finding in findings}
+        return [finding for finding in self.findings if finding not in here]
 
     @property
     def packages(self) -> list[Package]:
         """The packages, by name."""
         packages: dict[str, Package] = {}
-        for file in self.files:
-            name = package_of(file.path)
-            packages.setdefault(name, Package(name, [])).files.append(file)
+        for folder, files in itertools.groupby(self.files, lambda file: file.path.parent):
+            name = package_of(folder)
+            packages.setdefault(name, Package(name, [])).files.extend(files)
         return sorted(packages.values(), key=lambda package: package.name)
 
 
@@ -70,30 +97,115 @@ def count(file: Source, of: str = "asyncio") -> int:
     return sum(use.kind != "import" for use in (file.trio if of == "trio" else file.asyncio))
 
 
-def package_of(path: Path) -> str:
-    """The dotted name of the package that a file is in; outside of any, its folder."""
-    folder = path.absolute().parent
+def package_of(folder: Path) -> str:
+    """The dotted name of the package that a folder is; where it is none, the folder."""
+    at = folder.absolute()
     names: list[str] = []
-    while (folder / "__init__.py").is_file() and folder.name:
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return ".".join(names) or f"{path.parent}{os.sep}"
+    while (at / "__init__.py").is_file() and at.name:
+        names.insert(0, at.name)
+        at = at.parent
+    return ".".join(names) or f"{folder}{os.sep}"
 
 
-def read_tree(paths: Sequence[Path], on_file: Callable[[int, int, Path], object] = lambda done, of, path: None) -> Tree:
+def read_tree(
+    paths: Sequence[Path],
+    on_file: Callable[[int, int, Path], object] = lambda done, of, path: None,
+    use_cache: bool = False,
+) -> Tree:
     """Read the files below the paths. What cannot be read is noted, and the rest goes on.
 
-    on_file is told before each file how many are done, how many there are, and which is next.
+    on_file is told before each file how many are done, how many there are, and which is next. Ctrl-C ends the reading;
+    what was read by then is in the tree, which says so.
     """
-    files = list(python_files(paths))
-    tree = Tree([], [])
-    for done, path in enumerate(files):
-        on_file(done, len(files), path)
-        try:
-            tree.files.append(read(path))
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            tree.unread.append((path, describe(error)))
+    tree = Tree()
+    order: dict[Path, int] = {}
+
+    def note(path: Path, result: Source | str) -> None:
+        if isinstance(result, Source):
+            tree.files.append(result)
+        else:
+            tree.unread.append((path, result))
+
+    def tell(path: Path) -> None:
+        on_file(len(tree.files) + len(tree.unread), len(order), path)
+
+    try:
+        order = {path: number for number, path in enumerate(python_files(paths))}
+        left = []
+        for path in order:
+            tell(path)
+            known = known_of(path, use_cache)
+            if known is None:
+                left.append(path)
+            else:
+                note(path, known)
+        results = results_of(left, use_cache)
+        for path in left:
+            tell(path)
+            note(path, next(results))
+    except KeyboardInterrupt:
+        tree.interrupted = True
+    tree.files.sort(key=lambda file: order[file.path])
+    tree.unread.sort(key=lambda entry: order[entry[0]])
     return tree
+
+
+def known_of(path: Path, use_cache: bool) -> Source | str | None:
+    """What is in a file, as far as that is known without parsing it."""
+    try:
+        data = path.read_bytes()
+        if not mentions(data):
+            return Source(path, lines_of(data), [], [])
+        found = _cache.load(_cache.key_of(data)) if use_cache else None
+    except OSError as error:
+        return describe(error)
+    return None if found is None else found.at(path)
+
+
+def results_of(files: list[Path], use_cache: bool) -> Iterator[Source | str]:
+    """Parse each file, in this order; why it cannot be read, if so."""
+    parse_one = functools.partial(result_of, use_cache=use_cache)
+    processes = usable_cpus()
+    if len(files) < MANY or processes == 1:
+        yield from map(parse_one, files)
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        try:
+            with ignored_by_children():
+                results = pool.map(parse_one, files, chunksize=4)
+            yield from results
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def usable_cpus() -> int:
+    """How many processes can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def ignored_by_children() -> Iterator[None]:
+    """Have Ctrl-C ignored by the processes that are started in the block: who started them ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def result_of(path: Path, use_cache: bool) -> Source | str:
+    """What is in a file, or why it cannot be read."""
+    try:
+        data = path.read_bytes()
+        found = uses_in(data, str(path))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return describe(error)
+    if use_cache:
+        _cache.store(_cache.key_of(data), found)
+    return found.at(path)
 
 
 def describe(error: Exception) -> str:
@@ -131,11 +243,9 @@ def python_files(paths: Sequence[Path]) -> Iterator[Path]:
                 yield path
             continue
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if is_own(Path(folder, name)))
+            if "pyvenv.cfg" in names and folder != str(path):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
             found = (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
             yield from filter(is_new, found)
-
-
-def is_own(folder: Path) -> bool:
-    """Tell whether a folder is part of the code base."""
-    return not (folder.name.startswith(".") or folder.name == "__pycache__" or (folder / "pyvenv.cfg").exists())
