@@ -1,0 +1,140 @@
+"""python -m compat.codemod PATH...: puts trio's functions where asyncio's are used, as long as that changes nothing.
+
+Which rules hold follows from what a module's asyncio is:
+
+- compat's (`from compat import asyncio`, compat.install(), or compat.run() where nothing of asyncio's starts a loop):
+  a few calls that mean the same in both worlds;
+- native (`from compat import native as asyncio`): all that trio can say, until the module is on trio alone. What is
+  left is named, and goes on working.
+
+Any other is refused, and so is a module that defines an event loop: trio's functions might be called in a loop of the
+real asyncio there.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, NamedTuple
+
+from compat.report._reading import Module, Use, parse
+
+from ._exact import change_exact, is_on_trio
+from ._imports import imports_at_top
+
+if TYPE_CHECKING:
+    from ._native import Others
+
+__all__ = ["Change", "change", "is_on_native", "to_native"]
+
+NATIVE = "compat.native"
+THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
+SEVERAL = "asyncio is native and something else in this file"
+NOT_AT_THE_TOP = "native is not imported at the top of the file, under a name"
+DEFINES_A_LOOP = "it defines an event loop"
+NO_LIBCST = "it is on native, which takes libcst: pip install 'asyncio-on-trio[codemod]'"
+
+
+class Change(NamedTuple):
+    """What becomes of a source text."""
+
+    text: str
+    left: list[tuple[Use, str]]  # what was not touched, and why
+    refusal: str = ""  # why nothing was
+
+
+def change(text: str, others: Others | None = None) -> Change:
+    """Replace what is sure. Raises SyntaxError, ValueError or RecursionError for a text that does not parse."""
+    tree = parse(text, "<source>")
+    module = Module(tree)
+    if not uses_asyncio(module):
+        return Change(text, [])
+    if defines_a_loop(tree):
+        return Change(text, [], DEFINES_A_LOOP)
+    if is_native(module):
+        if any(name.split(".")[0] == "asyncio" or is_in("compat.asyncio", name) for _, _, name in module.imports):
+            return Change(text, [], SEVERAL)
+        if not native_at_top(tree):
+            return Change(text, [], NOT_AT_THE_TOP)
+        try:
+            from . import _native  # libcst, which takes long to import, and need not be there for the exact rules
+        except ModuleNotFoundError:
+            return Change(text, [], NO_LIBCST)
+        changed, left = _native.change_native(text, others or _native.Others())
+    elif is_on_trio(module):
+        changed, left = change_exact(text, tree, module)
+    else:
+        return Change(text, [], THE_REAL_ONE)
+    try:
+        parse(changed, "<source>")
+    except SyntaxError as error:
+        raise RuntimeError(f"the codemod would break this file, which is a bug in it: {error}") from error
+    return Change(changed, left)
+
+
+def to_native(text: str) -> Change:
+    """The text with native imported in the place of asyncio, where that is imported by one plain line at the top."""
+    tree = parse(text, "<source>")
+    module = Module(tree)
+    if not uses_asyncio(module) or is_native(module):
+        return Change(text, [])
+    if defines_a_loop(tree):
+        return Change(text, [], DEFINES_A_LOOP)
+    lines = text.splitlines(keepends=True)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    of_asyncio = [node for node in imports if is_of_asyncio(node)]
+    [found] = of_asyncio if len(of_asyncio) == 1 else [None]
+    spelled = ast.unparse(found) if found is not None else ""
+    line = lines[found.lineno - 1] if found is not None else ""
+    if found not in imports_at_top(tree) or spelled not in PLAIN_IMPORTS or line.partition("#")[0].strip() != spelled:
+        return Change(text, [], "it does not import asyncio by one plain line at the top")
+    assert found is not None
+    lines[found.lineno - 1] = line.replace(spelled, "from compat import native as asyncio")
+    return Change("".join(lines), [])
+
+
+PLAIN_IMPORTS = ("import asyncio", "from compat import asyncio")
+
+
+def is_of_asyncio(node: ast.Import | ast.ImportFrom) -> bool:
+    if isinstance(node, ast.Import):
+        return any(is_in("asyncio", alias.name) or is_in("compat.asyncio", alias.name) for alias in node.names)
+    names = [f"{node.module}.{alias.name}" for alias in node.names]
+    return not node.level and any(is_in("asyncio", name) or is_in("compat.asyncio", name) for name in names)
+
+
+def is_on_native(text: str) -> bool:
+    """Whether a text is that of a module on native."""
+    return "native" in text and is_native(Module(parse(text, "<source>")))
+
+
+def is_in(package: str, name: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def is_native(module: Module) -> bool:
+    """Whether a module imports native."""
+    return any(is_in(NATIVE, name) for _, _, name in module.imports)
+
+
+def uses_asyncio(module: Module) -> bool:
+    """Whether a module has to do with asyncio at all, under whatever name."""
+    return is_native(module) or any(use.api.startswith(("asyncio", "loop.")) for use in module.uses())
+
+
+def native_at_top(tree: ast.Module) -> bool:
+    """Whether native is imported at the top, and only there, and not by a star."""
+    top = imports_at_top(tree)
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and imports_native(node)]
+    return all(each in top for each in found) and not any(each.names[0].name == "*" for each in found)
+
+
+def imports_native(node: ast.Import | ast.ImportFrom) -> bool:
+    if isinstance(node, ast.Import):
+        return any(is_in(NATIVE, alias.name) for alias in node.names)
+    return not node.level and any(is_in(NATIVE, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def defines_a_loop(tree: ast.Module) -> bool:
+    """Whether a class of the module is an event loop, or a policy that makes them."""
+    bases = (base for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases)
+    return any(ast.unparse(base).endswith(("EventLoop", "EventLoopPolicy")) for base in bases)
