@@ -73,15 +73,19 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
 
     What one rule has changed may be what another waits for: they are applied until there is no more to do.
     """
-    before = text
+    before, used = text, set[str]()
     while True:
         rules = Rules(Tree(text), others)
+        used |= {code(node).partition(".")[0] for node, _ in rules.uses}
         after = rules.apply()
         if after == text:
             break
         text = after
     lines = old_lines(before, text)
     left = [(Use(lines[use.line], *use[1:]), reason) for use, reason in rules.left]
+    for name in used - {code(node).partition(".")[0] for node, _ in rules.uses}:
+        if not rules.tree.is_read(name):
+            text = drop_import(text, name)
     return text, left
 
 
@@ -154,8 +158,7 @@ class Rules:
         if not self.edits:
             return self.tree.module.code
         changed = self.tree.module.visit(Editor(self.edits))
-        text = add_imports(changed.code, self.needed)
-        return without_unused_import(text, self.tree)
+        return add_imports(changed.code, self.needed)
 
     def try_rule(self, node: cst.Name | cst.Attribute, api: str) -> str:
         """Apply the rule for a name; the reason if it cannot be."""
@@ -178,10 +181,8 @@ class Rules:
 
     def need(self, module: str) -> None:
         """Have a module imported under its own name. Raises Left if that name is something else's."""
-        for node in self.tree.nodes:
-            if isinstance(node, cst.Import) and all(is_plain(alias, module) for alias in node.names):
-                continue
-            if module in self.tree.bound_by(node):
+        for node in self.tree.bindings.get(module, ()):
+            if not isinstance(node, cst.Import) or not all(is_plain(alias, module) for alias in node.names):
                 raise Left(f"{module} is the name of something else in line {self.tree.line(node)}")
         self.needed.add(module)
 
@@ -218,8 +219,10 @@ class Rules:
                 place = self.tree.place_of_name(node)
                 is_constant = place is not None and isinstance(place[0], cst.metadata.GlobalScope)
                 return is_constant and isinstance(value, cst.Integer | cst.Float)
-            case cst.BinaryOperation(operator=cst.Add() | cst.Multiply() | cst.Divide() | cst.Power()):
+            case cst.BinaryOperation(operator=cst.Add() | cst.Multiply() | cst.Divide()):
                 return self.not_negative(node.left) and self.not_negative(node.right)
+            case cst.BinaryOperation(operator=cst.Power()):
+                return self.not_negative(node.left)
             case cst.Call(args=[]):
                 return self.tree.full_name(node.func) == "random.random"
             case cst.Call():
@@ -1112,18 +1115,3 @@ def nest(marks: dict[cst.WithItem, str]) -> Edit:
         return cst.FlattenSentinel(statements)
 
     return edit
-
-
-def without_unused_import(text: str, before: Tree) -> str:
-    """The text without the imports of native that were used before, and are not now."""
-    after = Tree(text)
-    used = {code(node).partition(".")[0] for node, _ in references(after)} | quoted_names(after)
-    for name in {code(node).partition(".")[0] for node, _ in references(before)} - used:
-        if not any(each.value == name for place, found in after.names.items() for each in found):
-            text = drop_import(text, name)
-    return text
-
-
-def quoted_names(tree: Tree) -> set[str]:
-    """The names at the start of what is in quotes, which may be declarations."""
-    return {str(each).partition(".")[0].partition("[")[0] for each in tree.literals}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TypeAlias, cast
 
 import libcst as cst
 from libcst.metadata import (
     Assignment,
+    CodeRange,
     MetadataWrapper,
-    ParentNodeProvider,
     PositionProvider,
     QualifiedNameSource,
     Scope,
@@ -52,10 +54,11 @@ class Tree:
     def __init__(self, text: str) -> None:
         wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
         self.module = wrapper.module
-        self.scopes = wrapper.resolve(ScopeProvider)
-        self.parents = wrapper.resolve(ParentNodeProvider)
-        self.positions = wrapper.resolve(PositionProvider)
+        resolved = wrapper.resolve_many([ScopeProvider, PositionProvider])
+        self.scopes = cast("Mapping[cst.CSTNode, Scope | None]", resolved[ScopeProvider])
+        self.positions = cast("Mapping[cst.CSTNode, CodeRange]", resolved[PositionProvider])
         self.nodes = list(walk(self.module))
+        self.parents = {child: node for node in self.nodes for child in node.children}
         self.words = {node.value for node in self.nodes if isinstance(node, cst.Name)}
         self.literals = {
             node.evaluated_value for node in self.nodes if isinstance(node, cst.SimpleString) and node.value.isascii()
@@ -88,13 +91,11 @@ class Tree:
 
     def line(self, node: cst.CSTNode) -> int:
         """The line where a node begins."""
-        line: int = self.positions[node].start.line
-        return line
+        return self.positions[node].start.line
 
     def column(self, node: cst.CSTNode) -> int:
         """The column where a node begins, from 1 on."""
-        column: int = self.positions[node].start.column
-        return column + 1
+        return self.positions[node].start.column + 1
 
     # --- names -------------------------------------------------------------------------------------------------------
 
@@ -123,10 +124,16 @@ class Tree:
 
     def is_bound(self, name: str) -> bool:
         """Whether the module gives a name a meaning of its own, in any scope."""
-        return any(
-            isinstance(each, cst.Name | cst.ImportFrom | cst.Import) and name in self.bound_by(each)
-            for each in self.nodes
-        )
+        return name in self.bindings
+
+    @cached_property
+    def bindings(self) -> defaultdict[str, list[cst.CSTNode]]:
+        """What binds a name, in whatever scope."""
+        found: defaultdict[str, list[cst.CSTNode]] = defaultdict(list)
+        for node in self.nodes:
+            for name in self.bound_by(node):
+                found[name].append(node)
+        return found
 
     def bound_by(self, node: cst.CSTNode) -> set[str]:
         if isinstance(node, cst.Name):
@@ -178,6 +185,14 @@ class Tree:
             case cst.AnnAssign() as target:
                 return target.value
         return None
+
+    def is_read(self, name: str) -> bool:
+        """Whether a name is read somewhere, or may be in quotes, as a declaration or in __all__."""
+        quoted = any(name in re.findall(r"\w+", str(literal)) for literal in self.literals)
+        return quoted or any(
+            isinstance(node, cst.Name) and node.value == name and node in self.scopes and not self.is_store(node)
+            for node in self.nodes
+        )
 
     # --- functions ---------------------------------------------------------------------------------------------------
 
