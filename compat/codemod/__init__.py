@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from compat.report._reading import Module, Use, parse
 
 from ._exact import change_exact, is_on_trio
-from ._imports import imports_at_top
+from ._imports import add_import, drop_import, imports_at_top
 
 if TYPE_CHECKING:
     from ._native import Others
@@ -88,10 +88,13 @@ def to_native(text: str) -> Change:
     if found not in imports_at_top(tree) or spelled not in PLAIN_IMPORTS or line.partition("#")[0].strip() != spelled:
         return Change(text, [], "it does not import asyncio by one plain line at the top")
     assert found is not None
-    lines[found.lineno - 1] = line.replace(spelled, "from compat import native as asyncio")
-    return Change("".join(lines), [])
+    if len(imports_at_top(tree)) == 1 or spelled != "import asyncio" or "#" in line:
+        lines[found.lineno - 1] = line.replace(spelled, NATIVE_IMPORT)
+        return Change("".join(lines), [])
+    return Change(add_import(drop_import(text, "asyncio"), NATIVE_IMPORT), [])
 
 
+NATIVE_IMPORT = "from compat import native as asyncio"
 PLAIN_IMPORTS = ("import asyncio", "from compat import asyncio")
 
 

@@ -40,40 +40,46 @@ def imports_at_top(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
 def add_imports(text: str, names: Iterable[str]) -> str:
     """The text with `import name` for each name that is not imported so at the top. There is an import at the top."""
     for name in sorted(names):
-        tree = ast.parse(text)
-        top = imports_at_top(tree)
-        if any(
+        if not any(
             isinstance(each, ast.Import) and any(alias.name == name and not alias.asname for alias in each.names)
-            for each in top
+            for each in imports_at_top(ast.parse(text))
         ):
-            continue
-        lines = text.splitlines(keepends=True)
-        newline = "\r\n" if lines[top[0].lineno - 1].endswith("\r\n") else "\n"
-        new = order_of(ast.Import([ast.alias(name)]))
-        before = [each for each in top if order_of(each) < new]
-        after = top[len(before)] if len(before) < len(top) else None
-        same_before = bool(before) and order_of(before[-1])[0] == new[0]
-        same_after = after is not None and order_of(after)[0] == new[0]
-        inserted = [f"import {name}{newline}"]
-        if same_after and not same_before and after is not None:
-            at = after.lineno - 1
-            while at and lines[at - 1].lstrip().startswith("#"):
-                at -= 1  # a comment on the import that follows
-        elif before:
-            at = end_of(tree, before[-1])
-            if not lines[at - 1].endswith(("\n", "\r")):
-                lines[at - 1] += newline
-            if not same_before:
-                inserted.insert(0, newline)
-            if not same_before and after is not None and at < len(lines) and lines[at].strip():
-                inserted.append(newline)
-        else:
-            assert after is not None
-            at = after.lineno - 1
-            inserted.append(newline)
-        lines[at:at] = inserted
-        text = "".join(lines)
+            text = add_import(text, f"import {name}")
     return text
+
+
+def add_import(text: str, statement: str) -> str:
+    """The text with an import. There is one at the top."""
+    tree = ast.parse(text)
+    top = imports_at_top(tree)
+    [made] = ast.parse(statement).body
+    assert isinstance(made, ast.Import | ast.ImportFrom)
+    lines = text.splitlines(keepends=True)
+    newline = "\r\n" if lines[top[0].lineno - 1].endswith("\r\n") else "\n"
+    new = order_of(made)
+    before = [each for each in top if order_of(each) < new]
+    after = top[len(before)] if len(before) < len(top) else None
+    same_before = bool(before) and order_of(before[-1])[0] == new[0]
+    same_after = after is not None and order_of(after)[0] == new[0]
+    inserted = [statement + newline]
+    if same_after and not same_before and after is not None:
+        at = after.lineno - 1
+        while at and lines[at - 1].lstrip().startswith("#"):
+            at -= 1  # a comment on the import that follows
+    elif before:
+        at = end_of(tree, before[-1])
+        if not lines[at - 1].endswith(("\n", "\r")):
+            lines[at - 1] += newline
+        if not same_before:
+            inserted.insert(0, newline)
+        if not same_before and after is not None and at < len(lines) and lines[at].strip():
+            inserted.append(newline)
+    else:
+        assert after is not None
+        at = after.lineno - 1
+        inserted.append(newline)
+    lines[at:at] = inserted
+    return "".join(lines)
 
 
 def end_of(tree: ast.Module, statement: ast.stmt) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import libcst as cst
+from libcst.metadata import ClassScope, FunctionScope, GlobalScope
 
 from compat.report._reading import Use
 
@@ -134,6 +135,7 @@ class Rules:
         self.scope_names: defaultdict[cst.CSTNode | None, int] = defaultdict(int)
         self.withs: defaultdict[cst.With, dict[cst.WithItem, str]] = defaultdict(dict)
         self.uses = list(references(tree))
+        self.asked: list[cst.FunctionDef] = []
 
     def apply(self) -> str:
         """The text after all that can be done; what is left is noted."""
@@ -217,7 +219,7 @@ class Rules:
             case cst.Name():
                 value = self.tree.only_value(node)
                 place = self.tree.place_of_name(node)
-                is_constant = place is not None and isinstance(place[0], cst.metadata.GlobalScope)
+                is_constant = place is not None and isinstance(place[0], GlobalScope)
                 return is_constant and isinstance(value, cst.Integer | cst.Float)
             case cst.BinaryOperation(operator=cst.Add() | cst.Multiply() | cst.Divide()):
                 return self.not_negative(node.left) and self.not_negative(node.right)
@@ -239,7 +241,20 @@ class Rules:
         store = self.tree.only_store(node)
         if isinstance(store, cst.Param) and store.annotation is not None and store.default is None:
             return self.tree.is_builtin(store.annotation.annotation, "float", "int")
+        if isinstance(node, cst.Attribute):
+            value = self.only_attribute(node.attr.value)
+            return isinstance(value, cst.Name) and self.is_number(value)
         return self.not_negative(node)
+
+    def only_attribute(self, name: str) -> cst.BaseExpression | None:
+        """The value of an attribute that this module sets in one place, and that no other module speaks of."""
+        stores: list[cst.CSTNode] = [each for each in self.tree.attributes[name] if self.tree.is_store(each)]
+        is_of_class = any(place[1] == name and isinstance(place[0], ClassScope) for place in self.tree.names)
+        if len(stores) != 1 or is_of_class or name in self.others.names or name in self.tree.literals:
+            return None
+        holder = self.tree.parent(stores[0])
+        assign = self.tree.parent(holder) if isinstance(holder, cst.AssignTarget) else holder
+        return assign.value if isinstance(assign, cst.Assign | cst.AnnAssign) else None
 
     # --- run, sleep, threads, exceptions -----------------------------------------------------------------------------
 
@@ -320,6 +335,8 @@ class Rules:
 
     def timeout_error(self, node: cst.BaseExpression, api: str) -> None:
         """It is the built-in one."""
+        if node in self.edits:
+            return  # trio.TooSlowError
         if code(node) == "TimeoutError":
             raise Left("it is the built-in one, under its own name")
         self.builtin("TimeoutError")
@@ -361,8 +378,8 @@ class Rules:
         source = self.scope_for(delay, at=api == "timeout_at")
         self.builtin("TimeoutError")
         name = self.uses_of_scope(item) if item.asname is not None else ""
-        if not name and len(block.items) == 1 and self.is_quiet(block.body) and self.without_error(block):
-            self.edit(call, lambda _: expression(source))
+        if not name and len(block.items) == 1 and self.is_quiet(block.body) and (way := self.without_error(block)):
+            self.edit(call, lambda _: expression(source.replace("move_on", way, 1)))
             self.edit(block, lambda new: new.with_changes(asynchronous=None))
             return
         if not name:
@@ -425,7 +442,10 @@ class Rules:
         self.builtin("TimeoutError")
         self.edit(call, lambda new: new.args[0].value)
         is_quiet = self.is_quiet_await(awaited) and self.only_awaits(statement, waiting)
-        name = "" if is_quiet and self.without_error(block) else self.new_name(node)
+        if is_quiet and (way := self.without_error(block)):
+            self.edit(block, lambda new: in_scope(new, source.replace("move_on", way, 1), ""))
+            return
+        name = self.new_name(node)
         self.edit(block, lambda new: in_scope(new, source, name))
 
     def statement_around(self, waiting: cst.Await) -> tuple[cst.BaseSmallStatement, cst.SimpleStatementLine]:
@@ -469,20 +489,37 @@ class Rules:
 
     # --- errors that nobody sees -------------------------------------------------------------------------------------
 
-    def without_error(self, block: Statement) -> bool:
-        """Leave a timeout's error out where it is caught at once and not looked at. Whether it is so."""
+    def without_error(self, block: Statement) -> str:
+        """How a scope ends without TimeoutError, where that would be caught at once and not looked at.
+
+        "move_on" where it is suppressed, "fail" where a handler does something else; "" where it may be seen.
+        """
         suite = self.tree.parent(block)
         if not isinstance(suite, cst.IndentedBlock) or len(suite.body) != 1:
-            return False
+            return ""
         outer = self.tree.parent(suite)
         match outer:
             case cst.With(asynchronous=None, items=[cst.WithItem(item=cst.Call() as manager, asname=None)]):
                 is_suppress = self.tree.full_name(manager.func) == "contextlib.suppress"
                 if not is_suppress or len(manager.args) != 1 or not self.is_timeout_error(manager.args[0].value):
-                    return False
+                    return ""
                 self.edit(outer, unwrapped)
-                return True
-        return False
+                return "move_on"
+            case cst.Try(handlers=[cst.ExceptHandler(type=cst.BaseExpression() as caught, name=None) as handler, *_]):
+                looks_at_it = any(
+                    (isinstance(each, cst.Raise) and each.exc is None)
+                    or (
+                        isinstance(each, cst.Name)
+                        and each.value in ("exc_info", "exception", "format_exc", "print_exc")
+                    )
+                    or (isinstance(each, cst.Name) and each.value in ("_exception", "exc_text"))
+                    for each in walk(handler.body)
+                )
+                if looks_at_it or outer.body is not suite or not self.is_timeout_error(caught):
+                    return ""
+                self.edits[caught] = [lambda new: expression("trio.TooSlowError")]
+                return "fail"
+        return ""
 
     def is_timeout_error(self, node: cst.BaseExpression) -> bool:
         return self.tree.is_builtin(node, "TimeoutError") or self.tree.api(node) == "TimeoutError"
@@ -506,10 +543,19 @@ class Rules:
     def is_quiet_call(self, call: cst.Call) -> bool:
         if self.tree.is_builtin(call.func, *QUIET_BUILTINS):
             return True
+        function = self.tree.definition(call.func)
+        if function is not None:
+            if function in self.asked:
+                return True  # what it does besides calling itself is looked at already
+            self.asked.append(function)
+            quiet = not function.decorators and self.is_quiet(function.body)
+            self.asked.pop()
+            return quiet
         if self.tree.api(call.func) == "sleep" or self.tree.full_name(call.func) in QUIET_OF_TRIO:
             return True
         if isinstance(call.func, cst.Attribute):
-            return call.func.attr.value in QUIET_METHODS.get(self.kind_of(call.func.value), ())
+            kind = self.kind_of(call.func.value)
+            return kind == "container" or call.func.attr.value in QUIET_METHODS.get(kind, ())
         return False
 
     def kind_of(self, node: cst.BaseExpression) -> str:
@@ -521,11 +567,9 @@ class Rules:
             return self.class_named(store.annotation.annotation)
         value = self.tree.only_value(node)
         if isinstance(node, cst.Attribute):
-            stores = [each for each in self.tree.attributes[node.attr.value] if self.tree.is_store(each)]
-            names = [name for place, found in self.tree.names.items() if place[1] == node.attr.value for name in found]
-            holder = self.tree.parent(stores[0]) if len(stores) == 1 and not names else None
-            assign = self.tree.parent(holder) if isinstance(holder, cst.AssignTarget) else holder
-            value = assign.value if isinstance(assign, cst.Assign | cst.AnnAssign) else None
+            value = self.only_attribute(node.attr.value)
+        if isinstance(value, cst.List | cst.Dict | cst.Set | cst.SimpleString):
+            return "container"
         return self.class_named(value.func) if isinstance(value, cst.Call) else ""
 
     def class_named(self, node: cst.BaseExpression) -> str:
@@ -710,7 +754,7 @@ class Rules:
         if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and parent.value is call:
             target = parent.targets[0].target
             place = self.tree.place_of_name(target) if isinstance(target, cst.Name) else None
-            is_local = place is not None and isinstance(place[0], cst.metadata.FunctionScope)
+            is_local = place is not None and isinstance(place[0], FunctionScope)
             if is_local and place is not None and all(self.tree.is_store(each) for each in self.tree.names[place]):
                 self.edit(parent, lambda new: cst.Expr(new.value))
                 return
@@ -913,7 +957,7 @@ class Rules:
         if isinstance(target, cst.Attribute) and is_chain(target):
             return None, target.attr.value
         place = self.tree.place_of_name(target) if isinstance(target, cst.Name) else None
-        if place is None or isinstance(place[0], cst.metadata.ClassScope):
+        if place is None or isinstance(place[0], ClassScope):
             raise Left("it is not put into a variable")
         return place
 

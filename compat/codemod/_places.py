@@ -28,6 +28,7 @@ class Flow:
     uses: list[Use] = field(default_factory=list)
     inputs: list[cst.BaseExpression] = field(default_factory=list)  # all that the places may get
     annotations: list[cst.Annotation] = field(default_factory=list)
+    tables: set[Place] = field(default_factory=set)  # that hold a defaultdict of such objects
     edges: list[tuple[cst.CSTNode, Place]] = field(default_factory=list)  # where it is read, and where that puts it
 
 
@@ -90,6 +91,9 @@ def destinations(tree: Tree, node: cst.CSTNode, flow: Flow) -> list[Place]:
             if isinstance(call, cst.Call):
                 if is_default_factory(tree, parent, call):
                     return [field_place(tree, call)]
+                if tree.full_name(call.func) == "collections.defaultdict" and len(call.args) == 1:
+                    flow.tables.update(places := destinations(tree, call, flow))
+                    return places
                 return [parameter_place(tree, call, parent, flow)]
     raise Left(f"it is handed on in line {tree.line(node)}: {code(parent).strip()[:60]}")
 
@@ -169,6 +173,8 @@ def reads(tree: Tree, place: Place, flow: Flow) -> list[cst.CSTNode]:
     for node in found:
         if tree.is_store(node):
             note_store(tree, node, flow)
+        elif place in flow.tables:
+            nodes.append(item_of(tree, node))
         else:
             nodes.append(node)
     if home is None:  # class-level names of that name: fields, defaults
@@ -180,6 +186,18 @@ def reads(tree: Tree, place: Place, flow: Flow) -> list[cst.CSTNode]:
                     else:
                         nodes.append(each)
     return nodes
+
+
+def item_of(tree: Tree, node: cst.CSTNode) -> cst.CSTNode:
+    """What is taken out of a table here."""
+    item = tree.parent(node)
+    if (
+        isinstance(item, cst.Subscript)
+        and item.value is node
+        and not isinstance(tree.parent(item), cst.AssignTarget | cst.AnnAssign | cst.AugAssign)
+    ):
+        return item
+    raise Left(f"the table of line {tree.line(node)} is handed on")
 
 
 def note_store(tree: Tree, node: cst.CSTNode, flow: Flow) -> None:

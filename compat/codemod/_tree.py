@@ -202,9 +202,20 @@ class Tree:
             found = self.only_store(function)
             return found if isinstance(found, cst.FunctionDef) else None
         if isinstance(function, cst.Attribute) and (owner := self.class_of(function.value)) is not None:
-            own = [each for each in self.functions[function.attr.value] if self.class_around(each) is owner]
-            return own[0] if len(own) == 1 else None
+            found_here = self.functions[function.attr.value]
+            own = [each for each in found_here if self.class_around(each) is owner]
+            is_sure = len(own) == 1 and (len(found_here) == 1 or not self.is_derived_from(owner))
+            return own[0] if is_sure else None
         return None
+
+    def is_derived_from(self, owner: cst.ClassDef) -> bool:
+        """Whether a class of the module may have this one as a base."""
+        return any(
+            isinstance(each, cst.Name) and each.value == owner.name.value
+            for other in self.classes.values()
+            for base in other.bases
+            for each in walk(base)
+        )
 
     def class_of(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """The class of this module that an object surely has: self, `C(...)`, or a variable that is only that."""
