@@ -29,7 +29,7 @@ __all__ = ["Change", "change", "is_on_native", "to_native"]
 NATIVE = "compat.native"
 THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
 SEVERAL = "asyncio is native and something else in this file"
-NOT_AT_THE_TOP = "native is not imported at the top of the file, under a name"
+NOT_AT_THE_TOP = "native is not imported by the module itself, under a name"
 DEFINES_A_LOOP = "it defines an event loop"
 NO_LIBCST = "it is on native, which takes libcst: pip install 'asyncio-on-trio[codemod]'"
 
@@ -125,10 +125,10 @@ def uses_asyncio(module: Module) -> bool:
 
 
 def native_at_top(tree: ast.Module) -> bool:
-    """Whether native is imported at the top, and only there, and not by a star."""
-    top = imports_at_top(tree)
+    """Whether native is imported by the module itself, and not by a star; and there is a place for more imports."""
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and imports_native(node)]
-    return all(each in top for each in found) and not any(each.names[0].name == "*" for each in found)
+    is_sure = all(each in tree.body and each.names[0].name != "*" for each in found)
+    return is_sure and bool(imports_at_top(tree))
 
 
 def imports_native(node: ast.Import | ast.ImportFrom) -> bool:

@@ -92,10 +92,12 @@ def end_of(tree: ast.Module, statement: ast.stmt) -> int:
 
 
 def drop_import(text: str, name: str) -> str:
-    """The text without the one import at the top that binds a name, which nothing in it uses."""
+    """The text without the module's import that binds a name, which nothing in it uses."""
     tree = ast.parse(text)
     lines = text.splitlines(keepends=True)
-    for statement in imports_at_top(tree):
+    for statement in tree.body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            continue
         kept = [alias for alias in statement.names if (alias.asname or alias.name) != name]
         if len(kept) == len(statement.names):
             continue

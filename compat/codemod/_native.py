@@ -191,7 +191,7 @@ class Rules:
     def rename(self, node: cst.BaseExpression, name: str) -> None:
         """Put a dotted name in the place of another."""
         self.need(name.partition(".")[0])
-        if "#" in code(node):
+        if has_comment(node):
             raise Left("there is a comment inside")
         self.edit(node, lambda new: expression(name).with_changes(lpar=new.lpar, rpar=new.rpar))
 
@@ -250,7 +250,7 @@ class Rules:
         """The value of an attribute that this module sets in one place, and that no other module speaks of."""
         stores: list[cst.CSTNode] = [each for each in self.tree.attributes[name] if self.tree.is_store(each)]
         is_of_class = any(place[1] == name and isinstance(place[0], ClassScope) for place in self.tree.names)
-        if len(stores) != 1 or is_of_class or name in self.others.names or name in self.tree.literals:
+        if len(stores) != 1 or is_of_class or name in self.others.names or self.tree.may_be_asked_for(name):
             return None
         holder = self.tree.parent(stores[0])
         assign = self.tree.parent(holder) if isinstance(holder, cst.AssignTarget) else holder
@@ -277,30 +277,24 @@ class Rules:
         self.rename(node, "trio.run")
         self.spread(call, main)
 
-    def spread(self, call: cst.Call, inner: cst.Call, keep: Iterable[cst.Arg] = ()) -> None:
+    def spread(self, call: cst.Call, inner: cst.Call) -> None:
         """f(g(a, b)) -> f(g, a, b), and f(functools.partial(g, a, x=b)) where there are keywords."""
         has_keywords = any(each.keyword is not None or each.star == "**" for each in inner.args)
         if has_keywords:
             self.need("functools")
-        if "#" in code(inner) and len(call.args) > 1:
+        if has_comment(inner):
             raise Left("there is a comment inside")
-        kept = [call.args.index(each) for each in keep]
 
         def edit(new: cst.Call) -> cst.Call:
-            made = cst.ensure_type(new.args[0].value, cst.Call)
+            first, *others = new.args
+            made = cst.ensure_type(first.value, cst.Call)
+            arguments = joined([cst.Arg(made.func), *made.args])
             if has_keywords:
-                function = cst.Call(expression("functools.partial"), [cst.Arg(made.func), *made.args])
-                function = function.with_changes(args=joined([cst.Arg(made.func), *made.args]))
-                arguments = [cst.Arg(function)]
-            else:
-                arguments = [cst.Arg(made.func), *made.args]
-            if len(made.args) and not has_keywords:
-                # The layout is that of the inner call, which had the arguments.
-                return new.with_changes(
-                    args=joined([*arguments, *(new.args[index] for index in kept)]),
-                    whitespace_before_args=new.whitespace_before_args,
-                )
-            return new.with_changes(args=joined([*arguments, *(new.args[index] for index in kept)]))
+                arguments = [cst.Arg(cst.Call(expression("functools.partial"), arguments))]
+            arguments[-1] = arguments[-1].with_changes(
+                comma=first.comma, whitespace_after_arg=first.whitespace_after_arg
+            )
+            return new.with_changes(args=[*arguments, *others])
 
         self.edit(call, edit)
 
@@ -352,13 +346,15 @@ class Rules:
         """The call that makes native's scope: a deadline, which None takes away, and a delay may be below 0."""
         self.need("trio")
         source = code(delay)
+        if isinstance(delay, cst.BinaryOperation) and not delay.lpar:
+            source = source if isinstance(delay.operator, cst.Multiply | cst.Divide) or at else f"({source})"
         if isinstance(delay, cst.Name) and delay.value == "None":
             raise Left("None sets no deadline: take it away")
         if at:
             if self.is_number(delay):
                 return f"trio.move_on_at({source})"
         elif self.not_negative(delay):
-            return f"trio.move_on_after({source})"
+            return f"trio.move_on_after({code(delay)})"
         elif self.is_number(delay):
             return f"trio.move_on_at(trio.current_time() + {source})"
         if not is_chain(delay):
@@ -508,11 +504,7 @@ class Rules:
             case cst.Try(handlers=[cst.ExceptHandler(type=cst.BaseExpression() as caught, name=None) as handler, *_]):
                 looks_at_it = any(
                     (isinstance(each, cst.Raise) and each.exc is None)
-                    or (
-                        isinstance(each, cst.Name)
-                        and each.value in ("exc_info", "exception", "format_exc", "print_exc")
-                    )
-                    or (isinstance(each, cst.Name) and each.value in ("_exception", "exc_text"))
+                    or (isinstance(each, cst.Name) and each.value in LOOKS_AT_ERROR)
                     for each in walk(handler.body)
                 )
                 if looks_at_it or outer.body is not suite or not self.is_timeout_error(caught):
@@ -678,7 +670,7 @@ class Rules:
             condition = cst.Call(predicate)
         else:
             raise Left("its predicate is not known")
-        if "#" in code(line):
+        if has_comment(line):
             raise Left("there is a comment inside")
         self.need("trio")
 
@@ -745,7 +737,7 @@ class Rules:
                 raise Left(f"{code(each)[:30]} in line {line} is not surely a task's name")
         self.check_task_unused(call)
         self.edit(method, lambda new: new.with_changes(attr=cst.Name("start_soon")))
-        self.spread(call, call.args[0].value, call.args[1:])
+        self.spread(call, call.args[0].value)
 
     def check_task_unused(self, call: cst.Call) -> None:
         parent = self.tree.parent(call)
@@ -808,10 +800,11 @@ class Rules:
             if isinstance(node, cst.Try | cst.TryStar):
                 for handler in node.handlers:
                     type_ = handler.type
-                    named = isinstance(handler, cst.ExceptStarHandler) or handler.name is not None
+                    words = {each.value for each in walk(handler.body) if isinstance(each, cst.Name)}
+                    looks = handler.name is not None or not LOOKS_AT_ERROR.isdisjoint(words)
                     if type_ is not None:
                         seen.update(walk(type_))
-                    if self.speaks_of_cancelled(type_, named):
+                    if self.speaks_of_cancelled(type_, looks or isinstance(handler, cst.ExceptStarHandler)):
                         yield node.body, self.tree.line(handler)
             elif isinstance(node, cst.With):
                 for item in node.items:
@@ -827,12 +820,13 @@ class Rules:
     def is_cancelled_error(self, node: cst.CSTNode) -> bool:
         return self.tree.api(node) == "CancelledError" or self.tree.full_name(node) == "trio.Cancelled"
 
-    def speaks_of_cancelled(self, type_: cst.BaseExpression | None, named: bool) -> bool:
+    def speaks_of_cancelled(self, type_: cst.BaseExpression | None, looks: bool) -> bool:
         """Whether a handler sees a difference between a cancellation and a group of them."""
         if type_ is None:
-            return False
-        everything = any(isinstance(each, cst.Name) and each.value == "BaseException" for each in walk(type_))
-        return (everything and named) or any(is_chain(each) and self.is_cancelled_error(each) for each in walk(type_))
+            return looks
+        names = {each.value for each in walk(type_) if isinstance(each, cst.Name)}
+        one_of_them = any(is_chain(each) and self.is_cancelled_error(each) for each in walk(type_))
+        return one_of_them or "BaseExceptionGroup" in names or (looks and "BaseException" in names)
 
     def reached(self, region: cst.CSTNode) -> set[str]:
         """The names of all functions that a block speaks of, and of those that they speak of."""
@@ -1034,6 +1028,7 @@ LOCK_METHODS = {
     "Semaphore": {"acquire", "release"},
     "BoundedSemaphore": {"acquire", "release"},
 }
+LOOKS_AT_ERROR = {"exc_info", "exception", "format_exc", "print_exc"}
 QUIET_BUILTINS = (
     *("abs", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min", "print", "range"),
     *("repr", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip"),
@@ -1095,12 +1090,16 @@ def is_plain(alias: cst.ImportAlias, module: str) -> bool:
     return bound != module or alias.evaluated_name.partition(".")[0] == module
 
 
+def has_comment(node: cst.CSTNode) -> bool:
+    return any(isinstance(each, cst.Comment) for each in walk(node))
+
+
 def joined(arguments: Iterable[cst.Arg]) -> list[cst.Arg]:
-    """Arguments with a comma and a space between them."""
-    made = list(arguments)
+    """Arguments in one line."""
     comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    between = [each if isinstance(each.comma, cst.Comma) else each.with_changes(comma=comma) for each in made[:-1]]
-    return [*between, made[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)]
+    made = [each.with_changes(comma=comma, whitespace_after_arg=cst.SimpleWhitespace("")) for each in arguments]
+    made[-1] = made[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return made
 
 
 def as_name(name: str) -> cst.AsName:

@@ -55,8 +55,8 @@ def check_visible(tree: Tree, place: Place, foreign: frozenset[str], node: cst.C
     home, name = place
     if (home is None or isinstance(home, GlobalScope | ClassScope)) and name in foreign:
         raise Left(f"{name} is a name that other modules use")
-    if home is None and name in tree.literals:
-        raise Left(f"{name} is also a string in this module, which may stand for the attribute")
+    if home is None and tree.may_be_asked_for(name):
+        raise Left(f"{name} is also a string in this module, by which the attribute may be asked for")
 
 
 def destinations(tree: Tree, node: cst.CSTNode, flow: Flow) -> list[Place]:

@@ -186,6 +186,11 @@ class Tree:
                 return target.value
         return None
 
+    def may_be_asked_for(self, name: str) -> bool:
+        """Whether an attribute may be had by its name in a string."""
+        ways = {"__dict__", "asdict", "attrgetter", "delattr", "getattr", "hasattr", "methodcaller", "setattr", "vars"}
+        return name in self.literals and not ways.isdisjoint(self.words)
+
     def is_read(self, name: str) -> bool:
         """Whether a name is read somewhere, or may be in quotes, as a declaration or in __all__."""
         quoted = any(name in re.findall(r"\w+", str(literal)) for literal in self.literals)
