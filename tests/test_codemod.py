@@ -125,6 +125,7 @@ def test_where_the_import_goes():
         *text.splitlines()[:2],
         "import trio",
         'from compat import asyncio; x = """',
+        '"""',
     ]
     assert change("from compat import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
         "import trio\r\nfrom compat import asyncio\r\nasync def f(): await trio.sleep(1)"

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from compat.codemod import change, to_native
-from compat.codemod._native import Others
+from compat.codemod._project import Others
 from test_codemod import codemod
 
 NATIVE = "from compat import native as asyncio"

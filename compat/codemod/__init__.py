@@ -14,15 +14,13 @@ real asyncio there.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from compat.report._reading import Module, Use, parse
 
 from ._exact import change_exact, is_on_trio
 from ._imports import add_import, drop_import, imports_at_top
-
-if TYPE_CHECKING:
-    from ._native import Others
+from ._project import Others
 
 __all__ = ["Change", "change", "is_on_native", "to_native"]
 
@@ -34,6 +32,9 @@ DEFINES_A_LOOP = "it defines an event loop"
 NO_LIBCST = "it is on native, which takes libcst: pip install 'asyncio-on-trio[codemod]'"
 
 
+ALONE = Others()
+
+
 class Change(NamedTuple):
     """What becomes of a source text."""
 
@@ -42,7 +43,7 @@ class Change(NamedTuple):
     refusal: str = ""  # why nothing was
 
 
-def change(text: str, others: Others | None = None) -> Change:
+def change(text: str, others: Others = ALONE) -> Change:
     """Replace what is sure. Raises SyntaxError, ValueError or RecursionError for a text that does not parse."""
     tree = parse(text, "<source>")
     module = Module(tree)
@@ -59,7 +60,7 @@ def change(text: str, others: Others | None = None) -> Change:
             from . import _native  # libcst, which takes long to import, and need not be there for the exact rules
         except ModuleNotFoundError:
             return Change(text, [], NO_LIBCST)
-        changed, left = _native.change_native(text, others or _native.Others())
+        changed, left = _native.change_native(text, others)
     elif is_on_trio(module):
         changed, left = change_exact(text, tree, module)
     else:

@@ -15,7 +15,7 @@ from compat.report._reading import read_text
 from compat.report._tree import describe, python_files
 
 from . import Change, change, is_on_native, to_native
-from ._project import callers_names, imported_files, siblings
+from ._project import Others, others_of, siblings
 
 STATUS = """\
 exit status: 0; 1 with --check if something would change; 2 for a wrong command line; 3 if some file could not be read.
@@ -47,18 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     texts: dict[Path, str] = {}
     encodings: dict[Path, str] = {}
     changes: dict[Path, Change] = {}
+    native: list[Path] = []
     unread = 0
     for path in python_files(options.paths):
         try:
             with path.open("rb") as file:
                 encodings[path], _ = tokenize.detect_encoding(file.readline)
             texts[path] = path.read_bytes().decode(encodings[path])
+            if is_on_native(texts[path]) and not options.to_native:
+                native.append(path)
             changes[path] = to_native(texts[path]) if options.to_native else change(texts[path])
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread += 1
             print(f"{path}: not read: {describe(error)}", file=sys.stderr)
-    if not options.to_native:
-        changes.update(with_others({path: texts[path] for path in changes}))
+    regard_others(changes, [path for path in native if path in changes], texts)
 
     changed = {path: each.text for path, each in changes.items() if each.text != texts[path]}
     left = 0
@@ -81,35 +83,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 3 if unread else int(options.check and bool(changed))
 
 
-def with_others(texts: dict[Path, str]) -> dict[Path, Change]:
-    """The changes of the modules on native, with regard to others: what one becomes may be what another waits for."""
-    native = {path: text for path, text in texts.items() if is_on_native(text)}
-    if not native:
-        return {}
-    from ._native import Others, needs_background
-
-    around = dict(texts)
-    for path in native:
-        for each in siblings(path):
-            if each.absolute() not in {other.absolute() for other in around}:
-                with contextlib.suppress(OSError, SyntaxError, ValueError):
-                    around[each] = read_text(each)
-    changes = {path: Change(text, []) for path, text in native.items()}
+def regard_others(changes: dict[Path, Change], native: list[Path], texts: dict[Path, str]) -> None:
+    """Change the modules on native again, with regard to the others; what one becomes may be what another waits for."""
+    around = {path.absolute(): text for path, text in texts.items()}
+    for other in {each for path in native for each in siblings(path)} - around.keys():
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            around[other] = read_text(other)
+    regarded = dict.fromkeys(native, Others())
     while True:
-        now = {path.absolute(): changes[path].text if path in changes else text for path, text in around.items()}
-        before = changes
-        changes = {}
-        for path, text in native.items():
-            background = cancels = ""
-            for other in imported_files(path, text):
-                source = now.get(other) or read_text(other)
-                if is_on_native(source):
-                    needs, may_cancel = needs_background(source)
-                    background = background or (str(other) if needs else "")
-                    cancels = cancels or (str(other) if may_cancel else "")
-            changes[path] = change(text, Others(callers_names(path, around), background, cancels))
-        if changes == before:
-            return changes
+        now = around | {path.absolute(): changes[path].text for path in native}
+        others = {path: others_of(path, around, now) for path in native}
+        if others == regarded:
+            return
+        for path in native:
+            if others[path] != regarded[path]:
+                changes[path] = change(texts[path], others[path])
+        regarded = others
 
 
 def difference(before: str, after: str, path: Path) -> Iterator[str]:

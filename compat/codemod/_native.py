@@ -9,7 +9,7 @@ import difflib
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import libcst as cst
 from libcst.metadata import ClassScope, FunctionScope, GlobalScope
@@ -18,28 +18,14 @@ from compat.report._reading import Use
 
 from ._imports import add_imports, drop_import
 from ._places import Flow, arguments_for, follow
-from ._tree import Left, Place, Tree, code, function_around, is_chain, walk
+from ._project import BACKGROUND, Others
+from ._tree import Left, Place, Tree, code, function_around, is_chain
 
-__all__ = ["Others", "change_native", "needs_background"]
+__all__ = ["change_native"]
 
 Edit: TypeAlias = Callable[[Any], Any]
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
-
-class Others(NamedTuple):
-    """What other modules have to do with this one."""
-
-    names: frozenset[str] = frozenset()  # all names in those that speak of it
-    background: str = ""  # one that it imports which needs the nursery of native's run()
-    cancels: str = ""  # one that it imports which may cancel native's tasks
-
-
-# What there is only inside native's run(), or shows the Task that it makes of the main coroutine.
-BACKGROUND = {
-    *("all_tasks", "as_completed", "create_subprocess_exec", "create_subprocess_shell", "create_task", "current_task"),
-    *("open_connection", "open_unix_connection", "run_coroutine_threadsafe", "shield"),
-    *("start_server", "start_unix_server"),
-}
 
 WHY = {
     "Barrier": "trio has no barrier",
@@ -88,12 +74,6 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
         if not rules.tree.is_read(name):
             text = drop_import(text, name)
     return text, left
-
-
-def needs_background(text: str) -> tuple[bool, bool]:
-    """Whether a module on native needs the nursery of its run(), and whether it cancels tasks."""
-    tree = Tree(text)
-    return any(api in BACKGROUND for _, api in references(tree)), "cancel" in tree.attributes
 
 
 def old_lines(before: str, after: str) -> dict[int, int]:
@@ -191,7 +171,7 @@ class Rules:
     def rename(self, node: cst.BaseExpression, name: str) -> None:
         """Put a dotted name in the place of another."""
         self.need(name.partition(".")[0])
-        if has_comment(node):
+        if self.has_comment(node):
             raise Left("there is a comment inside")
         self.edit(node, lambda new: expression(name).with_changes(lpar=new.lpar, rpar=new.rpar))
 
@@ -205,6 +185,9 @@ class Rules:
         if len(call.args) != count or any(each.star or each.keyword for each in call.args):
             raise Left(otherwise)
         return [each.value for each in call.args]
+
+    def has_comment(self, node: cst.CSTNode) -> bool:
+        return any(isinstance(each, cst.Comment) for each in self.tree.walk(node))
 
     def builtin(self, name: str) -> str:
         if self.tree.is_bound(name):
@@ -282,7 +265,7 @@ class Rules:
         has_keywords = any(each.keyword is not None or each.star == "**" for each in inner.args)
         if has_keywords:
             self.need("functools")
-        if has_comment(inner):
+        if self.has_comment(inner):
             raise Left("there is a comment inside")
 
         def edit(new: cst.Call) -> cst.Call:
@@ -461,7 +444,7 @@ class Rules:
     def check_calls(self, statement: cst.CSTNode, waiting: cst.Await, awaited: cst.BaseExpression) -> None:
         """Raise Left if more than the await would be inside of the scope than may be."""
         around = {waiting, *self.tree.around(waiting)}
-        for each in walk(statement):
+        for each in self.tree.walk(statement):
             if isinstance(each, cst.Await | cst.Yield) and each is not waiting:
                 raise Left("there is another await in the statement")
             if isinstance(each, cst.Call) and each not in {*around, waiting.expression, awaited}:
@@ -505,7 +488,7 @@ class Rules:
                 looks_at_it = any(
                     (isinstance(each, cst.Raise) and each.exc is None)
                     or (isinstance(each, cst.Name) and each.value in LOOKS_AT_ERROR)
-                    for each in walk(handler.body)
+                    for each in self.tree.walk(handler.body)
                 )
                 if looks_at_it or outer.body is not suite or not self.is_timeout_error(caught):
                     return ""
@@ -518,7 +501,7 @@ class Rules:
 
     def is_quiet(self, node: cst.CSTNode) -> bool:
         """Whether what is done in a piece of source surely raises no TimeoutError of its own."""
-        for each in walk(node):
+        for each in self.tree.walk(node):
             if isinstance(each, cst.Raise | cst.With | cst.Yield):
                 return False
             if isinstance(each, cst.For | cst.CompFor) and each.asynchronous is not None:
@@ -670,7 +653,7 @@ class Rules:
             condition = cst.Call(predicate)
         else:
             raise Left("its predicate is not known")
-        if has_comment(line):
+        if self.has_comment(line):
             raise Left("there is a comment inside")
         self.need("trio")
 
@@ -690,7 +673,7 @@ class Rules:
 
     def rename_declared(self, annotation: cst.Annotation, api: str, name: str) -> None:
         """Put trio's class in the place of native's in a declaration."""
-        for each in walk(annotation):
+        for each in self.tree.walk(annotation):
             if isinstance(each, cst.SimpleString):
                 raise Left("it is declared in quotes")
             if isinstance(each, cst.Name | cst.Attribute) and self.tree.api(each) == api and each not in self.edits:
@@ -800,19 +783,19 @@ class Rules:
             if isinstance(node, cst.Try | cst.TryStar):
                 for handler in node.handlers:
                     type_ = handler.type
-                    words = {each.value for each in walk(handler.body) if isinstance(each, cst.Name)}
+                    words = {each.value for each in self.tree.walk(handler.body) if isinstance(each, cst.Name)}
                     looks = handler.name is not None or not LOOKS_AT_ERROR.isdisjoint(words)
                     if type_ is not None:
-                        seen.update(walk(type_))
+                        seen.update(self.tree.walk(type_))
                     if self.speaks_of_cancelled(type_, looks or isinstance(handler, cst.ExceptStarHandler)):
                         yield node.body, self.tree.line(handler)
             elif isinstance(node, cst.With):
                 for item in node.items:
-                    seen.update(walk(item.item))
+                    seen.update(self.tree.walk(item.item))
                     if self.speaks_of_cancelled(item.item, True):
                         yield node.body, self.tree.line(node)
             elif isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom):
-                seen.update(walk(node))
+                seen.update(self.tree.walk(node))
         for node in self.tree.nodes:
             if node not in seen and is_chain(node) and self.is_cancelled_error(node):
                 yield None, self.tree.line(node)
@@ -824,8 +807,8 @@ class Rules:
         """Whether a handler sees a difference between a cancellation and a group of them."""
         if type_ is None:
             return looks
-        names = {each.value for each in walk(type_) if isinstance(each, cst.Name)}
-        one_of_them = any(is_chain(each) and self.is_cancelled_error(each) for each in walk(type_))
+        names = {each.value for each in self.tree.walk(type_) if isinstance(each, cst.Name)}
+        one_of_them = any(is_chain(each) and self.is_cancelled_error(each) for each in self.tree.walk(type_))
         return one_of_them or "BaseExceptionGroup" in names or (looks and "BaseException" in names)
 
     def reached(self, region: cst.CSTNode) -> set[str]:
@@ -833,7 +816,7 @@ class Rules:
         names: set[str] = set()
         left = [region]
         while left:
-            for each in walk(left.pop()):
+            for each in self.tree.walk(left.pop()):
                 if isinstance(each, cst.Name) and each.value in self.tree.functions and each.value not in names:
                     names.add(each.value)
                     left += self.tree.functions[each.value]
@@ -847,7 +830,9 @@ class Rules:
                 name
                 for name, found in self.tree.functions.items()
                 if name not in names
-                and any(isinstance(each, cst.Name) and each.value in names for one in found for each in walk(one))
+                and any(
+                    isinstance(each, cst.Name) and each.value in names for one in found for each in self.tree.walk(one)
+                )
             }
             if not more:
                 return names
@@ -857,7 +842,7 @@ class Rules:
         """Whether a block awaits what a function gives that this module does not know by name."""
         reached = [region, *(each for name in self.reached(region) for each in self.tree.functions[name])]
         for part in reached:
-            for each in walk(part):
+            for each in self.tree.walk(part):
                 if isinstance(each, cst.Call) and is_chain(each.func) and not self.tree.full_name(each.func):
                     name = each.func.attr.value if isinstance(each.func, cst.Attribute) else code(each.func)
                     if name not in self.tree.functions and isinstance(self.tree.parent(each), cst.Await):
@@ -1088,10 +1073,6 @@ def is_plain(alias: cst.ImportAlias, module: str) -> bool:
     """Whether an import binds a module's name to the module, or binds another."""
     bound = alias.evaluated_alias or alias.evaluated_name.partition(".")[0]
     return bound != module or alias.evaluated_name.partition(".")[0] == module
-
-
-def has_comment(node: cst.CSTNode) -> bool:
-    return any(isinstance(each, cst.Comment) for each in walk(node))
 
 
 def joined(arguments: Iterable[cst.Arg]) -> list[cst.Arg]:

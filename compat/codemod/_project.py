@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from compat.report._reading import Module, read_text
 from compat.report._tree import python_files
 
-__all__ = ["callers_names", "imported_files", "siblings"]
+__all__ = ["BACKGROUND", "Others", "others_of", "siblings"]
+
+
+class Others(NamedTuple):
+    """What other modules have to do with this one."""
+
+    names: frozenset[str] = frozenset()  # all names in those that speak of it
+    background: str = ""  # one that it imports which may need the nursery of native's run()
+    cancels: str = ""  # one that it imports which may cancel native's tasks
+
+
+# What there is only inside native's run(), or shows the Task that it makes of the main coroutine.
+BACKGROUND = {
+    *("all_tasks", "as_completed", "create_subprocess_exec", "create_subprocess_shell", "create_task", "current_task"),
+    *("open_connection", "open_unix_connection", "run_coroutine_threadsafe", "shield"),
+    *("start_server", "start_unix_server"),
+}
+
+
+def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str]) -> Others:
+    """What the others have to do with a module, given the texts that are known, before and after the codemod."""
+    background = cancels = ""
+    for other, text in imported_texts(path.absolute(), after):
+        names = words(text)
+        if "native" in names:
+            background = background or ("" if BACKGROUND.isdisjoint(names) else str(other))
+            cancels = cancels or (str(other) if "cancel" in names else "")
+    return Others(callers_names(path.absolute(), before), background, cancels)
 
 
 def siblings(path: Path) -> list[Path]:
@@ -26,11 +55,9 @@ def siblings(path: Path) -> list[Path]:
 
 def callers_names(path: Path, texts: Mapping[Path, str]) -> frozenset[str]:
     """All names in the modules that speak of this one: they may import what it has."""
-    own = path.absolute()
-    stem = own.parent.name if own.stem == "__init__" else own.stem
-    return frozenset().union(
-        *(words(text) for other, text in texts.items() if other.absolute() != own and stem in words(text))
-    )
+    stem = path.parent.name if path.stem == "__init__" else path.stem
+    others = (words(text) for other, text in texts.items() if other != path)
+    return frozenset[str]().union(*(names for names in others if stem in names))
 
 
 @cache
@@ -39,20 +66,18 @@ def words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text))
 
 
-def imported_files(path: Path, text: str) -> Iterator[Path]:
-    """The files of the modules that a module imports, as far as they are near it, and of those that these import."""
-    seen = {path.absolute()}
-    left = [(path.absolute(), text)]
+def imported_texts(path: Path, texts: Mapping[Path, str]) -> Iterator[tuple[Path, str]]:
+    """The modules that a module imports, as far as they are near it, and those that these import."""
+    seen = {path}
+    left = [path]
     while left:
-        importer, source = left.pop()
-        for found in files_near(importer, source):
+        importer = left.pop()
+        for found in files_near(importer, texts[importer] if importer in texts else read_text(importer)):
             if found not in seen:
                 seen.add(found)
-                yield found
-                try:
-                    left.append((found, read_text(found)))
-                except (OSError, SyntaxError, ValueError):
-                    continue
+                with contextlib.suppress(OSError, SyntaxError, ValueError):
+                    yield found, texts[found] if found in texts else read_text(found)
+                    left.append(found)
 
 
 def files_near(path: Path, text: str) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeAlias, cast
 
@@ -19,7 +19,7 @@ from libcst.metadata import (
     ScopeProvider,
 )
 
-__all__ = ["NATIVE", "Left", "Place", "Tree", "code", "function_around", "is_chain", "walk"]
+__all__ = ["NATIVE", "Left", "Place", "Tree", "code", "function_around", "is_chain"]
 
 NATIVE = "compat.native"
 SUBMODULES = {
@@ -41,13 +41,6 @@ def code(node: cst.CSTNode) -> str:
     return cst.Module([]).code_for_node(node)
 
 
-def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """The node and all that is in it, in the order of the source."""
-    yield node
-    for child in node.children:
-        yield from walk(child)
-
-
 class Tree:
     """A parsed module, with the scopes, parents and positions of its nodes."""
 
@@ -57,8 +50,16 @@ class Tree:
         resolved = wrapper.resolve_many([ScopeProvider, PositionProvider])
         self.scopes = cast("Mapping[cst.CSTNode, Scope | None]", resolved[ScopeProvider])
         self.positions = cast("Mapping[cst.CSTNode, CodeRange]", resolved[PositionProvider])
-        self.nodes = list(walk(self.module))
-        self.parents = {child: node for node in self.nodes for child in node.children}
+        self.children: dict[cst.CSTNode, Sequence[cst.CSTNode]] = {}
+        self.nodes: list[cst.CSTNode] = []
+        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        left: list[cst.CSTNode] = [self.module]
+        while left:  # in the order of the source
+            node = left.pop()
+            self.nodes.append(node)
+            self.children[node] = node.children
+            self.parents.update(dict.fromkeys(self.children[node], node))
+            left.extend(reversed(self.children[node]))
         self.words = {node.value for node in self.nodes if isinstance(node, cst.Name)}
         self.literals = {
             node.evaluated_value for node in self.nodes if isinstance(node, cst.SimpleString) and node.value.isascii()
@@ -82,6 +83,14 @@ class Tree:
     def parent(self, node: cst.CSTNode) -> cst.CSTNode:
         """What a node stands in."""
         return self.parents.get(node, self.module)
+
+    def walk(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """A node and all that is in it, in the order of the source."""
+        left = [node]
+        while left:
+            found = left.pop()
+            yield found
+            left.extend(reversed(self.children[found]))
 
     def around(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         """What a node stands in, from the inside to the module."""
@@ -219,7 +228,7 @@ class Tree:
             isinstance(each, cst.Name) and each.value == owner.name.value
             for other in self.classes.values()
             for base in other.bases
-            for each in walk(base)
+            for each in self.walk(base)
         )
 
     def class_of(self, node: cst.CSTNode) -> cst.ClassDef | None:
