@@ -319,8 +319,8 @@ RULES = {
                 group.create_task(asyncio.to_thread(results.append, "e"))
                 await more(group, results)
             print(sorted(results))
-            async with asyncio.TaskGroup() as group2, asyncio.timeout(5):
-                group2.create_task(work("x", results, fails=True))
+            async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+                group.create_task(work("x", results, fails=True))
                 await asyncio.sleep(1)
 
         asyncio.run(main())
@@ -349,9 +349,9 @@ RULES = {
                 group.start_soon(trio.to_thread.run_sync, results.append, "e")
                 await more(group, results)
             print(sorted(results))
-            async with trio.open_nursery() as group2:
+            async with trio.open_nursery() as group:
                 with trio.move_on_after(5) as scope:
-                    group2.start_soon(functools.partial(work, "x", results, fails=True))
+                    group.start_soon(functools.partial(work, "x", results, fails=True))
                     await trio.sleep(1)
                 if scope.cancelled_caught:
                     raise TimeoutError
@@ -499,6 +499,235 @@ def test_rules(name):
     assert body_of(changed.text) == body_of(after)
     assert printed(changed.text) == printed(before) != ""
     assert change(changed.text).text == changed.text
+
+
+# --- programs that might see a difference ----------------------------------------------------------------------------
+
+TRICKY = {
+    "a handler in a caller": """
+        import trio
+        async def group():
+            async with asyncio.TaskGroup() as g:
+                g.create_task(asyncio.sleep(3600))
+                await asyncio.sleep(3600)
+        async def main():
+            with trio.move_on_after(0.01):
+                try:
+                    await group()
+                except asyncio.CancelledError:
+                    print("seen"); raise
+            print("end")
+        asyncio.run(main())
+    """,
+    "a handler around a function that is handed on": """
+        import trio
+        async def group():
+            async with asyncio.TaskGroup() as g:
+                g.create_task(asyncio.sleep(3600))
+        async def guard(f):
+            try:
+                await f()
+            except asyncio.CancelledError:
+                print("seen"); raise
+        async def main():
+            with trio.move_on_after(0.01):
+                await guard(group)
+            print("end")
+        asyncio.run(main())
+    """,
+    "a timeout that is left by continue": """
+        async def main():
+            n = 0
+            while n < 3:
+                n += 1
+                try:
+                    async with asyncio.timeout(0.01 * n) as t, asyncio.timeout(5):
+                        if n == 2: continue
+                        await asyncio.sleep(3600)
+                except TimeoutError as e:
+                    print(n, type(e), t.expired())
+                else: print("else")
+        asyncio.run(main())
+    """,
+    "timeouts below 0 and None": """
+        async def main(a: float, b):
+            for x in (a, -1, 0, 0.0, b):
+                try:
+                    async with asyncio.timeout(x):
+                        await asyncio.sleep(0)
+                        print("through", x)
+                except TimeoutError: print("late", x)
+            try:
+                async with asyncio.timeout(a):
+                    await asyncio.sleep(0)
+            except TimeoutError: print("late")
+            try:
+                async with asyncio.timeout(-1):
+                    await asyncio.sleep(0)
+            except TimeoutError: print("late")
+            try:
+                print(await asyncio.wait_for(asyncio.sleep(0), a - 1))
+            except TimeoutError: print("late")
+        asyncio.run(main(-0.5, None))
+    """,
+    "errors of groups": """
+        async def bad(n):
+            await asyncio.sleep(0)
+            raise ValueError(n)
+        async def main():
+            try:
+                async with asyncio.TaskGroup() as g:
+                    g.create_task(bad(1)); g.create_task(bad(1))
+                    raise KeyError
+            except* ValueError as e: print(len(e.exceptions) > 0)
+            except* KeyError as e: print(e)
+            try:
+                async with asyncio.TaskGroup() as g:
+                    g.create_task(bad(3))
+            except ExceptionGroup as e: print(e, e.exceptions)
+        asyncio.run(main())
+    """,
+    "an end of a queue": """
+        async def prod(q):
+            for i in range(4): await q.put(i)
+            await q.put(None)
+        async def cons(q):
+            while (x := await q.get()) is not None:
+                print(x)
+        async def main():
+            jobs = asyncio.Queue(maxsize=1)
+            async with asyncio.TaskGroup() as tg:
+                tg.create_task(prod(jobs))
+                tg.create_task(cons(q=jobs))
+            with_timeout = asyncio.Queue()
+            try:
+                await asyncio.wait_for(with_timeout.get(), 0.01)
+            except TimeoutError: print("empty")
+            await with_timeout.put(1)
+            print(await asyncio.wait_for(with_timeout.get(), 5))
+        asyncio.run(main())
+    """,
+    "a queue that another object keeps": """
+        class A:
+            def __init__(self, inbox):
+                self.inbox = inbox
+            async def go(self):
+                print(await self.inbox.get())
+        async def main():
+            q = asyncio.Queue()
+            a = A(q)
+            await q.put("hello")
+            await a.go()
+        asyncio.run(main())
+    """,
+    "a lock and a queue of the module": """
+        lock = asyncio.Lock()
+        events = asyncio.Queue()
+        async def f(n):
+            async with lock:
+                await events.put(n)
+        async def main():
+            async with asyncio.TaskGroup() as tg:
+                tg.create_task(f(1))
+            print(await events.get(), lock.locked())
+            await lock.acquire()
+            print(lock.locked()); lock.release()
+            try: lock.release()
+            except RuntimeError as e: print("no")
+        asyncio.run(main())
+    """,
+    "the error is raised again": """
+        async def f():
+            e = asyncio.Event()
+            try:
+                await asyncio.wait_for(e.wait(), 0.01)
+            except TimeoutError:
+                raise
+        async def main():
+            try: await f()
+            except TimeoutError as e: print(repr(e))
+            except Exception as e: print("other", repr(e))
+        asyncio.run(main())
+    """,
+    "the error is another's context": """
+        async def f():
+            e = asyncio.Event()
+            try:
+                await asyncio.wait_for(e.wait(), 0.01)
+            except TimeoutError:
+                raise KeyError("x")
+        async def main():
+            try: await f()
+            except KeyError as e: print(repr(e), repr(e.__context__))
+        asyncio.run(main())
+    """,
+    "scope is a name of the module": """
+        scope = 3
+        async def main():
+            async with asyncio.timeout(5):
+                async with asyncio.timeout(5):
+                    print(scope)
+            def inner():
+                return scope
+            print(inner())
+        asyncio.run(main())
+    """,
+    "trio is another name": """
+        async def main():
+            trio = 3
+            await asyncio.sleep(0)
+            print(trio)
+        asyncio.run(main())
+    """,
+    "tasks of a loop and of a list": """
+        async def main():
+            out = []
+            async def work(n): out.append(n)
+            async with asyncio.TaskGroup() as g:
+                for i in range(3):
+                    g.create_task(work(i), name=f"w{i}")
+                g.create_task((lambda x: work(x))(7))
+                [g.create_task(work(j)) for j in (8,)]
+            print(sorted(out))
+        asyncio.run(main())
+    """,
+    "wait_for in all kinds of statements": """
+        async def main():
+            async def slow():
+                try: await asyncio.sleep(3600)
+                finally: print("cleaned")
+            try:
+                x = y = await asyncio.wait_for(slow(), 0.01)
+            except TimeoutError: print("late")
+            finally: print("fin")
+            d = {}
+            d["a"] = await asyncio.wait_for(asyncio.to_thread(int, "5"), timeout=5)
+            d["a"] += await asyncio.wait_for(asyncio.to_thread(int, "5"), timeout=5)
+            print(d)
+        asyncio.run(main())
+    """,
+    "context variables": """
+        import contextvars
+        v = contextvars.ContextVar("v", default=0)
+        async def child(n):
+            v.set(n); await asyncio.sleep(0); print(v.get())
+        async def main():
+            v.set(1)
+            async with asyncio.TaskGroup() as g:
+                g.create_task(child(5))
+            print(v.get(), await asyncio.to_thread(v.get))
+        asyncio.run(main())
+        print(v.get())
+    """,
+}
+
+
+@pytest.mark.parametrize("name", TRICKY)
+def test_programs_print_the_same(name):
+    before = program(TRICKY[name])
+    after = change(before).text
+    assert printed(after) == printed(before) != ""
+    assert change(after).text == after
 
 
 # --- what is left ----------------------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ class Rules:
         for name, line in self.blocked.items():
             if name in BACKGROUND:
                 raise Left(f"{name}() in line {line} needs the nursery that it opens")
-            if name == "TaskGroup" and "cancel" in self.tree.attributes:
+            if name == "TaskGroup" and self.cancels():
                 raise Left(f"a task of the TaskGroup in line {line} may be cancelled by itself and awaited")
         if self.others.background:
             raise Left(f"{self.others.background} needs the nursery that it opens")
@@ -486,8 +486,7 @@ class Rules:
                 return "move_on"
             case cst.Try(handlers=[cst.ExceptHandler(type=cst.BaseExpression() as caught, name=None) as handler, *_]):
                 looks_at_it = any(
-                    (isinstance(each, cst.Raise) and each.exc is None)
-                    or (isinstance(each, cst.Name) and each.value in LOOKS_AT_ERROR)
+                    isinstance(each, cst.Raise) or (isinstance(each, cst.Name) and each.value in LOOKS_AT_ERROR)
                     for each in self.tree.walk(handler.body)
                 )
                 if looks_at_it or outer.body is not suite or not self.is_timeout_error(caught):
@@ -698,13 +697,19 @@ class Rules:
             for value in arguments_for(self.tree, place, self.others.names):
                 if not isinstance(value, cst.Name) or self.tree.place_of_name(value) not in flow.places:
                     raise Left(f"{place[1]} may be another group: {code(value)} in line {self.tree.line(value)}")
-        if any(value is not call for value in flow.inputs):
-            raise Left("its name is bound to something else, too")
+        for value in flow.inputs:
+            other = self.tree.parent(value)
+            if not isinstance(other, cst.WithItem) or not self.is_new_group(value):
+                raise Left("its name is bound to something else, too")
+            self.check_cancellation_unseen(other)
         for use in flow.uses:
             self.start_soon(use.node, use.what)
         self.rename(node, "trio.open_nursery")
         for annotation in flow.annotations:
             self.rename_declared(annotation, api, "Nursery")
+
+    def is_new_group(self, node: cst.BaseExpression) -> bool:
+        return isinstance(node, cst.Call) and not node.args and self.tree.api(node.func) == "TaskGroup"
 
     def start_soon(self, node: cst.CSTNode, what: str) -> None:
         line = self.tree.line(node)
@@ -712,6 +717,8 @@ class Rules:
         call = self.tree.parent(method) if method is not None else None
         if method is None or what != "create_task" or not isinstance(call, cst.Call) or call.func is not method:
             raise Left(f"line {line} does more with it than to start tasks")
+        if method in self.edits:
+            return  # by another group of the same name
         if not call.args or not isinstance(call.args[0].value, cst.Call) or call.args[0].keyword or call.args[0].star:
             raise Left(f"the coroutine in line {line} was made elsewhere, and a nursery makes it itself")
         for each in call.args[1:]:
@@ -747,11 +754,15 @@ class Rules:
             call = self.tree.parent(each)
             if isinstance(call, cst.Call) and not isinstance(self.tree.parent(call), cst.Expr):
                 kept = f"the task of line {self.tree.line(call)}"
-        cancels = [each for each in self.tree.attributes["cancel"] if not self.is_scope(each.value)]
+        cancels = self.cancels()
         if kept and cancels:
             raise Left(f"{kept} may be cancelled in line {self.tree.line(cancels[0])}, and awaited in it")
         if self.others.cancels:
             raise Left(f"{self.others.cancels} may cancel a task that is awaited in it")
+
+    def cancels(self) -> list[cst.Attribute]:
+        """Where something may be cancelled that is no scope of trio's."""
+        return [each for each in self.tree.attributes["cancel"] if not self.is_scope(each.value)]
 
     def is_scope(self, node: cst.BaseExpression) -> bool:
         """Whether an object is surely a cancel scope of trio's."""
