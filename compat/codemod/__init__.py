@@ -4,11 +4,34 @@ Which rules hold follows from what a module's asyncio is:
 
 - compat's (`from compat import asyncio`, compat.install(), or compat.run() where nothing of asyncio's starts a loop):
   a few calls that mean the same in both worlds;
-- native (`from compat import native as asyncio`): all that trio can say, until the module is on trio alone. What is
-  left is named, and goes on working.
+- native (`from compat import native as asyncio`): what trio can say, until the module is on trio alone. What is left is
+  named, with the reason, and goes on working beside trio. These rules take libcst (the extra `codemod`).
 
 Any other is refused, and so is a module that defines an event loop: trio's functions might be called in a loop of the
 real asyncio there.
+
+On native:
+
+    asyncio.run(main(x))                    trio.run(main, x)                    if nothing left needs its nursery
+    await asyncio.sleep(x)                  await trio.sleep(x)                  max(x, 0), if x may be below 0
+    await asyncio.to_thread(f, x)           await trio.to_thread.run_sync(f, x)
+    async with asyncio.TaskGroup() as g:    async with trio.open_nursery() as g: if no task of it is kept
+        g.create_task(f(x))                     g.start_soon(f, x)
+    async with asyncio.timeout(x):          with trio.move_on_after(x) as scope:
+        ...                                     ...
+                                            if scope.cancelled_caught:
+                                                raise TimeoutError
+    y = await asyncio.wait_for(f(), x)      the same, around the statement
+    try: (one of these two)                 with trio.fail_after(x): and except trio.TooSlowError:
+    except TimeoutError:                                                         if nothing else raises it
+    with suppress(TimeoutError):            with trio.move_on_after(x):          the same
+    Event() Lock() Condition() Semaphore()  trio's                               if all that is done with them trio has
+    queue = asyncio.Queue(n)                send_channel, receive_channel = trio.open_memory_channel(n)
+                                                                                 if its users put or get, not both
+    CancelledError, subprocess.PIPE         trio.Cancelled, subprocess.PIPE
+
+It looks at one module at a time, and at the names in the modules beside it and in the paths that are given. What may
+be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks.
 """
 
 from __future__ import annotations

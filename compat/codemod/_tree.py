@@ -145,6 +145,7 @@ class Tree:
         return found
 
     def bound_by(self, node: cst.CSTNode) -> set[str]:
+        """The names that a node binds by itself."""
         if isinstance(node, cst.Name):
             return {node.value} if self.is_store(node) else set()
         if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
