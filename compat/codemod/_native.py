@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -56,7 +57,7 @@ DECLARATION = "a declaration, which changes with what it declares"
 
 
 def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]]:
-    """The text with what trio can say in trio's names, and what is left with the reason; lines are those of the text.
+    """The text with what trio can say in trio's names, and what is left, with the reason and the lines of the old text.
 
     What one rule has changed may be what another waits for: they are applied until there is no more to do.
     """
@@ -69,7 +70,11 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
             break
         text = after
     lines = old_lines(before, text)
-    left = [(Use(lines[use.line], *use[1:]), reason) for use, reason in rules.left]
+
+    def old(reason: str) -> str:
+        return re.sub(r"\bline (\d+)", lambda found: f"line {lines.get(int(found[1]), found[1])}", reason)
+
+    left = [(Use(lines[use.line], *use[1:]), old(reason)) for use, reason in rules.left]
     for name in used - {code(node).partition(".")[0] for node, _ in rules.uses}:
         if not rules.tree.is_read(name):
             text = drop_import(text, name)
@@ -171,8 +176,7 @@ class Rules:
     def rename(self, node: cst.BaseExpression, name: str) -> None:
         """Put a dotted name in the place of another."""
         self.need(name.partition(".")[0])
-        if self.has_comment(node):
-            raise Left("there is a comment inside")
+        self.check_comments(node)
         self.edit(node, lambda new: expression(name).with_changes(lpar=new.lpar, rpar=new.rpar))
 
     def call_of(self, node: cst.BaseExpression) -> cst.Call:
@@ -181,13 +185,15 @@ class Rules:
             raise Left("it is not called here, but handed on")
         return call
 
-    def positional(self, call: cst.Call, count: int, otherwise: str) -> list[cst.BaseExpression]:
-        if len(call.args) != count or any(each.star or each.keyword for each in call.args):
+    def only_argument(self, call: cst.Call, otherwise: str) -> cst.BaseExpression:
+        if len(call.args) != 1 or call.args[0].star or call.args[0].keyword:
             raise Left(otherwise)
-        return [each.value for each in call.args]
+        return call.args[0].value
 
-    def has_comment(self, node: cst.CSTNode) -> bool:
-        return any(isinstance(each, cst.Comment) for each in self.tree.walk(node))
+    def check_comments(self, node: cst.CSTNode) -> None:
+        """Raise Left if a comment would be lost with a node."""
+        if any(isinstance(each, cst.Comment) for each in self.tree.walk(node)):
+            raise Left("there is a comment inside")
 
     def builtin(self, name: str) -> str:
         if self.tree.is_bound(name):
@@ -203,6 +209,8 @@ class Rules:
                 value = self.tree.only_value(node)
                 place = self.tree.place_of_name(node)
                 is_constant = place is not None and isinstance(place[0], GlobalScope)
+                if node.value in self.others.names:
+                    return False  # another module may set it
                 return is_constant and isinstance(value, cst.Integer | cst.Float)
             case cst.BinaryOperation(operator=cst.Add() | cst.Multiply() | cst.Divide()):
                 return self.not_negative(node.left) and self.not_negative(node.right)
@@ -222,8 +230,9 @@ class Rules:
         if isinstance(node, cst.Call):
             return self.tree.is_builtin(node.func, "float", "int", "abs", "len")
         store = self.tree.only_store(node)
-        if isinstance(store, cst.Param) and store.annotation is not None and store.default is None:
-            return self.tree.is_builtin(store.annotation.annotation, "float", "int")
+        if isinstance(store, cst.Param) and store.annotation is not None:
+            has_number = store.default is None or self.not_negative(store.default)
+            return has_number and self.tree.is_builtin(store.annotation.annotation, "float", "int")
         if isinstance(node, cst.Attribute):
             value = self.only_attribute(node.attr.value)
             return isinstance(value, cst.Name) and self.is_number(value)
@@ -244,7 +253,7 @@ class Rules:
     def run(self, node: cst.BaseExpression, api: str) -> None:
         """native's run() is trio.run() with a nursery for the background, which nothing of what is left needs."""
         call = self.call_of(node)
-        [main] = self.positional(call, 1, "trio.run() has none of its options")
+        main = self.only_argument(call, "trio.run() has none of its options")
         if not isinstance(main, cst.Call):
             raise Left("its coroutine was made elsewhere, and trio.run() makes it itself")
         function = self.tree.definition(main.func)
@@ -265,8 +274,7 @@ class Rules:
         has_keywords = any(each.keyword is not None or each.star == "**" for each in inner.args)
         if has_keywords:
             self.need("functools")
-        if self.has_comment(inner):
-            raise Left("there is a comment inside")
+        self.check_comments(inner)
 
         def edit(new: cst.Call) -> cst.Call:
             first, *others = new.args
@@ -284,7 +292,7 @@ class Rules:
     def sleep(self, node: cst.BaseExpression, api: str) -> None:
         """trio.sleep(), and a checkpoint for a delay of 0 or less."""
         call = self.call_of(node)
-        [delay] = self.positional(call, 1, "trio.sleep() gives no result")
+        delay = self.only_argument(call, "trio.sleep() gives no result")
         if isinstance(delay, cst.Integer) and delay.evaluated_value == 0:
             self.rename(node, "trio.lowlevel.checkpoint")
             self.edit(call, lambda new: new.with_changes(args=[], whitespace_before_args=cst.SimpleWhitespace("")))
@@ -349,11 +357,12 @@ class Rules:
     def timeout(self, node: cst.BaseExpression, api: str) -> None:
         """A cancel scope, and TimeoutError if it was the one that has cancelled the block."""
         call = self.call_of(node)
-        [delay] = self.positional(call, 1, "its delay is not known")
+        delay = self.only_argument(call, "its delay is not known")
         item = self.tree.parent(call)
         block = self.tree.parent(item)
         if not isinstance(item, cst.WithItem) or not isinstance(block, cst.With):
             raise Left("it is not entered where it is made")
+        self.check_comments(call)
         source = self.scope_for(delay, at=api == "timeout_at")
         self.builtin("TimeoutError")
         name = self.uses_of_scope(item) if item.asname is not None else ""
@@ -412,6 +421,7 @@ class Rules:
         waiting = self.tree.parent(call)
         if not isinstance(waiting, cst.Await):
             raise Left("its coroutine is not awaited here, but handed on")
+        self.check_comments(call)
         if isinstance(delay, cst.Name) and delay.value == "None":
             self.edit(call, lambda new: new.args[0].value)
             return
@@ -579,6 +589,7 @@ class Rules:
             return
         if any(each.star for each in call.args) or len(call.args) > 1:
             raise Left("its value is not known")
+        self.check_comments(call)
         if not call.args:
             self.edit(call, lambda new: new.with_changes(args=[cst.Arg(cst.Integer("1"))]))
             value = "1"
@@ -645,15 +656,14 @@ class Rules:
         line = self.tree.parent(expr)
         if not isinstance(expr, cst.Expr) or not isinstance(line, cst.SimpleStatementLine) or len(line.body) > 1:
             raise Left(f"the result of wait_for() in line {self.tree.line(call)} is used")
-        [predicate] = self.positional(call, 1, "its predicate is not known")
+        predicate = self.only_argument(call, "its predicate is not known")
         if isinstance(predicate, cst.Lambda):
             condition = predicate.body
         elif is_chain(predicate):
             condition = cst.Call(predicate)
         else:
             raise Left("its predicate is not known")
-        if self.has_comment(line):
-            raise Left("there is a comment inside")
+        self.check_comments(line)
         self.need("trio")
 
         def edit(new: cst.SimpleStatementLine) -> object:
@@ -883,6 +893,7 @@ class Rules:
         size, bounded = self.size_of(call)
         holder = self.tree.parent(call)
         home = self.home_of(holder)
+        self.check_comments(holder)
         flow = follow(self.tree, call, self.others.names)
         ends = self.ends_of(flow, bounded)
         self.check_one_queue(flow, call, home)
