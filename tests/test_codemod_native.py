@@ -661,6 +661,26 @@ TRICKY = {
             except KeyError as e: print(repr(e), repr(e.__context__))
         asyncio.run(main())
     """,
+    "two conditions of one name, and a predicate that is changed itself": """
+        class A:
+            def __init__(self):
+                self.changed = asyncio.Condition()
+
+            async def wait(self):
+                async with self.changed, asyncio.timeout(5) as limit:
+                    await self.changed.wait_for(lambda: not limit.expired())
+                    print("a")
+
+        class B(A):
+            def __init__(self):
+                self.changed = asyncio.Condition()
+
+        async def main():
+            await A().wait()
+            await B().wait()
+
+        asyncio.run(main())
+    """,
     "scope is a name of the module": """
         scope = 3
         async def main():
