@@ -27,7 +27,7 @@ def changed(line: str, before: str = "from compat import asyncio") -> str:
     """What becomes of a line of an async function."""
     text = f"{before}\nasync def f():\n    {line}\n"
     after = change(text).text
-    return "\n".join(new.strip() for new in after.splitlines() if new not in text.splitlines())
+    return "\n".join(new.strip() for new in after.splitlines() if new and new not in text.splitlines())
 
 
 REPLACED = {
@@ -121,9 +121,14 @@ def test_constants_of_the_module():
 def test_where_the_import_goes():
     head = '"""Doc."""\nfrom __future__ import annotations\nfrom compat import asyncio; x = """\n"""\n'
     text = head + "async def f(): await asyncio.sleep(1)\n"
-    assert change(text).text.splitlines()[:5] == [*text.splitlines()[:4], "import trio"]
+    assert change(text).text.splitlines()[:5] == [
+        *text.splitlines()[:2],
+        "import trio",
+        'from compat import asyncio; x = """',
+        '"""',
+    ]
     assert change("from compat import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
-        "from compat import asyncio\r\nimport trio\r\nasync def f(): await trio.sleep(1)"
+        "import trio\r\nfrom compat import asyncio\r\nasync def f(): await trio.sleep(1)"
     )
 
 
@@ -143,7 +148,7 @@ def test_comments_and_lines_stay():
             print(f"{await asyncio.sleep(1)}")
     """)
     lines = change(text).text.splitlines()
-    assert lines[1:4] == ["from compat import asyncio  # why", "import trio", ""]
+    assert lines[1:4] == ["import trio", "from compat import asyncio  # why", ""]
     assert lines[5:7] == ["    await trio.sleep(  # some time", "        1,"]
     assert lines[8:13] == text.splitlines()[7:12]  # in several lines
     # In an f-string no place is known before 3.12.
@@ -178,11 +183,9 @@ THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write
         "import asyncio, my.compat as compat\ncompat.install()",
     ],
 )
-def test_where_asyncio_may_be_the_real_one_trio_is_not_used(before):
+def test_where_asyncio_may_be_the_real_one_nothing_is_replaced(before):
     text = f"{before}\nasync def f():\n    await asyncio.sleep(1)\n    raise asyncio.TimeoutError\n"
-    after = change(text)
-    assert after.text == text.replace("asyncio.TimeoutError", "TimeoutError")  # which it is in both
-    assert ("asyncio.sleep", THE_REAL_ONE) in [(use.api, reason) for use, reason in after.left]
+    assert change(text) == (text, [], THE_REAL_ONE)
 
 
 @pytest.mark.parametrize(
@@ -222,21 +225,19 @@ def test_the_difference_first(tmp_path):
     done = codemod(".", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stdout == (
-        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n from compat import asyncio\n+import trio\n \n async def f():\n"
+        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n+import trio\n from compat import asyncio\n \n async def f():\n"
         "-    await asyncio.sleep(1)\n\\ No newline at end of file\n"
         "+    await trio.sleep(1)\n\\ No newline at end of file\n"
     )
     assert done.stderr.splitlines() == [
-        "b.py:2: asyncio.run left alone: in trio it means something else (see compat.report)",
         "c.py: not read: line 1: '(' was never closed",
-        "1 files can be changed (--write does it), 1 uses of asyncio left alone",
+        f"b.py: left alone: {THE_REAL_ONE}",
+        "1 files can be changed (--write does it), 0 uses of asyncio left alone",
     ]
     assert (tmp_path / "a.py").read_text() == before
     written = codemod("--write", ".", cwd=tmp_path)
     assert written.stdout == done.stdout
-    assert (tmp_path / "a.py").read_text() == before.replace("asyncio.sleep", "trio.sleep").replace(
-        "\n", "\nimport trio\n", 1
-    )
+    assert (tmp_path / "a.py").read_text() == "import trio\n" + before.replace("asyncio.sleep", "trio.sleep")
     assert codemod("--write", "a.py", cwd=tmp_path).stdout == ""
 
 
@@ -328,16 +329,13 @@ def with_compat(text: str) -> str:
     return re.sub(r"^from asyncio\b", "from compat.asyncio", text, flags=re.M)
 
 
-def test_a_program_on_asyncio_does_the_same_afterwards(tmp_path):
+def test_a_program_on_asyncio_is_left_alone(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    expected = test_examples.run(str(program))
-    assert expected[0] == 0
     done = codemod(program, "--write")
     assert done.returncode == 0
-    assert done.stderr.count(f"asyncio.sleep left alone: {THE_REAL_ONE}") == 8
-    assert program.read_text().count("subprocess.PIPE") == 1
-    assert test_examples.run(str(program)) == expected
+    assert f"left alone: {THE_REAL_ONE}" in done.stderr
+    assert program.read_text() == PROGRAM
 
 
 @pytest.mark.slow

@@ -1,11 +1,7 @@
-"""python -m compat.codemod PATH...: puts trio's functions where asyncio's are used, as long as that changes nothing.
+"""The rules for a module whose asyncio is compat's exact one: what means the same in both worlds.
 
-For files whose asyncio is compat's: there both worlds work side by side, and each step can be small. A file shows it by
-`from compat import asyncio`, by a call of compat.install(), or by compat.run() or compat.open_loop() where nothing of
-asyncio's starts a loop. In any other, trio's functions might be called in a loop of the real asyncio, and are not used.
-
-What is replaced are a few calls that mean the same in any such file; everything else is left alone, and named. The
-differences are printed; `--write` also writes them.
+There both work side by side, and each step can be small. A file shows it by `from compat import asyncio`, by a call of
+compat.install(), or by compat.run() or compat.open_loop() where nothing of asyncio's starts a loop.
 
     await asyncio.sleep(1)                await trio.sleep(1)                  a number, or a module's constant, >= 0
     await asyncio.sleep(0)                await trio.lowlevel.checkpoint()
@@ -20,28 +16,16 @@ One thing may be seen: of several tasks that are due at the same instant, one th
 
 from __future__ import annotations
 
-import argparse
 import ast
 import builtins
-import difflib
 import re
-import sys
-import tokenize
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from compat.report._reading import Known, Module, Use, as_api, deep_recursion, parse, place
-from compat.report._tree import describe, python_files
+from compat.report._reading import Known, Module, Use, as_api, deep_recursion, place
 
-__all__ = ["Change", "change", "main"]
+from ._imports import add_imports, imports_at_top
 
-
-class Change(NamedTuple):
-    """What becomes of a source text."""
-
-    text: str
-    left: list[tuple[Use, str]]  # what was not touched, and why
+__all__ = ["change_exact", "is_on_trio"]
 
 
 class Edit(NamedTuple):
@@ -55,11 +39,9 @@ class Edit(NamedTuple):
     needs: str  # a module to be imported, or ""
 
 
-def change(text: str) -> Change:
-    """Replace what is sure. Raises SyntaxError, ValueError or RecursionError for a text that does not parse."""
-    tree = parse(text, "<source>")
-    module = Module(tree)
-    uses = sorted(use for use in module.uses() if use.api.startswith(("asyncio", "loop.")) and use.kind != "import")
+def change_exact(text: str, tree: ast.Module, module: Module) -> tuple[str, list[tuple[Use, str]]]:
+    """Replace what is sure; what was not touched, and why."""
+    uses = uses_of_asyncio(module)
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
     finder = Finder(module, lines)
     with deep_recursion():
@@ -67,14 +49,11 @@ def change(text: str) -> Change:
 
     edits = finder.edits
     reasons = dict(finder.reasons)
-    after = last_import(tree)
     for needed in ("trio", "subprocess"):
         obstacle = None
-        if needed == "trio" and not is_on_trio(module, uses):
-            obstacle = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
-        elif not is_free(module, needed):
+        if not is_free(module, needed):
             obstacle = f"{needed} is the name of something else in this file"
-        elif after is None:
+        elif not imports_at_top(tree):
             obstacle = f"there is no import at the top of the file, to put `import {needed}` after"
         if obstacle:
             reasons.update((edit.use, obstacle) for edit in edits if edit.needs == needed)
@@ -84,20 +63,13 @@ def change(text: str) -> Change:
     for number, start, end, new in sorted({edit[:4] for edit in edits}, reverse=True):
         line = lines[number - 1].encode()
         lines[number - 1] = (line[:start] + new.encode() + line[end:]).decode()
-    missing = sorted({edit.needs for edit in edits} - {"", *imported_at_top(tree)})
-    if missing and after is not None:
-        ending = re.search(r"[\r\n]+$", lines[after - 1])
-        newline = ending[0] if ending else "\n"
-        if not ending:
-            lines[after - 1] += newline
-        lines[after:after] = [f"import {name}{newline}" for name in missing]
-    changed = "".join(lines)
-    try:
-        parse(changed, "<source>")
-    except SyntaxError as error:
-        raise RuntimeError(f"the codemod would break this file, which is a bug in it: {error}") from error
-    left = [(use, reasons.get(use[:2]) or why_not(use)) for use in uses if use[:2] not in done]
-    return Change(changed, left)
+    changed = add_imports("".join(lines), {edit.needs for edit in edits} - {""})
+    return changed, [(use, reasons.get(use[:2]) or why_not(use)) for use in uses if use[:2] not in done]
+
+
+def uses_of_asyncio(module: Module) -> list[Use]:
+    """The uses that are no imports, in the order of the source."""
+    return sorted(use for use in module.uses() if use.api.startswith(("asyncio", "loop.")) and use.kind != "import")
 
 
 def why_not(use: Use) -> str:
@@ -244,13 +216,13 @@ class Finder(ast.NodeVisitor):
         self.reasons.append((place(node), reason))
 
 
-def is_on_trio(module: Module, uses: list[Use]) -> bool:
+def is_on_trio(module: Module) -> bool:
     """Tell whether the asyncio of a file is surely compat's, so that trio's functions work where asyncio's do."""
     if not any(name.partition(".")[0] == "asyncio" for _, _, name in module.imports):
         return True
     values = (value for node, scope, _ in module.references for value in module.values(node, scope))
     known = {value.name for value in values if isinstance(value, Known)}
-    starts_loops = any(use.api in LOOP_STARTERS for use in uses)
+    starts_loops = any(use.api in LOOP_STARTERS for use in module.uses())
     return "compat.install" in known or (not starts_loops and not known.isdisjoint(("compat.run", "compat.open_loop")))
 
 
@@ -269,87 +241,3 @@ def builtin_is_hidden(module: Module, name: str) -> bool:
     """Tell whether a built-in name stands for something else somewhere in the file."""
     assert hasattr(builtins, name)
     return any(name in scope.bound for scope in module.scopes)
-
-
-def imported_at_top(tree: ast.Module) -> set[str]:
-    """The modules that are surely imported under their own names."""
-    return {
-        alias.name
-        for statement in tree.body
-        if isinstance(statement, ast.Import)
-        for alias in statement.names
-        if not alias.asname and "." not in alias.name
-    }
-
-
-def last_import(tree: ast.Module) -> int | None:
-    """The line after which another import can be put: that of the last import at the top."""
-    line = None
-    for statement in tree.body:
-        is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            line = statement.end_lineno
-        elif line is not None and statement.lineno <= line:
-            line = statement.end_lineno  # after a semicolon
-        elif not is_docstring:
-            break
-    return line
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the differences, and write them with --write; the exit status."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        prog="python -m compat.codemod",
-        description=__doc__.partition("\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="exit status: 0; 2 for a wrong command line; 3 if some file could not be read",
-    )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a folder or a file")
-    parser.add_argument("--write", action="store_true", help="write the files, after printing the differences")
-    options = parser.parse_args(arguments)
-    for path in options.paths:
-        if not path.exists():
-            parser.error(f"{path}: there is no such file or folder")
-
-    changed: list[tuple[Path, bytes]] = []
-    unread = left = 0
-    for path in python_files(options.paths):
-        try:
-            with path.open("rb") as file:
-                encoding, _ = tokenize.detect_encoding(file.readline)
-            before = path.read_bytes().decode(encoding)
-            after = change(before)
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            unread += 1
-            print(f"{path}: not read: {describe(error)}", file=sys.stderr)
-            continue
-        if after.text != before:
-            changed.append((path, after.text.encode(encoding)))
-            sys.stdout.writelines(difference(before, after.text, path))
-        for use, reason in after.left:
-            left += 1
-            print(f"{path}:{use.line}: {use.api} left alone: {reason}", file=sys.stderr)
-    sys.stdout.flush()
-    for path, content in changed if options.write else ():
-        path.write_bytes(content)
-    what = "changed" if options.write else "can be changed (--write does it)"
-    print(f"{len(changed)} files {what}, {left} uses of asyncio left alone", file=sys.stderr)
-    return 3 if unread else 0
-
-
-def difference(before: str, after: str, path: Path) -> Iterator[str]:
-    """A unified diff, for a reader or for patch."""
-    name = path.as_posix()
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
-    )
-    for line in lines:
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,100 @@
+"""What the other modules of a project have to do with one of them."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from compat.report._reading import Module, read_text
+from compat.report._tree import python_files
+
+__all__ = ["BACKGROUND", "Others", "others_of", "siblings"]
+
+
+class Others(NamedTuple):
+    """What other modules have to do with this one."""
+
+    names: frozenset[str] = frozenset()  # all names in those that speak of it
+    background: str = ""  # one that it imports which may need the nursery of native's run()
+    cancels: str = ""  # one that it imports which may cancel native's tasks
+
+
+# What there is only inside native's run(), or shows the Task that it makes of the main coroutine.
+BACKGROUND = {
+    *("all_tasks", "as_completed", "create_subprocess_exec", "create_subprocess_shell", "create_task", "current_task"),
+    *("open_connection", "open_unix_connection", "run_coroutine_threadsafe", "shield"),
+    *("start_server", "start_unix_server"),
+}
+
+
+def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str]) -> Others:
+    """What the others have to do with a module, given the texts that are known, before and after the codemod."""
+    background = cancels = ""
+    for other, text in imported_texts(path.absolute(), after):
+        names = words(text)
+        if "native" in names:
+            background = background or ("" if BACKGROUND.isdisjoint(names) else str(other))
+            cancels = cancels or (str(other) if "cancel" in names else "")
+    return Others(callers_names(path.absolute(), before), background, cancels)
+
+
+def siblings(path: Path) -> list[Path]:
+    """The files beside one: those of its folder, or all those of its package."""
+    folder = path.absolute().parent
+    if not (folder / "__init__.py").is_file():
+        return sorted(each for each in folder.glob("*.py") if each.is_file())
+    while (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+    return list(python_files([folder]))
+
+
+def callers_names(path: Path, texts: Mapping[Path, str]) -> frozenset[str]:
+    """All names in the modules that speak of this one: they may import what it has."""
+    stem = path.parent.name if path.stem == "__init__" else path.stem
+    others = (words(text) for other, text in texts.items() if other != path)
+    return frozenset[str]().union(*(names for names in others if stem in names))
+
+
+@cache
+def words(text: str) -> frozenset[str]:
+    """The names in a source text, and other words."""
+    return frozenset(re.findall(r"\w+", text))
+
+
+def imported_texts(path: Path, texts: Mapping[Path, str]) -> Iterator[tuple[Path, str]]:
+    """The modules that a module imports, as far as they are near it, and those that these import."""
+    seen = {path}
+    left = [path]
+    while left:
+        importer = left.pop()
+        for found in files_near(importer, texts[importer] if importer in texts else read_text(importer)):
+            if found not in seen:
+                seen.add(found)
+                with contextlib.suppress(OSError, SyntaxError, ValueError):
+                    yield found, texts[found] if found in texts else read_text(found)
+                    left.append(found)
+
+
+def files_near(path: Path, text: str) -> Iterator[Path]:
+    """The files that the imports of a module may mean: of its folder, and of those that its packages are in."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    names = {name for _, _, name in Module(tree).imports}
+    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    names |= {".".join(filter(None, [node.module, alias.name])) for node in relative for alias in node.names}
+    folders = [path.parent]
+    while (folders[-1] / "__init__.py").is_file():
+        folders.append(folders[-1].parent)
+    for name in names:
+        parts = name.split(".")
+        for folder in folders:
+            for end in range(1, len(parts) + 1):
+                stem = folder.joinpath(*parts[:end])
+                yield from (each for each in (stem.with_suffix(".py"), stem / "__init__.py") if each.is_file())
