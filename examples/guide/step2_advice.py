@@ -136,7 +136,6 @@ class Service:
                 await self.prepare(job)
             else:
                 await self.run(job, job.recipe)
-            self.queue.task_done()
 
     async def prepare(self, job: Job) -> None:
         try:
@@ -293,6 +292,10 @@ class Service:
                 self.abort()
             self.closing.set()
 
+    async def all_ended(self) -> None:
+        while left := [job for job in self.jobs.values() if not job.ended.is_set()]:
+            await left[0].ended.wait()
+
     def abort(self) -> None:
         self.aborted = True
         for job in self.jobs.values():
@@ -333,30 +336,28 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     service = Service(folder, folder / "journal", options.idle)
     token = trio.lowlevel.current_trio_token()
     page = StatusPage(lambda: trio.from_thread.run_sync(service.status, trio_token=token))
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, trio.CancelScope() as working:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(service.heed(signals))
-            for _ in range(options.workers):
-                group.create_task(service.work())
-            server = await asyncio.start_server(service.serve, "127.0.0.1", options.port)
-            port = server.sockets[0].getsockname()[1]
-            demonstration = None
-            if options.demo:
-                demonstration = group.create_task(demo(folder, port, page.server_port))
-            else:
-                print(f"clients: port {port}, status: port {page.server_port}", flush=True)
+    async with asyncio.TaskGroup() as demonstration:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, trio.CancelScope() as working:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(service.heed(signals))
+                for _ in range(options.workers):
+                    group.create_task(service.work())
+                server = await asyncio.start_server(service.serve, "127.0.0.1", options.port)
+                port = server.sockets[0].getsockname()[1]
+                if options.demo:
+                    demonstration.create_task(demo(folder, port, page.server_port))
+                else:
+                    print(f"clients: port {port}, status: port {page.server_port}", flush=True)
 
-            await service.closing.wait()
-            server.close()
-            with trio.move_on_after(options.patience):
-                await service.queue.join()
-            service.abort()
-            await service.queue.join()
-            for scope in service.clients:
-                scope.cancel()
-            if demonstration:
-                await demonstration
-            working.cancel()
+                await service.closing.wait()
+                server.close()
+                with trio.move_on_after(options.patience):
+                    await service.all_ended()
+                service.abort()
+                await service.all_ended()
+                for scope in service.clients:
+                    scope.cancel()
+                working.cancel()
     await asyncio.to_thread(page.close)
     print("ended;", ", ".join(sorted(service.journal.read_text().splitlines())))
 
