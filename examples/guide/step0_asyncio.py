@@ -23,7 +23,7 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from urllib.request import urlopen
 
-GRACE = 1.0  # seconds between SIGTERM and SIGKILL for a command
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a command
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -268,12 +268,12 @@ class Service:
 
     async def show(self, job: Job, say: Say, seen: set[str]) -> None:
         """Say what the job says, after what those say that it needs; each once."""
-        seen.add(job.name)
-        await job.is_read()
-        for name in job.recipe.needs if job.recipe else []:
-            if name not in seen:
+        if job.name not in seen:
+            seen.add(job.name)
+            await job.is_read()
+            for name in job.recipe.needs if job.recipe else []:
                 await self.show(self.jobs[name], say, seen)
-        await job.follow(say)
+            await job.follow(say)
 
     async def status(self) -> str:
         counts = Counter(job.ended.result() if job.ended.done() else "under way" for job in self.jobs.values())

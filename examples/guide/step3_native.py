@@ -26,7 +26,7 @@ import trio
 
 from compat import native as asyncio
 
-GRACE = 1.0  # seconds between SIGTERM and SIGKILL for a command
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a command
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -272,12 +272,12 @@ class Service:
 
     async def show(self, job: Job, say: Say, seen: set[str]) -> None:
         """Say what the job says, after what those say that it needs; each once."""
-        seen.add(job.name)
-        await job.is_read()
-        for name in job.recipe.needs if job.recipe else []:
-            if name not in seen:
+        if job.name not in seen:
+            seen.add(job.name)
+            await job.is_read()
+            for name in job.recipe.needs if job.recipe else []:
                 await self.show(self.jobs[name], say, seen)
-        await job.follow(say)
+            await job.follow(say)
 
     def status(self) -> str:
         counts = Counter(job.how if job.ended.is_set() else "under way" for job in self.jobs.values())

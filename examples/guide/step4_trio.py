@@ -24,8 +24,9 @@ from subprocess import PIPE, STDOUT
 from urllib.request import urlopen
 
 import trio
+from lines_trio import Lines
 
-GRACE = 1.0  # seconds between SIGTERM and SIGKILL for a command
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a command
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -105,35 +106,6 @@ async def stop(process: trio.Process) -> None:
         await process.wait()
     tell(process, signal.SIGKILL)
     await process.wait()
-
-
-class Lines:
-    """Reads a stream by lines. A read that is cancelled has taken nothing."""
-
-    def __init__(self, stream: trio.abc.ReceiveStream, limit: int = 2**16) -> None:
-        self.stream, self.limit = stream, limit
-        self.buffer = b""
-
-    async def read(self) -> bytes:
-        """The next line; b"" at the end. Raises ValueError if it is too long."""
-        while b"\n" not in self.buffer and len(self.buffer) <= self.limit:
-            data = await self.stream.receive_some()
-            if not data:
-                break
-            self.buffer += data
-        line, end, rest = self.buffer.partition(b"\n")
-        if len(line) > self.limit:
-            raise ValueError("the line is too long")
-        self.buffer = rest
-        return line + end
-
-    def __aiter__(self) -> "Lines":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if line := await self.read():
-            return line
-        raise StopAsyncIteration
 
 
 class Service:
@@ -310,12 +282,12 @@ class Service:
 
     async def show(self, job: Job, say: Say, seen: set[str]) -> None:
         """Say what the job says, after what those say that it needs; each once."""
-        seen.add(job.name)
-        await job.is_read()
-        for name in job.recipe.needs if job.recipe else []:
-            if name not in seen:
+        if job.name not in seen:
+            seen.add(job.name)
+            await job.is_read()
+            for name in job.recipe.needs if job.recipe else []:
                 await self.show(self.jobs[name], say, seen)
-        await job.follow(say)
+            await job.follow(say)
 
     def status(self) -> str:
         counts = Counter(job.how if job.ended.is_set() else "under way" for job in self.jobs.values())
