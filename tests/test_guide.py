@@ -206,7 +206,7 @@ def test_clients_and_signals(start: Callable[..., Iterator[Service]], tmp_path: 
 
 def test_patience(start: Callable[..., Iterator[Service]]) -> None:
     """A client that says nothing is left, and so is a build that takes too long after a signal."""
-    with start("--idle", "0.5", "--patience", "0.1") as service:
+    with start("--idle", "1", "--patience", "0.1") as service:
         one, other = service.connect(), service.connect()
         one.say("build slow")
         assert one.hear() == "slow| starts\n"

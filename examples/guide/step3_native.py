@@ -27,6 +27,7 @@ import trio
 from compat import native as asyncio
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a command
+GOODBYE = 5.0  # seconds for a client to take its last lines
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -115,9 +116,9 @@ class Service:
         self.queue: asyncio.Queue[Job] = asyncio.Queue()
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.writing = asyncio.Lock()
-        self.clients: set[trio.CancelScope] = set()
+        self.reading: set[trio.CancelScope] = set()
         self.closing = asyncio.Event()
-        self.aborted = False
+        self.aborted = self.ended = False
 
     # --- the workers -------------------------------------------------------------------------------------------------
 
@@ -232,24 +233,31 @@ class Service:
             writer.write(f"{line}\n".encode())
             await writer.drain()
 
+        try:
+            while line := await self.next_line(reader):
+                await self.obey(line.decode().split(), say)
+            if self.ended:
+                await say("= the service ends")
+        except TimeoutError:
+            await say("= too quiet")
+        except ValueError:
+            await say("= not a line")
+        except OSError:
+            pass  # it has gone
+        finally:
+            writer.close()
+
+    async def next_line(self, reader: asyncio.StreamReader) -> bytes:
+        """What the client says next; nothing at its end, and at that of the service."""
         with trio.CancelScope() as scope:
-            self.clients.add(scope)
+            if self.ended:
+                scope.cancel()
+            self.reading.add(scope)
             try:
-                while line := await asyncio.wait_for(reader.readline(), self.idle):
-                    await self.obey(line.decode().split(), say)
-            except TimeoutError:
-                await say("= too quiet")
-            except ValueError:
-                await say("= not a line")
-            except OSError:
-                pass  # it has gone
-            except asyncio.CancelledError:
-                with trio.move_on_after(GRACE, shield=True):
-                    await say("= the service ends")
-                raise
+                return await asyncio.wait_for(reader.readline(), self.idle)
             finally:
-                self.clients.remove(scope)
-                writer.close()
+                self.reading.remove(scope)
+        return b""
 
     async def obey(self, words: list[str], say: Say) -> None:
         match words:
@@ -282,6 +290,27 @@ class Service:
     def status(self) -> str:
         counts = Counter(job.how if job.ended.is_set() else "under way" for job in self.jobs.values())
         return ", ".join(f"{number} {how}" for how, number in sorted(counts.items())) or "nothing to do"
+
+    async def attend(self, port: int, patience: float, started: Callable[[int], None]) -> None:
+        """Serve clients until the service is to end, and what was asked for has ended."""
+        with trio.CancelScope() as talking:
+            async with asyncio.TaskGroup() as clients:
+
+                def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                    clients.create_task(self.serve(reader, writer))
+
+                server = await asyncio.start_server(connected, "127.0.0.1", port)
+                started(server.sockets[0].getsockname()[1])
+                await self.closing.wait()
+                server.close()
+                with trio.move_on_after(patience):
+                    await self.all_ended()
+                self.abort()
+                await self.all_ended()
+                self.ended = True
+                for scope in self.reading:
+                    scope.cancel()
+                talking.deadline = trio.current_time() + GOODBYE
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -337,26 +366,19 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     token = trio.lowlevel.current_trio_token()
     page = StatusPage(lambda: trio.from_thread.run_sync(service.status, trio_token=token))
     async with asyncio.TaskGroup() as demonstration:
+
+        def started(port: int) -> None:
+            if options.demo:
+                demonstration.create_task(demo(folder, port, page.server_port))
+            else:
+                print(f"clients: port {port}, status: port {page.server_port}", flush=True)
+
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, trio.CancelScope() as working:
             async with asyncio.TaskGroup() as group:
                 group.create_task(service.heed(signals))
                 for _ in range(options.workers):
                     group.create_task(service.work())
-                server = await asyncio.start_server(service.serve, "127.0.0.1", options.port)
-                port = server.sockets[0].getsockname()[1]
-                if options.demo:
-                    demonstration.create_task(demo(folder, port, page.server_port))
-                else:
-                    print(f"clients: port {port}, status: port {page.server_port}", flush=True)
-
-                await service.closing.wait()
-                server.close()
-                with trio.move_on_after(options.patience):
-                    await service.all_ended()
-                service.abort()
-                await service.all_ended()
-                for scope in service.clients:
-                    scope.cancel()
+                await service.attend(options.port, options.patience, started)
                 working.cancel()
     await asyncio.to_thread(page.close)
     print("ended;", ", ".join(sorted(service.journal.read_text().splitlines())))

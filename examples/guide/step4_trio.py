@@ -27,6 +27,7 @@ import trio
 from lines_trio import Lines
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a command
+GOODBYE = 5.0  # seconds for a client to take its last lines
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -116,10 +117,9 @@ class Service:
         self.send_job, self.receive_job = trio.open_memory_channel[Job](math.inf)
         self.locks: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         self.writing = trio.Lock()
-        self.clients: set[trio.CancelScope] = set()
-        self.accepting = trio.CancelScope()
+        self.reading: set[trio.CancelScope] = set()
         self.closing = trio.Event()
-        self.aborted = False
+        self.aborted = self.ended = False
 
     # --- the workers -------------------------------------------------------------------------------------------------
 
@@ -227,9 +227,13 @@ class Service:
     # --- the clients -------------------------------------------------------------------------------------------------
 
     async def accept(
-        self, port: int, clients: trio.Nursery, task_status: trio.TaskStatus[list[trio.SocketListener]]
+        self,
+        port: int,
+        accepting: trio.CancelScope,
+        clients: trio.Nursery,
+        task_status: trio.TaskStatus[list[trio.SocketListener]],
     ) -> None:
-        with self.accepting:
+        with accepting:
             await trio.serve_tcp(self.serve, port, host="127.0.0.1", handler_nursery=clients, task_status=task_status)
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -239,27 +243,30 @@ class Service:
             await stream.send_all(f"{line}\n".encode())
 
         lines = Lines(stream)
+        try:
+            while line := await self.next_line(lines):
+                await self.obey(line.decode().split(), say)
+            if self.ended:
+                await say("= the service ends")
+        except trio.TooSlowError:
+            await say("= too quiet")
+        except ValueError:
+            await say("= not a line")
+        except trio.BrokenResourceError:
+            pass  # it has gone
+
+    async def next_line(self, lines: Lines) -> bytes:
+        """What the client says next; nothing at its end, and at that of the service."""
         with trio.CancelScope() as scope:
-            self.clients.add(scope)
+            if self.ended:
+                scope.cancel()
+            self.reading.add(scope)
             try:
-                while True:
-                    with trio.fail_after(self.idle):
-                        line = await lines.read()
-                    if not line:
-                        break
-                    await self.obey(line.decode().split(), say)
-            except trio.TooSlowError:
-                await say("= too quiet")
-            except ValueError:
-                await say("= not a line")
-            except trio.BrokenResourceError:
-                pass  # it has gone
-            except trio.Cancelled:
-                with trio.move_on_after(GRACE, shield=True):
-                    await say("= the service ends")
-                raise
+                with trio.fail_after(self.idle):
+                    return await lines.read()
             finally:
-                self.clients.remove(scope)
+                self.reading.remove(scope)
+        return b""
 
     async def obey(self, words: list[str], say: Say) -> None:
         match words:
@@ -292,6 +299,24 @@ class Service:
     def status(self) -> str:
         counts = Counter(job.how if job.ended.is_set() else "under way" for job in self.jobs.values())
         return ", ".join(f"{number} {how}" for how, number in sorted(counts.items())) or "nothing to do"
+
+    async def attend(self, port: int, patience: float, started: Callable[[int], None]) -> None:
+        """Serve clients until the service is to end, and what was asked for has ended."""
+        with trio.CancelScope() as talking:
+            async with trio.open_nursery() as clients:
+                accepting = trio.CancelScope()
+                listeners = await clients.start(self.accept, port, accepting, clients)
+                started(listeners[0].socket.getsockname()[1])
+                await self.closing.wait()
+                accepting.cancel()
+                with trio.move_on_after(patience):
+                    await self.all_ended()
+                self.abort()
+                await self.all_ended()
+                self.ended = True
+                for scope in self.reading:
+                    scope.cancel()
+                talking.deadline = trio.current_time() + GOODBYE
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -347,26 +372,19 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     token = trio.lowlevel.current_trio_token()
     page = StatusPage(lambda: trio.from_thread.run_sync(service.status, trio_token=token))
     async with trio.open_nursery() as demonstration:
+
+        def started(port: int) -> None:
+            if options.demo:
+                demonstration.start_soon(demo, folder, port, page.server_port)
+            else:
+                print(f"clients: port {port}, status: port {page.server_port}", flush=True)
+
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, trio.CancelScope() as working:
             async with trio.open_nursery() as group:
                 group.start_soon(service.heed, signals)
                 for _ in range(options.workers):
                     group.start_soon(service.work)
-                listeners = await group.start(service.accept, options.port, group)
-                port = listeners[0].socket.getsockname()[1]
-                if options.demo:
-                    demonstration.start_soon(demo, folder, port, page.server_port)
-                else:
-                    print(f"clients: port {port}, status: port {page.server_port}", flush=True)
-
-                await service.closing.wait()
-                service.accepting.cancel()
-                with trio.move_on_after(options.patience):
-                    await service.all_ended()
-                service.abort()
-                await service.all_ended()
-                for scope in service.clients:
-                    scope.cancel()
+                await service.attend(options.port, options.patience, started)
                 working.cancel()
     await trio.to_thread.run_sync(page.close)
     print("ended;", ", ".join(sorted(service.journal.read_text().splitlines())))
