@@ -118,7 +118,7 @@ class Service:
         self.writing = asyncio.Lock()
         self.reading: set[trio.CancelScope] = set()
         self.closing = asyncio.Event()
-        self.aborted = self.ended = False
+        self.aborted = self.over = False
 
     # --- the workers -------------------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Service:
         try:
             while line := await self.next_line(reader):
                 await self.obey(line.decode().split(), say)
-            if self.ended:
+            if self.over:
                 await say("= the service ends")
         except TimeoutError:
             await say("= too quiet")
@@ -250,7 +250,7 @@ class Service:
     async def next_line(self, reader: asyncio.StreamReader) -> bytes:
         """What the client says next; nothing at its end, and at that of the service."""
         with trio.CancelScope() as scope:
-            if self.ended:
+            if self.over:
                 scope.cancel()
             self.reading.add(scope)
             try:
@@ -307,7 +307,7 @@ class Service:
                     await self.all_ended()
                 self.abort()
                 await self.all_ended()
-                self.ended = True
+                self.over = True
                 for scope in self.reading:
                     scope.cancel()
                 talking.deadline = trio.current_time() + GOODBYE
@@ -431,7 +431,9 @@ async def demo(folder: Path, port: int, status_port: int) -> None:
     for name, text in RECIPES.items():
         (folder / f"{name}.recipe").write_text(text)
     ann, bob, eve = [Client(name, *await asyncio.open_connection("127.0.0.1", port)) for name in ("ann", "bob", "eve")]
-    await asyncio.gather(ann.ask("build app"), bob.ask("build docs lex"))
+    async with asyncio.TaskGroup() as builds:
+        builds.create_task(ann.ask("build app"))
+        builds.create_task(bob.ask("build docs lex"))
     await ann.ask("build all")
     await bob.ask("build egg slow unknown")
 
@@ -440,7 +442,9 @@ async def demo(folder: Path, port: int, status_port: int) -> None:
         await bob.ask("cancel stubborn")
         await bob.ask("wait stubborn")
 
-    await asyncio.gather(ann.ask("build stubborn"), interrupt())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ann.ask("build stubborn"))
+        group.create_task(interrupt())
     await bob.ask("dance")
     eve.writer.write(b"\xff\n")
     await eve.listen()

@@ -78,7 +78,8 @@ class Job:
     async def is_read(self) -> None:
         """Wait until its needs are known."""
         async with self.changed:
-            while self.recipe is None and not self.ended.is_set():
+            await trio.lowlevel.checkpoint()
+            while not (self.recipe is not None or self.ended.is_set()):
                 await self.changed.wait()
 
     async def follow(self, say: Say) -> None:
@@ -114,12 +115,12 @@ class Service:
         self.folder, self.journal, self.idle = folder, journal, idle
         journal.touch()
         self.jobs: dict[str, Job] = {}
-        self.send_job, self.receive_job = trio.open_memory_channel[Job](math.inf)
+        self.send_channel, self.receive_channel = trio.open_memory_channel[Job](math.inf)
         self.locks: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         self.writing = trio.Lock()
         self.reading: set[trio.CancelScope] = set()
         self.closing = trio.Event()
-        self.aborted = self.ended = False
+        self.aborted = self.over = False
 
     # --- the workers -------------------------------------------------------------------------------------------------
 
@@ -127,12 +128,13 @@ class Service:
         """The job of a target: the one that is there, or a new one."""
         if name not in self.jobs:
             self.jobs[name] = Job(name)
-            self.send_job.send_nowait(self.jobs[name])
+            self.send_channel.send_nowait(self.jobs[name])
         return self.jobs[name]
 
     async def work(self) -> None:
         """Take a job, to read its recipe or to run it; either may put others into the queue."""
-        async for job in self.receive_job:
+        while True:
+            job = await self.receive_channel.receive()
             if job.recipe is None:
                 await self.prepare(job)
             else:
@@ -155,7 +157,7 @@ class Service:
         async with job.changed:
             job.changed.notify_all()
         if not job.missing:
-            self.send_job.send_nowait(job)
+            self.send_channel.send_nowait(job)
 
     def all_needs(self, recipe: Recipe) -> set[str]:
         """What it needs, as far as is known, at any remove."""
@@ -181,16 +183,18 @@ class Service:
                     job.scope.cancel()
                 try:
                     how = await self.execute(job, recipe)
-                except trio.TooSlowError:
+                except TimeoutError:
                     how = "took too long"
         await self.finish(job, how)
 
     async def execute(self, job: Job, recipe: Recipe) -> str:
-        with trio.fail_after(math.inf if recipe.limit is None else recipe.limit):
+        with trio.move_on_at(math.inf if recipe.limit is None else trio.current_time() + recipe.limit) as scope1:
             for command in recipe.commands:
                 status = await self.call(job, command)
                 if status:
                     return f"failed with status {status}"
+        if scope1.cancelled_caught:
+            raise TimeoutError
         return "built"
 
     async def call(self, job: Job, command: str) -> int:
@@ -218,23 +222,13 @@ class Service:
         for other in job.dependents:
             other.missing -= 1
             if not other.missing:
-                self.send_job.send_nowait(other)
+                self.send_channel.send_nowait(other)
 
     def note(self, line: str) -> None:
         with self.journal.open("a") as file:
             print(line, file=file)
 
     # --- the clients -------------------------------------------------------------------------------------------------
-
-    async def accept(
-        self,
-        port: int,
-        accepting: trio.CancelScope,
-        clients: trio.Nursery,
-        task_status: trio.TaskStatus[list[trio.SocketListener]],
-    ) -> None:
-        with accepting:
-            await trio.serve_tcp(self.serve, port, host="127.0.0.1", handler_nursery=clients, task_status=task_status)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One client, from its first line to its last."""
@@ -246,9 +240,9 @@ class Service:
         try:
             while line := await self.next_line(lines):
                 await self.obey(line.decode().split(), say)
-            if self.ended:
+            if self.over:
                 await say("= the service ends")
-        except trio.TooSlowError:
+        except TimeoutError:
             await say("= too quiet")
         except ValueError:
             await say("= not a line")
@@ -258,12 +252,14 @@ class Service:
     async def next_line(self, lines: Lines) -> bytes:
         """What the client says next; nothing at its end, and at that of the service."""
         with trio.CancelScope() as scope:
-            if self.ended:
+            if self.over:
                 scope.cancel()
             self.reading.add(scope)
             try:
-                with trio.fail_after(self.idle):
+                with trio.move_on_at(math.inf if self.idle is None else trio.current_time() + self.idle) as scope1:
                     return await lines.read()
+                if scope1.cancelled_caught:
+                    raise TimeoutError
             finally:
                 self.reading.remove(scope)
         return b""
@@ -313,10 +309,20 @@ class Service:
                     await self.all_ended()
                 self.abort()
                 await self.all_ended()
-                self.ended = True
+                self.over = True
                 for scope in self.reading:
                     scope.cancel()
                 talking.deadline = trio.current_time() + GOODBYE
+
+    async def accept(
+        self,
+        port: int,
+        accepting: trio.CancelScope,
+        clients: trio.Nursery,
+        task_status: trio.TaskStatus[list[trio.SocketListener]],
+    ) -> None:
+        with accepting:
+            await trio.serve_tcp(self.serve, port, host="127.0.0.1", handler_nursery=clients, task_status=task_status)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -438,9 +444,9 @@ async def demo(folder: Path, port: int, status_port: int) -> None:
     for name, text in RECIPES.items():
         (folder / f"{name}.recipe").write_text(text)
     ann, bob, eve = [Client(name, await trio.open_tcp_stream("127.0.0.1", port)) for name in ("ann", "bob", "eve")]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ann.ask, "build app")
-        nursery.start_soon(bob.ask, "build docs lex")
+    async with trio.open_nursery() as builds:
+        builds.start_soon(ann.ask, "build app")
+        builds.start_soon(bob.ask, "build docs lex")
     await ann.ask("build all")
     await bob.ask("build egg slow unknown")
 
@@ -449,9 +455,9 @@ async def demo(folder: Path, port: int, status_port: int) -> None:
         await bob.ask("cancel stubborn")
         await bob.ask("wait stubborn")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ann.ask, "build stubborn")
-        nursery.start_soon(interrupt)
+    async with trio.open_nursery() as group:
+        group.start_soon(ann.ask, "build stubborn")
+        group.start_soon(interrupt)
     await bob.ask("dance")
     await eve.stream.send_all(b"\xff\n")
     await eve.listen()
