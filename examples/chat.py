@@ -182,11 +182,12 @@ if __name__ == "__main__":
     commands.choices["join"].add_argument("name")
     options = parser.parse_args()
     try:
-        if options.command == "serve":
-            asyncio.run(serve(options.host, options.port, options.patience, options.log))
-        else:
-            asyncio.run(join(options.host, options.port, options.name))
+        try:
+            if options.command == "serve":
+                asyncio.run(serve(options.host, options.port, options.patience, options.log))
+            else:
+                asyncio.run(join(options.host, options.port, options.name))
+        except* KeyboardInterrupt:
+            pass
     except OSError as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
-        pass
