@@ -1,4 +1,4 @@
-"""docs/porting.md: all stages of its program do the same, so do the pairs of its chapters, and what it shows is there."""
+"""docs/porting.md: all stages of its program do the same, so do the pairs of its chapters; what it shows is there."""
 
 import os
 import re

@@ -1,8 +1,8 @@
 """Runs shell commands, some at a time, and shows their output line by line as it comes.
 
 examples/jobrunner.py, ported to trio: open_process, lines of streams, a Semaphore, a nursery whose scope stops the
-rest, and a channel for what is written to files in a thread. A job that takes too long is asked to end (SIGTERM), and after a
-second made to (SIGKILL), with all that it has started: the clean-up is shielded, or it could not wait.
+rest, and a channel for what is written to files in a thread. A job that takes too long is asked to end (SIGTERM), and
+after a second made to (SIGKILL), with all that it has started: the clean-up is shielded, or it could not wait.
 
     python examples/guide/jobrunner_trio.py --at-once 4 --seconds 60 "make docs" "make test"
 """
