@@ -91,20 +91,19 @@ class Runner:
 
     async def run_once(self, job: Job) -> str:
         """Run a job, and return how it ended."""
+        status = None
         process = await asyncio.create_subprocess_shell(job.command, stdout=PIPE, stderr=STDOUT, start_new_session=True)
         try:
             async with asyncio.timeout(self.seconds):
                 await self.show(job, process)
                 status = await process.wait()
         except TimeoutError:
-            await stop(process)
             return "took too long"
-        except asyncio.CancelledError:
-            await stop(process)
-            raise
         except ValueError:
-            await stop(process)
             return "said a line that is too long"
+        finally:
+            if status is None:
+                await stop(process)
         return "done" if status == 0 else f"failed with status {status}"
 
     async def show(self, job: Job, process: Process) -> None:

@@ -82,6 +82,7 @@ class Runner:
 
     async def run_once(self, job: Job) -> str:
         """Run a job, and return how it ended."""
+        status = None
         process = await trio.lowlevel.open_process(
             job.command, shell=True, stdout=PIPE, stderr=STDOUT, start_new_session=True
         )
@@ -90,15 +91,13 @@ class Runner:
                 await self.show(job, process)
                 status = await process.wait()
         except trio.TooSlowError:
-            await stop(process)
             return "took too long"
-        except trio.Cancelled:
-            with trio.CancelScope(shield=True):
-                await stop(process)
-            raise
         except ValueError:
-            await stop(process)
             return "said a line that is too long"
+        finally:
+            if status is None:
+                with trio.CancelScope(shield=True):
+                    await stop(process)
         return "done" if status == 0 else f"failed with status {status}"
 
     async def show(self, job: Job, process: trio.Process) -> None:
