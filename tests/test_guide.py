@@ -1,5 +1,6 @@
 """docs/porting.md: all stages of its program do the same, so do the pairs of its chapters; what it shows is there."""
 
+import difflib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+import compat
 import test_examples
 from worlds import PATIENCE
 
@@ -224,3 +226,65 @@ def test_the_pair_of_a_chapter(chapter: str) -> None:
     for world in ("asyncio", "trio"):
         done = test_examples.run(str(FOLDER / f"{chapter}_{world}.py"))
         assert done == (0, f"{CHAPTERS[chapter]}\n", ""), world
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def without_docstring(file: Path) -> list[str]:
+    return file.read_text().partition('"""\n')[2].splitlines()
+
+
+def test_steps_of_one_line() -> None:
+    """From asyncio to exact, and from there to native, a module changes its import."""
+    for before, after in ((ASYNCIO, EXACT), (ADVICE, NATIVE)):
+        changed = [
+            line[2:]
+            for line in difflib.ndiff(without_docstring(before), without_docstring(after))
+            if line[0] in "-+" and line[2:]
+        ]
+        assert all(re.fullmatch(r"(from compat )?import (native as )?asyncio", line) for line in changed), changed
+        assert len(changed) == 2
+
+
+def test_what_is_ported_uses_trio_alone() -> None:
+    ported = sorted(FOLDER.glob("*_trio.py"))
+    assert len(ported) == 1 + len(CHAPTERS) + 3
+    for file in ported:
+        text = "\n".join(without_docstring(file))
+        assert "compat" not in text, file
+        assert "asyncio" not in text, file
+    report = ("-m", "compat.report", "--ported")
+    assert test_examples.run(*report, str(FOLDER / "step4_trio.py"))[0] == 0
+    assert test_examples.run(*report, str(FOLDER / "step2_advice.py"))[0] == 1
+
+
+def test_the_code_of_the_page_is_that_of_the_files() -> None:
+    files = [file.read_text() for file in FOLDER.glob("*.py")]
+    of_other_files = ["compat.print_tasks()\n", 'pytest_plugins = ["compat.pytest_plugin"]\n']
+    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
+    assert len(blocks) > 8
+    for block in blocks:
+        assert block in of_other_files or any(block in file for file in files), block
+
+
+def test_the_links_and_commands_of_the_page() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", GUIDE):
+        assert (ROOT / "docs" / target).exists(), target
+    linked = {Path(target).name for target in re.findall(r"\]\(([^)]+)\)", GUIDE)}
+    assert {file.name for file in FOLDER.glob("*.py")} <= linked
+    commands = re.findall(r"^python -m (\S+)(.*)$", GUIDE, re.M)
+    assert {module for module, _ in commands} == {"compat", "compat.report", "compat.codemod"}
+    for _, arguments in commands:
+        assert all((ROOT / each).exists() for each in arguments.split() if each.startswith("examples/"))
+    for name in re.findall(r"compat\.(\w+)\(", GUIDE):
+        assert name in compat.__all__, name
+
+
+def test_the_tree_that_is_shown() -> None:
+    """Its lines are those of the file, where it says."""
+    lines = ADVICE.read_text().splitlines()
+    shown = re.findall(rf"{ADVICE.name}:(\d+) in [\w.]+: (.*)", GUIDE)
+    assert len(shown) == 6
+    for number, text in shown:
+        assert lines[int(number) - 1].strip() == text
