@@ -13,10 +13,10 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 GRACE = 1  # seconds between SIGTERM and SIGKILL
 PAUSE = 0.1  # seconds before a job is tried again, twice as long before each time after that
@@ -35,13 +35,13 @@ class Job:
         return f"{self.name} {self.end}{tries}: {self.command}"
 
 
-def tell(process: Process, sig: signal.Signals) -> None:
+def tell(process: asyncio.subprocess.Process, sig: signal.Signals) -> None:
     """Send a signal to the job and all that it has started: they are a process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, sig)
 
 
-async def stop(process: Process) -> None:
+async def stop(process: asyncio.subprocess.Process) -> None:
     """End the job, one way or the other."""
     tell(process, signal.SIGTERM)
     with suppress(TimeoutError):
@@ -106,7 +106,7 @@ class Runner:
                 await stop(process)
         return "done" if status == 0 else f"failed with status {status}"
 
-    async def show(self, job: Job, process: Process) -> None:
+    async def show(self, job: Job, process: asyncio.subprocess.Process) -> None:
         """Print what the job says, as it says it."""
         async for line in process.stdout:
             text = line.decode(errors="replace").rstrip()
