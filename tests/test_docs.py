@@ -1,6 +1,6 @@
 """The pages of docs/: their examples run and print what the page shows, and their links lead somewhere.
 
-- A ```python block is a program. A ```text block behind it is what it prints.
+- A ```python block is a program. A ```text or ```pytb block behind it is what it prints.
 - A block with a title is a file instead, which later blocks of the page use.
 - A ```console block is a session of a shell, in a folder with the files of the page.
 - `...` in what is shown stands for anything. A comment before a block says why it is not run, or what it needs:
@@ -32,7 +32,8 @@ BLOCK = re.compile(
     r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$',
     re.M | re.S,
 )
-ENVIRONMENT = os.environ | {
+# With PYTHONDONTWRITEBYTECODE each of the programs would compile all of ours.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTHONPATH": str(ROOT),  # for a tree that is not installed
     "PYTHONUNBUFFERED": "1",
     "PYTHON": sys.executable,
@@ -105,7 +106,7 @@ def test_examples(name: str, tmp_path: Path) -> None:
         elif block.language == "python":
             (tmp_path / "program.py").write_text(block.text, encoding="utf-8")
             status, printed = shell("python program.py", tmp_path, environment)
-            if following is not None and following.language == "text":
+            if following is not None and following.language in ("text", "pytb"):
                 check(following.text, printed)
             else:
                 assert status == 0, printed
