@@ -211,9 +211,7 @@ print(*(output.text for cell in cells for output in cell.outputs if output.name 
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")]), ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     """A relative link leads to a file. mkdocs looks at those from page to page, and at their headings."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
