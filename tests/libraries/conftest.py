@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import trio
 import trustme
 
 import compat
@@ -75,6 +76,54 @@ def run(request: pytest.FixtureRequest, nothing_left: None) -> object:
 def run_mixed(request: pytest.FixtureRequest, nothing_left: None) -> object:
     """Run a program that uses trio, too, which asyncio's own loop cannot."""
     return request.param
+
+
+async def by_timeout(async_fn):
+    """asyncio's way to give something up."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(None) as timeout:
+            await async_fn(lambda: timeout.reschedule(asyncio.get_running_loop().time() + 0.03))
+
+
+async def by_scope(async_fn):
+    """trio's."""
+    with trio.CancelScope() as scope:
+        await async_fn(lambda: setattr(scope, "deadline", trio.current_time() + 0.03))
+    assert scope.cancelled_caught
+
+
+def in_a_task(async_fn):
+    """In a Task of a loop that is open in a trio run."""
+
+    async def main():
+        return await asyncio.create_task(checked(async_fn))
+
+    return compat.run(main)
+
+
+WAYS = {
+    "asyncio.run-timeout": (by_asyncio, by_timeout),
+    "asyncio.run-scope": (by_asyncio, by_scope),
+    "compat.run-timeout": (by_trio, by_timeout),
+    "compat.run-scope": (by_trio, by_scope),
+    "Task-scope": (in_a_task, by_scope),
+}
+if not REDIRECTED:  # asyncio's own loop
+    del WAYS["asyncio.run-scope"]
+
+
+@pytest.fixture(params=WAYS.values(), ids=list(WAYS))
+def ended(request, nothing_left):
+    """ended(async_fn): run it; it gets the function by which something is given up."""
+    run, give_up = request.param
+
+    def ended(async_fn):
+        async def main():
+            return await async_fn(give_up)
+
+        return run(main)
+
+    return ended
 
 
 @pytest.fixture(scope="session")
