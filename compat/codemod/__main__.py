@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from compat import codemod
-from compat.report._reading import read_text
+from compat.report._reading import text_of
 from compat.report._tree import describe, python_files
 
 from . import Change, change, is_on_native, to_native
@@ -88,7 +88,7 @@ def regard_others(changes: dict[Path, Change], native: list[Path], texts: dict[P
     around = {path.absolute(): text for path, text in texts.items()}
     for other in {each for path in native for each in siblings(path)} - around.keys():
         with contextlib.suppress(OSError, SyntaxError, ValueError):
-            around[other] = read_text(other)
+            around[other] = text_of(other.read_bytes())
     regarded = dict.fromkeys(native, Others())
     while True:
         now = around | {path.absolute(): changes[path].text for path in native}

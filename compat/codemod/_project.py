@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from compat.report._reading import Module, read_text
+from compat.report._reading import Module, text_of
 from compat.report._tree import python_files
 
 __all__ = ["BACKGROUND", "Others", "others_of", "siblings"]
@@ -72,11 +72,11 @@ def imported_texts(path: Path, texts: Mapping[Path, str]) -> Iterator[tuple[Path
     left = [path]
     while left:
         importer = left.pop()
-        for found in files_near(importer, texts[importer] if importer in texts else read_text(importer)):
+        for found in files_near(importer, texts[importer] if importer in texts else text_of(importer.read_bytes())):
             if found not in seen:
                 seen.add(found)
                 with contextlib.suppress(OSError, SyntaxError, ValueError):
-                    yield found, texts[found] if found in texts else read_text(found)
+                    yield found, texts[found] if found in texts else text_of(found.read_bytes())
                     left.append(found)
 
 

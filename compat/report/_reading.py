@@ -93,14 +93,22 @@ def uses_in(data: bytes, name: str) -> Found:
     """
     if not mentions(data):
         return Found(lines_of(data), [], [])
-    buffer = io.BytesIO(data)
-    encoding, _ = tokenize.detect_encoding(buffer.readline)
-    buffer.seek(0)
-    text = io.TextIOWrapper(buffer, encoding).read()
+    text = text_of(data)
     module = Module(parse(text, name))
     uses = sorted(module.uses(), key=lambda use: use[:4])
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
     return Found(lines, uses, sorted(set(module.possible), key=lambda use: use[:4]))
+
+
+def text_of(data: bytes) -> str:
+    """The text of a Python file, in the encoding that it declares, without a byte order mark.
+
+    Raises SyntaxError or ValueError for bytes that are no text.
+    """
+    buffer = io.BytesIO(data)
+    encoding, _ = tokenize.detect_encoding(buffer.readline)
+    buffer.seek(0)
+    return io.TextIOWrapper(buffer, encoding).read()
 
 
 def read(path: Path) -> Source:
