@@ -151,7 +151,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     set_task_factory = BaseEventLoop.set_task_factory
     _check_callback = check_callback
     _set_coroutine_origin_tracking = set_coroutine_origin_tracking
-    __repr__ = BaseEventLoop.__repr__
 
     def __init__(self) -> None:
         refuse_patches()
@@ -183,6 +182,9 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         open_loops.add(self)
 
     # --- state -------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return BaseEventLoop.__repr__(self).replace(" ", " on trio ", 1)
 
     def is_running(self) -> bool:
         """Tell whether the loop runs now, in any thread."""

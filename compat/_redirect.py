@@ -26,7 +26,7 @@ from compat.adapters import events
 
 from . import _other_packages
 
-__all__ = ["fill", "install", "uninstall"]
+__all__ = ["fill", "install", "is_active", "uninstall"]
 
 # fmt: off
 STANDARD_MODULES = {
@@ -188,3 +188,8 @@ def uninstall() -> None:
             _other_packages.take_out()
             if _set_policy is not None and _get_policy() is events._get_event_loop_policy():
                 _set_policy(_replaced_policy)
+
+
+def is_active() -> bool:
+    """Tell whether `import asyncio` gives the one on trio here: after install(), or under `python -m compat`."""
+    return bool(_replaced)

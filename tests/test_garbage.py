@@ -317,6 +317,13 @@ async def group(asyncio):
 
 
 @operation
+async def group_given_up(asyncio):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.0001), asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(3600))
+
+
+@operation
 async def timeouts(asyncio):
     async with asyncio.timeout(3600):
         await asyncio.sleep(0)
@@ -431,6 +438,10 @@ async def nurseries(asyncio):
 async def group_in_a_scope(asyncio):
     with trio.move_on_after(3600):
         await group(asyncio)
+    with trio.move_on_after(0.0001):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(asyncio.sleep(3600))
+            tasks.create_task(trio.sleep(3600))
 
 
 @mixed
