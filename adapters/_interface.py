@@ -8,9 +8,9 @@ public methods of asyncio.AbstractEventLoop, its own attributes, and what is nam
 from __future__ import annotations
 
 import weakref
-from asyncio import AbstractEventLoop, Handle
+from asyncio import Handle, SelectorEventLoop
 from collections.abc import Awaitable, Callable
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ._types import AddressInfo
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .transports import SocketTransport
 
 
-class LoopPart(AbstractEventLoop):
+class LoopPart(SelectorEventLoop):
     """The loop, as its parts and its transports see it."""
 
     # The loop itself gives:
@@ -31,6 +31,9 @@ class LoopPart(AbstractEventLoop):
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
     _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
+
+    def __init__(self) -> None:
+        """Leave out the selector, and the socket that wakes it up."""
 
     if TYPE_CHECKING:
 
@@ -51,11 +54,6 @@ class LoopPart(AbstractEventLoop):
 
         # The results of getaddrinfo() for an address; one that is resolved is not looked up.
         _ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]]
-
-        async def _sendfile_native(
-            self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
-        ) -> int:
-            """Send a file by the system."""
 
         # Sockets gives:
 

@@ -8,25 +8,17 @@ its own task, which comes a batch earlier than asyncio's.
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
-import os
 import socket
 import ssl
-import sys
 import weakref
-from asyncio import constants
 from collections.abc import Callable
-from typing import IO
 
-from ._asyncio import check_sendfile_params
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._sendfile import SEEKS_ALWAYS, send_in_blocks
 from ._types import Address, Buffer, FileDescriptorLike, T, Ts
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
-LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 bits
 
 
 def _descriptor(file: object) -> int:
@@ -236,67 +228,3 @@ class Sockets(LoopPart):
             return connection, address
 
         return await self._try(sock, READ, accept)
-
-    # --- files -------------------------------------------------------------------------------------------------------
-
-    _check_sendfile_params = check_sendfile_params
-
-    async def sock_sendfile(
-        self,
-        sock: socket.socket,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool | None = True,
-    ) -> int:
-        """Send a file, from an offset on, at most so many bytes; how many have been sent.
-
-        By os.sendfile(), or, unless `fallback` is False, by reading in a thread where that does not work. However it
-        ends, the file's position is behind what has been sent. Raises OSError, asyncio.SendfileNotAvailableError.
-        """
-        if self._debug and sock.gettimeout() != 0:
-            raise ValueError("the socket must be non-blocking")
-        self._check_socket(sock)
-        self._check_sendfile_params(sock, file, offset, count)
-        try:
-            return await self._sock_sendfile_native(sock, file, offset, count)
-        except asyncio.SendfileNotAvailableError:
-            if not fallback:
-                raise
-        size = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
-        return await send_in_blocks(self, file, offset, count, size, functools.partial(self.sock_sendall, sock))
-
-    async def _sock_sendfile_native(self, sock: socket.socket, file: IO[bytes], offset: int, count: int | None) -> int:
-        if not hasattr(os, "sendfile"):
-            raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
-        try:
-            fd = file.fileno()
-            size = count or os.fstat(fd).st_size
-        except (AttributeError, OSError):
-            raise asyncio.SendfileNotAvailableError("not a regular file") from None
-        if not size:
-            return 0
-        sent = 0
-
-        def send() -> None:
-            nonlocal sent
-            block = min(size - sent if count else size, LARGEST_BLOCK)
-            if block > 0:
-                block = os.sendfile(sock.fileno(), fd, offset + sent, block)
-            sent += block
-            if block > 0:
-                raise BlockingIOError  # more in the next iteration
-
-        try:
-            await self._try(sock, WRITE, send)
-        except OSError as error:
-            if not sent:
-                raise asyncio.SendfileNotAvailableError("os.sendfile call failed") from None
-            if error.errno == errno.ENOTCONN:
-                raise ConnectionError("socket is not connected", errno.ENOTCONN) from error
-            raise
-        finally:
-            if sent or SEEKS_ALWAYS:
-                os.lseek(fd, offset + sent, os.SEEK_SET)
-        return sent

@@ -152,10 +152,11 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     _check_callback = check_callback
     _set_coroutine_origin_tracking = set_coroutine_origin_tracking
 
+    _closed = True  # until it has a run
+
     def __init__(self) -> None:
         refuse_patches()
         super().__init__()
-        self._closed = True  # until it has a run
         self._thread_id: int | None = None
         self._debug = is_debug_mode()
         self.slow_callback_duration = 0.1
@@ -543,24 +544,6 @@ class HostedLoop(BaseLoop):
         """Refuse: it is closed at the end of its block."""
         if not self._closed:
             raise RuntimeError("Cannot close a running event loop")
-
-
-def _not_there_yet(name: str) -> Callable[..., NoReturn]:
-    def method(self: BaseLoop, *args: object, **kwargs: object) -> NoReturn:
-        raise NotImplementedError(f"loop.{name}() is not on trio yet")
-
-    method.__name__, method.__qualname__ = name, f"BaseLoop.{name}"
-    return method
-
-
-# For compat.report: the methods of asyncio's loops that only raise NotImplementedError here.
-NOT_THERE_YET: list[object] = []
-
-_defined = {name for owner in (*PARTS, BaseLoop, Loop) for name in vars(owner)}
-for _name, _member in vars(AbstractEventLoop).items():
-    if callable(_member) and not _name.startswith("_") and _name not in _defined:
-        NOT_THERE_YET.append(_not_there_yet(_name))
-        setattr(BaseLoop, _name, NOT_THERE_YET[-1])
 
 
 # --- the loop of a thread --------------------------------------------------------------------------------------------

@@ -63,8 +63,8 @@ _refusing: list[Any] = []
 
 
 def is_stand_in(value: object) -> bool:
-    """Tell whether this class, function or method of the loop only says that it is not adapted yet."""
-    return any(value is each for each in (*_refusing, *events.NOT_THERE_YET))
+    """Tell whether this class or function only says that it is not adapted yet."""
+    return any(value is each for each in _refusing)
 
 
 def _acts(name: str, value: Any) -> bool:

@@ -1174,16 +1174,6 @@ def test_hosted_loop_says_who_ends_it():
     compat.run(main)
 
 
-def test_what_is_not_there_yet_says_so():
-    async def main():
-        loop = asyncio.get_running_loop()
-        with pytest.raises(NotImplementedError, match="not on trio yet"):
-            await loop.sendfile(None, None)
-
-    with suppress(AttributeError):
-        asyncio.run(main())
-
-
 # --- our loop beside other runs --------------------------------------------------------------------------------------
 
 
