@@ -74,7 +74,7 @@ class Connections(LoopPart):
                 self,
                 protocol,
                 sslcontext,  # type: ignore[arg-type]
-                waiter,
+                waiter,  # type: ignore[arg-type]
                 server_side,
                 server_hostname,
                 ssl_handshake_timeout=ssl_handshake_timeout,  # type: ignore[arg-type]

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import weakref
 from asyncio import Handle, SelectorEventLoop
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-from ._types import AddressInfo
 
 if TYPE_CHECKING:
     from ._polling import Poller, TrioPoller
@@ -25,7 +23,6 @@ class LoopPart(SelectorEventLoop):
     """The loop, as its parts and its transports see it."""
 
     # The loop itself gives:
-    _debug: bool
     _runner: Runner  # the trio run
     _scheduler: Scheduler  # runs the batches of the run
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
@@ -36,9 +33,23 @@ class LoopPart(SelectorEventLoop):
         """Leave out the selector, and the socket that wakes it up."""
 
     if TYPE_CHECKING:
+        # SelectorEventLoop gives:
+
+        _debug: bool
 
         def _check_closed(self) -> None:
             """Raise RuntimeError if the loop is closed."""
+
+        def _check_callback(self, callback: object, method: str) -> None:
+            """Raise TypeError for a coroutine, or what cannot be called."""
+
+        def _set_coroutine_origin_tracking(self, enabled: bool) -> None:
+            """In debug mode, coroutines remember where they were made."""
+
+        def _ensure_fd_no_transport(self, file: object) -> None:
+            """Raise RuntimeError if a transport uses the file."""
+
+        # The loop itself gives:
 
         def _append_from_anywhere(self, handle: Handle) -> None:
             """Queue a callback from another thread, or from a signal handler."""
@@ -51,11 +62,3 @@ class LoopPart(SelectorEventLoop):
         @property
         def _receive_buffer(self) -> memoryview:
             """Bytes are received into it and copied out at once."""
-
-        # The results of getaddrinfo() for an address; one that is resolved is not looked up.
-        _ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]]
-
-        # Sockets gives:
-
-        def _ensure_fd_no_transport(self, file: object) -> None:
-            """Raise RuntimeError if a transport uses the file."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
-import ssl
 import weakref
 from collections.abc import Callable
 
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._types import Address, Buffer, FileDescriptorLike, T, Ts
+from ._types import FileDescriptorLike, T, Ts
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
@@ -128,103 +126,3 @@ class Sockets(LoopPart):
         """Call it no more; tell whether there was one."""
         self._ensure_fd_no_transport(fd)
         return self._remove_writer(fd)
-
-    # --- sockets -----------------------------------------------------------------------------------------------------
-
-    def _check_socket(self, sock: socket.socket) -> None:
-        if isinstance(sock, ssl.SSLSocket):
-            raise TypeError("Socket cannot be of type SSLSocket")
-        if self._debug and sock.gettimeout() != 0:
-            raise ValueError("the socket must be non-blocking")
-
-    async def _try(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
-        """What the function returns, now or as soon as it does not block any longer.
-
-        Cancelled while it waits, by Task.cancel() or a trio scope, it has done nothing to the socket.
-        """
-        try:
-            return function()
-        except WOULD_BLOCK:
-            pass  # not here: what is raised later must not have this as its context
-        return await self._try_when_ready(sock, event, function)
-
-    async def _try_when_ready(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
-        fd = sock.fileno()
-        self._ensure_fd_no_transport(fd)
-        future: asyncio.Future[T] = self.create_future()
-        handle = self._watch(fd, event, _attempt, (future, function))
-        try:
-            return await future
-        finally:
-            self._unwatch(fd, event, only=handle)
-            del future  # its exception refers to this frame
-
-    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
-        """Receive at most so many bytes; none at the end. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recv(n))
-
-    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
-        """Receive into a buffer; how many bytes there are. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recv_into(buf))
-
-    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Address]:
-        """Receive a datagram of at most so many bytes, and the address that it came from. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recvfrom(bufsize))
-
-    async def sock_recvfrom_into(self, sock: socket.socket, buf: Buffer, nbytes: int = 0) -> tuple[int, Address]:
-        """Receive a datagram into a buffer; its size in bytes, and the address that it came from. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recvfrom_into(buf, nbytes or memoryview(buf).nbytes))
-
-    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
-        """Send all bytes. Raises OSError; when it does, or is cancelled, nobody knows how many have been sent."""
-        self._check_socket(sock)
-        rest = memoryview(data).cast("B")
-
-        def send() -> None:
-            nonlocal rest
-            rest = rest[sock.send(rest) :]
-            if rest:
-                raise BlockingIOError
-
-        await self._try(sock, WRITE, send)
-
-    async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Address) -> int:
-        """Send a datagram to an address; how many bytes were sent. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, WRITE, lambda: sock.sendto(data, address))
-
-    async def sock_connect(self, sock: socket.socket, address: Address) -> None:
-        """Connect; a host's name is looked up first. Raises OSError."""
-        self._check_socket(sock)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            found = await self._ensure_resolved(
-                address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
-            )
-            address = found[0][4]
-
-        def finish() -> None:
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, f"Connect call failed {address}")
-
-        try:
-            sock.connect(address)
-            return
-        except WOULD_BLOCK:
-            pass
-        await self._try_when_ready(sock, WRITE, finish)
-
-    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
-        """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""
-        self._check_socket(sock)
-
-        def accept() -> tuple[socket.socket, Address]:
-            connection, address = sock.accept()
-            connection.setblocking(False)
-            return connection, address
-
-        return await self._try(sock, READ, accept)
