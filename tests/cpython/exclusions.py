@@ -177,13 +177,7 @@ EXCLUDED = (
         "calls private methods of the loop",
         holds=sys.version_info >= (3, 13),
     ),
-    *(
-        Exclusion(f"test_base_events.BaseEventLoop{test}", "tests a private method of the loop")
-        for test in (
-            "Tests.test_not_implemented",
-            "WithSelectorTests.test_accept_connection_multiple",
-        )
-    ),
+    Exclusion("test_base_events.BaseEventLoopTests.test_not_implemented", "tests a private method of the loop"),
     Exclusion(
         "test_unix_events.PidfdChildWatcherTests.test_pidfd_closed_when_waitpid_raises",
         "tests how a private class of asyncio's waits for a child: by os.waitpid()",
