@@ -6,7 +6,6 @@ has begun to iterate, and leave the others to trio's.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import warnings
 import weakref
@@ -26,7 +25,7 @@ Hook: TypeAlias = Callable[[Agen], None]  # of sys.set_asyncgen_hooks()
 
 @protected
 class AsyncGenerators(LoopPart):
-    """The loop's method that closes generators, and the thread's hooks while the loop runs."""
+    """The thread's hooks while the loop runs. shutdown_asyncgens() is the interpreter's own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,24 +80,6 @@ class AsyncGenerators(LoopPart):
         for function in (first_iteration, finalize):
             enable_ki_protection(function)
         return first_iteration, finalize
-
-    async def shutdown_asyncgens(self) -> None:
-        """Close every asynchronous generator that a Task has begun to iterate."""
-        self._asyncgens_shutdown_called = True
-        closing = list(self._asyncgens)
-        if not closing:
-            return
-        self._asyncgens.clear()
-        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
-        for result, agen in zip(results, closing, strict=True):
-            if isinstance(result, Exception):
-                self.call_exception_handler(
-                    {
-                        "message": f"an error occurred during closing of asynchronous generator {agen!r}",
-                        "exception": result,
-                        "asyncgen": agen,
-                    }
-                )
 
 
 def _current_hooks() -> tuple[Hook | None, Hook | None]:

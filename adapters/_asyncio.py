@@ -11,11 +11,10 @@ import asyncio
 import sys
 import types
 from asyncio import Handle, constants, transports
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._required import SetBy, missing
-from ._types import AddressInfo
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
 _events, _tasks, _loop_type = _std.events, _std.tasks, _std.BaseEventLoop
@@ -52,20 +51,9 @@ try:
     # 3.14 on: a Handle that another thread may cancel.
     ThreadSafeHandle: type[Handle] = getattr(_events, "_ThreadSafeHandle", Handle)
 
-    # What our loop does as asyncio's: methods of BaseEventLoop, each of which looks at private attributes of the loop.
-    check_callback: Callable[..., None] = _loop_type._check_callback
-    set_coroutine_origin_tracking: Callable[..., None] = _loop_type._set_coroutine_origin_tracking
-    ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]] = _loop_type._ensure_resolved
-    check_sendfile_params: Callable[..., None] = _loop_type._check_sendfile_params
-    do_executor_shutdown: Callable[..., None] = _loop_type._do_shutdown
-    check_default_executor: Callable[..., None] = _loop_type._check_default_executor
-    log_subprocess: Callable[..., None] = _loop_type._log_subprocess
-
     _std.coroutines._is_debug_mode  # noqa: B018
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle
     _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
-    interleave_addrinfos: Callable[[list[AddressInfo], int], list[AddressInfo]] = _std.base_events._interleave_addrinfos
-    set_reuseport: Callable[..., None] = _std.base_events._set_reuseport
     feed_buffered: Callable[[asyncio.BufferedProtocol, bytes], None] = _std.protocols._feed_data_to_buffered_proto
 
     # The loop policies; asyncio keeps the current one in _event_loop_policy.
@@ -95,6 +83,9 @@ try:
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
         (asyncio.BaseTransport, "_extra"),
         (asyncio.TaskGroup, "_abort"),
+        (asyncio.Server, "_attach _detach"),
+        (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
+        (asyncio.SelectorEventLoop, "_set_coroutine_origin_tracking"),
         (SetBy(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
         (asyncio.Lock, "_get_loop _loop"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),

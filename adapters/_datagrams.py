@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import socket
 import sys
-from asyncio import BaseProtocol, WriteTransport, constants
+from asyncio import BaseProtocol, Future, WriteTransport, constants
 from asyncio import transports as std_transports
 from asyncio.log import logger
 from collections import deque
-from collections.abc import Callable
 from typing import TypeAlias
 
-from ._asyncio import SendfileMode, set_reuseport
+from ._asyncio import SendfileMode
 from ._interface import LoopPart
-from ._types import Address, BytesLike, ProtocolT
-from .transports import RECEIVE_SIZE, SocketTransport, remove_stale_socket
+from ._types import Address, BytesLike
+from .transports import RECEIVE_SIZE, SocketTransport
 
 Pair: TypeAlias = list[Address | None]  # a local address and a remote one
 
@@ -118,133 +117,17 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
 
 
 class Datagrams(LoopPart):
-    """The loop's method for datagram endpoints."""
+    """Makes the transport for the interpreter's create_datagram_endpoint()."""
 
-    async def create_datagram_endpoint(  # type: ignore[override]  # reuse_address has gone
+    def _make_datagram_transport(
         self,
-        protocol_factory: Callable[[], ProtocolT],
-        local_addr: tuple[str, int] | str | None = None,
-        remote_addr: tuple[str, int] | str | None = None,
-        *,
-        family: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-        reuse_port: bool | None = None,
-        allow_broadcast: bool | None = None,
-        sock: socket.socket | None = None,
-    ) -> tuple[DatagramTransport, ProtocolT]:
-        """A socket for datagrams, bound to local_addr, connected to remote_addr: its transport and its protocol.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_datagram_endpoint
-
-        Raises OSError. Cancelled, it leaves nothing open.
-        """
-        connected_to = None
-        if sock is not None:
-            if sock.type == socket.SOCK_STREAM or (sock.type != socket.SOCK_DGRAM and not SINCE_3_13):
-                raise ValueError(f"A {'datagram socket' if SINCE_3_13 else 'UDP Socket'} was expected, got {sock!r}")
-            options = {
-                "local_addr": local_addr,
-                "remote_addr": remote_addr,
-                "family": family,
-                "proto": proto,
-                "flags": flags,
-                "reuse_port": reuse_port,
-                "allow_broadcast": allow_broadcast,
-            }
-            given = ", ".join(f"{name}={value}" for name, value in options.items() if value)
-            if given:
-                raise ValueError(f"socket modifier keyword arguments can not be used when sock is specified. ({given})")
-            sock.setblocking(False)
-        else:
-            choices = await self._datagram_addresses(local_addr, remote_addr, family, proto, flags)
-            failures: list[OSError] = []
-            for (family, proto), (local, remote) in choices.items():
-                try:
-                    sock = await self._datagram_socket(family, proto, local, remote, reuse_port, allow_broadcast)
-                    connected_to = remote
-                    break
-                except OSError as error:
-                    failures.append(error)
-            if sock is None:
-                try:
-                    raise failures[0]
-                finally:
-                    del failures  # they refer to this frame
-
-        protocol = protocol_factory()
-        transport = DatagramTransport(self, sock, protocol, connected_to)
-        waiter = self.create_future()
+        sock: socket.socket,
+        protocol: BaseProtocol,
+        address: Address | None = None,
+        waiter: Future[None] | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        transport = DatagramTransport(self, sock, protocol, address)
         transport.start(waiter)
-        if self._debug:
-            where = f"local_addr={local_addr!r} " if local_addr else ""
-            level = logger.info if local_addr else logger.debug
-            level("Datagram endpoint %sremote_addr=%r created: (%r, %r)", where, remote_addr, transport, protocol)
-        try:
-            await waiter
-        except BaseException:
-            transport.close()
-            raise
-        return transport, protocol
-
-    async def _datagram_addresses(
-        self,
-        local_addr: tuple[str, int] | str | None,
-        remote_addr: tuple[str, int] | str | None,
-        family: int,
-        proto: int,
-        flags: int,
-    ) -> dict[tuple[int, int], Pair]:
-        """For each family and protocol that can be used, the local address and the remote one."""
-        if not local_addr and not remote_addr:
-            if family == 0:
-                raise ValueError("unexpected address family")
-            return {(family, proto): [None, None]}
-        if family == getattr(socket, "AF_UNIX", None):
-            for address in local_addr, remote_addr:
-                if address is not None and not isinstance(address, str):
-                    raise TypeError("string is expected")
-            if isinstance(local_addr, str) and local_addr:
-                remove_stale_socket(local_addr)
-            return {(family, proto): [local_addr, remote_addr]}
-        found: dict[tuple[int, int], Pair] = {}
-        wanted = [(side, address) for side, address in enumerate((local_addr, remote_addr)) if address is not None]
-        for side, address in wanted:
-            if not (isinstance(address, tuple) and len(address) == 2):
-                raise TypeError("2-tuple is expected")
-            infos = await self._ensure_resolved(
-                address, family=family, type=socket.SOCK_DGRAM, proto=proto, flags=flags, loop=self
-            )
-            if not infos:
-                raise OSError("getaddrinfo() returned empty list")
-            for info_family, _, info_proto, _, resolved in infos:
-                found.setdefault((info_family, info_proto), [None, None])[side] = resolved
-        usable = {key: pair for key, pair in found.items() if all(pair[side] is not None for side, _ in wanted)}
-        if not usable:
-            raise ValueError("can not get address information")
-        return usable
-
-    async def _datagram_socket(
-        self,
-        family: int,
-        proto: int,
-        local: Address | None,
-        remote: Address | None,
-        reuse_port: bool | None,
-        allow_broadcast: bool | None,
-    ) -> socket.socket:
-        sock = socket.socket(family=family, type=socket.SOCK_DGRAM, proto=proto)
-        try:
-            if reuse_port:
-                set_reuseport(sock)
-            if allow_broadcast:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.setblocking(False)
-            if local:
-                sock.bind(local)
-            if remote and not allow_broadcast:
-                await self.sock_connect(sock, remote)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return transport

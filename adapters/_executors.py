@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import FrameType
@@ -17,13 +17,11 @@ from typing import ParamSpec
 
 import trio
 
-from ._asyncio import check_default_executor, do_executor_shutdown
 from ._interface import LoopPart
 from ._trio import threads
 from ._types import T, Ts
 
 P = ParamSpec("P")
-BaseEventLoop = asyncio.BaseEventLoop
 
 
 class LoopThreads(ThreadPoolExecutor):
@@ -62,13 +60,7 @@ class Executors(LoopPart):
         self._check_closed()
         if executor is None and self._default_executor is None and not self._executor_shutdown_called:
             self._default_executor = LoopThreads(threads.token_of(self._runner))
-        return BaseEventLoop.run_in_executor(self, executor, func, *args)  # type: ignore[arg-type]
-
-    # The interpreter's own.
-    set_default_executor = BaseEventLoop.set_default_executor  # type: ignore[assignment]
-    shutdown_default_executor: Callable[..., Coroutine[object, None, None]] = BaseEventLoop.shutdown_default_executor
-    _do_shutdown = do_executor_shutdown
-    _check_default_executor = check_default_executor
+        return super().run_in_executor(executor, func, *args)
 
 
 def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:

@@ -8,11 +8,9 @@ public methods of asyncio.AbstractEventLoop, its own attributes, and what is nam
 from __future__ import annotations
 
 import weakref
-from asyncio import AbstractEventLoop, Handle
-from collections.abc import Awaitable, Callable
-from typing import IO, TYPE_CHECKING
-
-from ._types import AddressInfo
+from asyncio import Handle, SelectorEventLoop
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._polling import Poller, TrioPoller
@@ -21,21 +19,37 @@ if TYPE_CHECKING:
     from .transports import SocketTransport
 
 
-class LoopPart(AbstractEventLoop):
+class LoopPart(SelectorEventLoop):
     """The loop, as its parts and its transports see it."""
 
     # The loop itself gives:
-    _debug: bool
     _runner: Runner  # the trio run
     _scheduler: Scheduler  # runs the batches of the run
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
     _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
 
+    def __init__(self) -> None:
+        """Leave out the selector, and the socket that wakes it up."""
+
     if TYPE_CHECKING:
+        # SelectorEventLoop gives:
+
+        _debug: bool
 
         def _check_closed(self) -> None:
             """Raise RuntimeError if the loop is closed."""
+
+        def _check_callback(self, callback: object, method: str) -> None:
+            """Raise TypeError for a coroutine, or what cannot be called."""
+
+        def _set_coroutine_origin_tracking(self, enabled: bool) -> None:
+            """In debug mode, coroutines remember where they were made."""
+
+        def _ensure_fd_no_transport(self, file: object) -> None:
+            """Raise RuntimeError if a transport uses the file."""
+
+        # The loop itself gives:
 
         def _append_from_anywhere(self, handle: Handle) -> None:
             """Queue a callback from another thread, or from a signal handler."""
@@ -48,16 +62,3 @@ class LoopPart(AbstractEventLoop):
         @property
         def _receive_buffer(self) -> memoryview:
             """Bytes are received into it and copied out at once."""
-
-        # The results of getaddrinfo() for an address; one that is resolved is not looked up.
-        _ensure_resolved: Callable[..., Awaitable[list[AddressInfo]]]
-
-        async def _sendfile_native(
-            self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
-        ) -> int:
-            """Send a file by the system."""
-
-        # Sockets gives:
-
-        def _ensure_fd_no_transport(self, file: object) -> None:
-            """Raise RuntimeError if a transport uses the file."""

@@ -15,12 +15,12 @@ import warnings
 from asyncio import constants
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeAlias
 
 from ._asyncio import FlowControl
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._types import BytesLike, ProtocolT
+from ._types import BytesLike
 from .transports import RECEIVE_SIZE, ReceivingTransport, TransportBase, wake
 
 Pipe: TypeAlias = IO[Any]  # a file object for one end
@@ -245,51 +245,23 @@ class WritePipeTransport(_PipeTransport, FlowControl):
         super()._force_close(error)
 
 
-PipeTransportT = TypeVar("PipeTransportT", ReadPipeTransport, WritePipeTransport)
-
-
 class Pipes(LoopPart):
-    """The loop's methods for pipes."""
+    """Makes the transports for the interpreter's connect_read_pipe() and connect_write_pipe()."""
 
-    async def connect_read_pipe(
-        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
-    ) -> tuple[ReadPipeTransport, ProtocolT]:
-        """Receive from the read end of a pipe, a FIFO, a socket or a terminal; the transport and the protocol.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_read_pipe
-
-        The file object becomes non-blocking and belongs to the transport, which closes it. Raises ValueError if it is
-        none of these, and leaves it then. Cancelled, it closes the pipe.
-        """
-        return await self._connect_pipe("Read", ReadPipeTransport, protocol_factory, pipe)
-
-    async def connect_write_pipe(
-        self, protocol_factory: Callable[[], ProtocolT], pipe: Pipe
-    ) -> tuple[WritePipeTransport, ProtocolT]:
-        """Send into the write end of a pipe, a FIFO, a socket or a character device; the transport and the protocol.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_write_pipe
-
-        The file object becomes non-blocking and belongs to the transport, which closes it. Raises ValueError if it is
-        none of these, and leaves it then. Cancelled, it closes the pipe.
-        """
-        return await self._connect_pipe("Write", WritePipeTransport, protocol_factory, pipe)
-
-    async def _connect_pipe(
+    def _make_read_pipe_transport(
         self,
-        what: str,
-        transport_type: type[PipeTransportT],
-        protocol_factory: Callable[[], ProtocolT],
         pipe: Pipe,
-    ) -> tuple[PipeTransportT, ProtocolT]:
-        protocol = protocol_factory()
-        waiter = self.create_future()
-        transport = transport_type(self, pipe, protocol, waiter)
-        try:
-            await waiter
-        except BaseException:
-            transport.close()
-            raise
-        if self._debug:
-            logger.debug("%s pipe %r connected: (%r, %r)", what, pipe.fileno(), transport, protocol)
-        return transport, protocol
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> ReadPipeTransport:
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self,
+        pipe: Pipe,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> WritePipeTransport:
+        return WritePipeTransport(self, pipe, protocol, waiter, extra)

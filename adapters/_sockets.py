@@ -8,25 +8,15 @@ its own task, which comes a batch earlier than asyncio's.
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
-import os
-import socket
-import ssl
-import sys
 import weakref
-from asyncio import constants
 from collections.abc import Callable
-from typing import IO
 
-from ._asyncio import check_sendfile_params
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._sendfile import SEEKS_ALWAYS, send_in_blocks
-from ._types import Address, Buffer, FileDescriptorLike, T, Ts
+from ._types import FileDescriptorLike, T, Ts
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
-LARGEST_BLOCK = sys.maxsize // 2 + 1  # for os.sendfile(), on machines with 32 bits
 
 
 def _descriptor(file: object) -> int:
@@ -136,167 +126,3 @@ class Sockets(LoopPart):
         """Call it no more; tell whether there was one."""
         self._ensure_fd_no_transport(fd)
         return self._remove_writer(fd)
-
-    # --- sockets -----------------------------------------------------------------------------------------------------
-
-    def _check_socket(self, sock: socket.socket) -> None:
-        if isinstance(sock, ssl.SSLSocket):
-            raise TypeError("Socket cannot be of type SSLSocket")
-        if self._debug and sock.gettimeout() != 0:
-            raise ValueError("the socket must be non-blocking")
-
-    async def _try(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
-        """What the function returns, now or as soon as it does not block any longer.
-
-        Cancelled while it waits, by Task.cancel() or a trio scope, it has done nothing to the socket.
-        """
-        try:
-            return function()
-        except WOULD_BLOCK:
-            pass  # not here: what is raised later must not have this as its context
-        return await self._try_when_ready(sock, event, function)
-
-    async def _try_when_ready(self, sock: socket.socket, event: int, function: Callable[[], T]) -> T:
-        fd = sock.fileno()
-        self._ensure_fd_no_transport(fd)
-        future: asyncio.Future[T] = self.create_future()
-        handle = self._watch(fd, event, _attempt, (future, function))
-        try:
-            return await future
-        finally:
-            self._unwatch(fd, event, only=handle)
-            del future  # its exception refers to this frame
-
-    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
-        """Receive at most so many bytes; none at the end. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recv(n))
-
-    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
-        """Receive into a buffer; how many bytes there are. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recv_into(buf))
-
-    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Address]:
-        """Receive a datagram of at most so many bytes, and the address that it came from. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recvfrom(bufsize))
-
-    async def sock_recvfrom_into(self, sock: socket.socket, buf: Buffer, nbytes: int = 0) -> tuple[int, Address]:
-        """Receive a datagram into a buffer; its size in bytes, and the address that it came from. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, READ, lambda: sock.recvfrom_into(buf, nbytes or memoryview(buf).nbytes))
-
-    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
-        """Send all bytes. Raises OSError; when it does, or is cancelled, nobody knows how many have been sent."""
-        self._check_socket(sock)
-        rest = memoryview(data).cast("B")
-
-        def send() -> None:
-            nonlocal rest
-            rest = rest[sock.send(rest) :]
-            if rest:
-                raise BlockingIOError
-
-        await self._try(sock, WRITE, send)
-
-    async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Address) -> int:
-        """Send a datagram to an address; how many bytes were sent. Raises OSError."""
-        self._check_socket(sock)
-        return await self._try(sock, WRITE, lambda: sock.sendto(data, address))
-
-    async def sock_connect(self, sock: socket.socket, address: Address) -> None:
-        """Connect; a host's name is looked up first. Raises OSError."""
-        self._check_socket(sock)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            found = await self._ensure_resolved(
-                address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
-            )
-            address = found[0][4]
-
-        def finish() -> None:
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, f"Connect call failed {address}")
-
-        try:
-            sock.connect(address)
-            return
-        except WOULD_BLOCK:
-            pass
-        await self._try_when_ready(sock, WRITE, finish)
-
-    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
-        """Accept a connection: its socket, which does not block, and the other side's address. Raises OSError."""
-        self._check_socket(sock)
-
-        def accept() -> tuple[socket.socket, Address]:
-            connection, address = sock.accept()
-            connection.setblocking(False)
-            return connection, address
-
-        return await self._try(sock, READ, accept)
-
-    # --- files -------------------------------------------------------------------------------------------------------
-
-    _check_sendfile_params = check_sendfile_params
-
-    async def sock_sendfile(
-        self,
-        sock: socket.socket,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool | None = True,
-    ) -> int:
-        """Send a file, from an offset on, at most so many bytes; how many have been sent.
-
-        By os.sendfile(), or, unless `fallback` is False, by reading in a thread where that does not work. However it
-        ends, the file's position is behind what has been sent. Raises OSError, asyncio.SendfileNotAvailableError.
-        """
-        if self._debug and sock.gettimeout() != 0:
-            raise ValueError("the socket must be non-blocking")
-        self._check_socket(sock)
-        self._check_sendfile_params(sock, file, offset, count)
-        try:
-            return await self._sock_sendfile_native(sock, file, offset, count)
-        except asyncio.SendfileNotAvailableError:
-            if not fallback:
-                raise
-        size = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
-        return await send_in_blocks(self, file, offset, count, size, functools.partial(self.sock_sendall, sock))
-
-    async def _sock_sendfile_native(self, sock: socket.socket, file: IO[bytes], offset: int, count: int | None) -> int:
-        if not hasattr(os, "sendfile"):
-            raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
-        try:
-            fd = file.fileno()
-            size = count or os.fstat(fd).st_size
-        except (AttributeError, OSError):
-            raise asyncio.SendfileNotAvailableError("not a regular file") from None
-        if not size:
-            return 0
-        sent = 0
-
-        def send() -> None:
-            nonlocal sent
-            block = min(size - sent if count else size, LARGEST_BLOCK)
-            if block > 0:
-                block = os.sendfile(sock.fileno(), fd, offset + sent, block)
-            sent += block
-            if block > 0:
-                raise BlockingIOError  # more in the next iteration
-
-        try:
-            await self._try(sock, WRITE, send)
-        except OSError as error:
-            if not sent:
-                raise asyncio.SendfileNotAvailableError("os.sendfile call failed") from None
-            if error.errno == errno.ENOTCONN:
-                raise ConnectionError("socket is not connected", errno.ENOTCONN) from error
-            raise
-        finally:
-            if sent or SEEKS_ALWAYS:
-                os.lseek(fd, offset + sent, os.SEEK_SET)
-        return sent

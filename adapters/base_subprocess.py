@@ -1,4 +1,4 @@
-"""asyncio's transport for a subprocess, and the loop's methods that start one.
+"""asyncio's transport for a subprocess, and how the loop makes it.
 
 subprocess.Popen starts the child in the loop's thread, and trio waits for its pidfd; where there is none, a thread
 waits for the child. No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do:
@@ -13,7 +13,7 @@ import functools
 import os
 import subprocess
 import warnings
-from asyncio import BaseEventLoop, SubprocessProtocol
+from asyncio import SubprocessProtocol
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ from typing import IO, Any, TypeAlias
 
 import trio
 
-from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS, log_subprocess
+from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
 from ._interface import LoopPart
 from ._polling import Activity
 
@@ -351,14 +351,7 @@ class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
 
 
 class Subprocesses(LoopPart):
-    """The loop's methods that start a subprocess: asyncio's own, but for what makes the transport.
-
-    Tools that forbid blocking calls (blockbuster) know asyncio's by their file, and let Popen wait for exec() there.
-    """
-
-    subprocess_exec = BaseEventLoop.subprocess_exec
-    subprocess_shell = BaseEventLoop.subprocess_shell
-    _log_subprocess = log_subprocess
+    """Makes the transport for the interpreter's subprocess_exec() and subprocess_shell()."""
 
     async def _make_subprocess_transport(
         self,

@@ -19,10 +19,10 @@ import time
 import types
 import warnings
 import weakref
-from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
+from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
 from asyncio import unix_events as std_unix_events
 from asyncio.log import logger
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from heapq import heappush
@@ -42,13 +42,11 @@ from ._asyncio import (
     BaseDefaultEventLoopPolicy,
     ThreadSafeHandle,
     Timer,
-    check_callback,
     forget_last_frames,
     format_handle,
     get_asyncios_policy,
     is_debug_mode,
     replace_policy,
-    set_coroutine_origin_tracking,
     set_running_loop,
 )
 from ._asyncio import get_running_loop as _get_running_loop
@@ -91,12 +89,12 @@ BaseEventLoop = asyncio.BaseEventLoop
 _CLASSES = (
     *(asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore, asyncio.BoundedSemaphore, asyncio.Barrier),
     *(asyncio.Queue, asyncio.PriorityQueue, asyncio.LifoQueue, asyncio.TaskGroup, asyncio.Timeout),
+    *(asyncio.SelectorEventLoop, asyncio.Server),
 )
 for _class in {base for kind in _CLASSES for base in kind.__mro__}:
     protected(_class)
 for _function in (
     *(asyncio.gather, asyncio.shield, asyncio.wait, asyncio.sleep, asyncio.as_completed),
-    *(BaseEventLoop.call_exception_handler, BaseEventLoop.default_exception_handler),
     *(weakref.WeakSet.__init__, weakref.WeakKeyDictionary.__init__, weakref.WeakValueDictionary.__init__),
 ):
     protect_all_of(_function.__code__)
@@ -142,21 +140,11 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     Callbacks, timers, Tasks and the state of the loop are here; the other methods are in its parts.
     """
 
-    # asyncio's own functions, as they only get and set attributes, or log.
-    get_exception_handler = BaseEventLoop.get_exception_handler
-    set_exception_handler = BaseEventLoop.set_exception_handler
-    default_exception_handler = BaseEventLoop.default_exception_handler
-    call_exception_handler = BaseEventLoop.call_exception_handler
-    get_task_factory = BaseEventLoop.get_task_factory
-    set_task_factory = BaseEventLoop.set_task_factory
-    _check_callback = check_callback
-    _set_coroutine_origin_tracking = set_coroutine_origin_tracking
-    __repr__ = BaseEventLoop.__repr__
+    _closed = True  # until it has a run
 
     def __init__(self) -> None:
         refuse_patches()
         super().__init__()
-        self._closed = True  # until it has a run
         self._thread_id: int | None = None
         self._debug = is_debug_mode()
         self.slow_callback_duration = 0.1
@@ -184,13 +172,12 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
     # --- state -------------------------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return BaseEventLoop.__repr__(self).replace(" ", " on trio ", 1)
+
     def is_running(self) -> bool:
         """Tell whether the loop runs now, in any thread."""
         return self._thread_id is not None
-
-    def is_closed(self) -> bool:
-        """Tell whether the loop was closed."""
-        return self._closed
 
     def time(self) -> float:
         """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
@@ -216,10 +203,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._debug = self._scheduler.debug = enabled
         if self.is_running():
             self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
-
-    def _check_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
 
     def _take_nothing_more(self) -> None:
         """Close the loop to timers, signals, files, executors and other threads."""
@@ -305,17 +288,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         if not (self._scheduler.in_batch and threading.get_ident() == self._thread_id):
             runs.wake(self._runner)
 
-    def call_later(
-        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> TimerHandle:
-        """Call callback(*args) after delay seconds."""
-        if delay is None:
-            raise TypeError("delay must not be None")
-        timer = self.call_at(self.time() + delay, callback, *args, context=context)
-        if self._debug:
-            forget_last_frames(timer)
-        return timer
-
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
@@ -366,10 +338,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             logger.warning("Executing %s took %.3f seconds", what, seconds)
 
     # --- futures and tasks -------------------------------------------------------------------------------------------
-
-    def create_future(self) -> asyncio.Future[Any]:
-        """A Future of this loop."""
-        return Future(loop=self)
 
     if "kwargs" in inspect.signature(BaseEventLoop.create_task).parameters:
 
@@ -436,28 +404,6 @@ class Loop(BaseLoop):
         with self._run.current(), self._as_running_loop():
             self._run.drive()
 
-    def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override,unused-ignore]  # no generator
-        """Run until the future is done, and return its result; a coroutine is run as a Task."""
-        self._check_closed()
-        self._check_running()
-        new_task = not asyncio.isfuture(future)
-        future = asyncio.ensure_future(future, loop=self)
-        if new_task:
-            future._log_destroy_pending = False  # type: ignore[attr-defined]  # RuntimeError, below, says it
-
-        future.add_done_callback(_stop_loop_of)
-        try:
-            self.run_forever()
-        except:
-            if new_task and future.done() and not future.cancelled():
-                future.exception()  # raised here, and nobody else has the task to retrieve it
-            raise
-        finally:
-            future.remove_done_callback(_stop_loop_of)
-        if not future.done():
-            raise RuntimeError("Event loop stopped before Future completed.")
-        return future.result()
-
     def stop(self) -> None:
         """Stop run_forever() after the batch that is being run."""
         self._scheduler.stopping = True
@@ -488,18 +434,6 @@ class Loop(BaseLoop):
             with self._run.current():
                 self._nursery.cancel_scope.cancel()
             self.run_until_complete(asyncio.wait(holders))
-
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if not getattr(self, "_closed", True):
-            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
-            if not self.is_running():
-                self.close()
-
-
-def _stop_loop_of(future: Future[T]) -> None:
-    if not future.cancelled() and isinstance(future.exception(), SystemExit | KeyboardInterrupt):
-        return  # Scheduler.stop_with() has stopped the loop
-    future.get_loop().stop()
 
 
 class HostedLoop(BaseLoop):
@@ -546,23 +480,8 @@ class HostedLoop(BaseLoop):
         if not self._closed:
             raise RuntimeError("Cannot close a running event loop")
 
-
-def _not_there_yet(name: str) -> Callable[..., NoReturn]:
-    def method(self: BaseLoop, *args: object, **kwargs: object) -> NoReturn:
-        raise NotImplementedError(f"loop.{name}() is not on trio yet")
-
-    method.__name__, method.__qualname__ = name, f"BaseLoop.{name}"
-    return method
-
-
-# For compat.report: the methods of asyncio's loops that only raise NotImplementedError here.
-NOT_THERE_YET: list[object] = []
-
-_defined = {name for owner in (*PARTS, BaseLoop, Loop) for name in vars(owner)}
-for _name, _member in vars(AbstractEventLoop).items():
-    if callable(_member) and not _name.startswith("_") and _name not in _defined:
-        NOT_THERE_YET.append(_not_there_yet(_name))
-        setattr(BaseLoop, _name, NOT_THERE_YET[-1])
+    def __del__(self) -> None:
+        """Its block has closed it, or its run has broken."""
 
 
 # --- the loop of a thread --------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class TaskGroup(TaskGroupBase):
                         raise
                     exc_type, exc, tb = type(error), error, error.__traceback__
         except BaseException as error:
+            _clear_asyncios_frames(error.__traceback__)
             # asyncio raises the Tasks' errors alone, and of cancellations the first
             if place is not None and not (was_told or isinstance(error, Cancelled)) and nurseries.is_told(*place):
                 nurseries.tell_again(*place)
@@ -81,6 +82,14 @@ class TaskGroup(TaskGroupBase):
             self._aborting = True  # the scope reaches the Tasks by itself, and heeds the shields in them
         else:
             super()._abort()
+
+
+def _clear_asyncios_frames(traceback: TracebackType | None) -> None:
+    """Free the locals of asyncio's TaskGroup: the error that it raises is one of them, and leads back to the frame."""
+    while traceback is not None:
+        if traceback.tb_frame.f_globals["__name__"] == asyncio.TaskGroup.__module__:
+            traceback.tb_frame.clear()
+        traceback = traceback.tb_next
 
 
 @protected

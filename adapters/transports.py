@@ -19,7 +19,7 @@ import errno
 import itertools
 import os
 import socket
-import stat
+import sys
 import warnings
 from asyncio import constants, trsock
 from asyncio.log import logger
@@ -38,31 +38,13 @@ from ._polling import READ, WRITE, Activity, Watch
 from ._types import BytesLike
 
 if TYPE_CHECKING:
-    from ._connections import Server
     from ._interface import LoopPart
 
 CAN_GATHER = hasattr(socket.socket, "sendmsg")
 MOST_GATHERED = 64  # pieces in one call: below every system's limit
+SINCE_3_13 = sys.version_info >= (3, 13)
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
-
-
-def is_abstract(path: str | bytes) -> bool:
-    """Tell whether the address of a Unix socket is not a path of the file system."""
-    return not path or path[0] in (0, "\0")
-
-
-def remove_stale_socket(path: str | bytes) -> None:
-    """Remove the socket that somebody has left at the path, so that another one can be bound to it."""
-    if is_abstract(path):
-        return
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, error)
 
 
 def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
@@ -183,7 +165,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         stream: Any,  # a trio.abc.Stream; None for a socket
         protocol: asyncio.BaseProtocol,
         extra: dict[str, object] | None = None,
-        server: Server | None = None,
+        server: asyncio.Server | None = None,
     ) -> None:
         super().__init__(extra, loop)
         self._stream = stream
@@ -196,7 +178,7 @@ class StreamTransport(ReceivingTransport, FlowControl):
         self._receive_lock: trio.Lock | None = None  # one that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
-            server._attach(self)
+            server._attach(*self._told_to_server())  # type: ignore[attr-defined]
 
     def start(self, waiter: asyncio.Future[None] | None = None) -> None:
         """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
@@ -409,10 +391,14 @@ class StreamTransport(ReceivingTransport, FlowControl):
             self._protocol = None
             self._leave_server()
 
+    def _told_to_server(self) -> tuple[asyncio.BaseTransport, ...]:
+        """What asyncio.Server counts a connection by: up to 3.12 it is not told which."""
+        return (self,) if SINCE_3_13 else ()
+
     def _leave_server(self) -> None:
         server, self._server = self._server, None
         if server is not None:
-            server._detach(self)
+            server._detach(*self._told_to_server())  # type: ignore[attr-defined]
 
     def _close_stream(self) -> None:
         """Close what is still open, at once."""
@@ -449,7 +435,7 @@ class SocketTransport(StreamTransport):
         protocol: asyncio.BaseProtocol,
         context: Context | None = None,
         extra: dict[str, object] | None = None,
-        server: Server | None = None,
+        server: asyncio.Server | None = None,
     ) -> None:
         super().__init__(loop, None, protocol, extra, server)
         self._context = context

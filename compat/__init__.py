@@ -4,6 +4,7 @@
 - `from compat import asyncio` is asyncio, module by module, without touching what others import.
 - `from compat import native as asyncio` is asyncio's names with trio's meaning, for porting.
 - `install()` makes every later `import asyncio` of this process get it; `uninstall()` ends that.
+- `is_active()` tells whether asyncio is replaced in this process, `running_on()` what the running code runs on.
 - `as_channels()` shows an asyncio Queue as a pair of trio channels, `as_queue()` the other way round.
 - `run()` starts a trio run in which both worlds work; `open_loop()` does it inside a trio run that exists already.
 - `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from compat._channels import QueueShutDown, as_channels, as_queue
     from compat._print_tasks import print_tasks, print_tasks_on
-    from compat._redirect import install, uninstall
-    from compat._run import open_loop, run
+    from compat._redirect import install, is_active, uninstall
+    from compat._run import open_loop, run, running_on
     from compat._streams import as_streams, as_trio_stream
     from compat._virtual_time import virtual_time
 
@@ -33,10 +34,12 @@ __all__ = [
     "as_trio_stream",
     "asyncio",
     "install",
+    "is_active",
     "open_loop",
     "print_tasks",
     "print_tasks_on",
     "run",
+    "running_on",
     "uninstall",
     "virtual_time",
 ]
@@ -50,10 +53,12 @@ _HOMES = {
     "as_streams": "_streams",
     "as_trio_stream": "_streams",
     "install": "_redirect",
+    "is_active": "_redirect",
     "open_loop": "_run",
     "print_tasks": "_print_tasks",
     "print_tasks_on": "_print_tasks",
     "run": "_run",
+    "running_on": "_run",
     "uninstall": "_redirect",
     "virtual_time": "_virtual_time",
 }

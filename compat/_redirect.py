@@ -26,7 +26,7 @@ from compat.adapters import events
 
 from . import _other_packages
 
-__all__ = ["fill", "install", "uninstall"]
+__all__ = ["fill", "install", "is_active", "uninstall"]
 
 # fmt: off
 STANDARD_MODULES = {
@@ -63,8 +63,8 @@ _refusing: list[Any] = []
 
 
 def is_stand_in(value: object) -> bool:
-    """Tell whether this class, function or method of the loop only says that it is not adapted yet."""
-    return any(value is each for each in (*_refusing, *events.NOT_THERE_YET))
+    """Tell whether this class or function only says that it is not adapted yet."""
+    return any(value is each for each in _refusing)
 
 
 def _acts(name: str, value: Any) -> bool:
@@ -188,3 +188,8 @@ def uninstall() -> None:
             _other_packages.take_out()
             if _set_policy is not None and _get_policy() is events._get_event_loop_policy():
                 _set_policy(_replaced_policy)
+
+
+def is_active() -> bool:
+    """Tell whether `import asyncio` gives the one on trio here: after install(), or under `python -m compat`."""
+    return bool(_replaced)

@@ -5,13 +5,13 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import trio
 
 from compat.adapters import _patches, events, runners
 
-__all__ = ["open_loop", "run"]
+__all__ = ["open_loop", "run", "running_on"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -56,6 +56,22 @@ def run(
         if traceback is not None:
             error.__traceback__ = traceback.tb_next
         raise
+
+
+def running_on() -> Literal["trio", "asyncio on trio", "asyncio"] | None:
+    """Tell what runs the code that calls this, in this thread.
+
+    - "trio": a trio task, with or without a loop around it; asyncio's functions work there if there is a loop
+    - "asyncio on trio": an asyncio Task or a callback of a loop on trio, where trio's functions work as well
+    - "asyncio": a Task or a callback of any other loop
+    - None: neither a trio run nor a loop
+    """
+    loop = asyncio._get_running_loop()
+    if isinstance(loop, events.BaseLoop):
+        return "trio" if loop._scheduler.is_in_trio_task() else "asyncio on trio"
+    if trio.lowlevel.in_trio_task():
+        return "trio"  # of a guest run, if there is a loop
+    return None if loop is None else "asyncio"
 
 
 def _refuse_coroutine(async_fn: Any) -> None:

@@ -89,7 +89,7 @@ def test_both_worlds(tmp_path):
     *lines, last = shown.splitlines()
     assert last.endswith(" tasks that do the work behind)")
     assert lines == [
-        "trio run in thread MainThread, <HostedLoop running=True closed=False debug=False>",
+        "trio run in thread MainThread, <HostedLoop on trio running=True closed=False debug=False>",
         "├─ main task: __main__.main, running",
         "│  │  program.py:34 in main: compat.print_tasks()",
         "│  ├─ the loop's tasks",
@@ -284,7 +284,7 @@ def test_a_loop_that_stands_still():
     task.cancel()
     loop.run_until_complete(asyncio.wait([task]))
     loop.close()
-    assert lines[0].startswith("trio run that stands still, <Loop running=False")
+    assert lines[0].startswith("trio run that stands still, <Loop on trio running=False")
     assert [line.strip("│ ├└─") for line in lines[1:4]] == [
         "the loop's tasks",
         "asyncio task 'stopped': sleep",

@@ -533,6 +533,8 @@ async def with_trio(stream: trio.SocketStream) -> bytes:
 
 
 compat.install()
+active: bool = compat.is_active()
+where: str | None = compat.running_on()
 compat.print_tasks_on(signal.SIGUSR1)
 with compat.virtual_time():
     text: str = compat.run(main, 3)
@@ -568,8 +570,10 @@ def test_install_and_uninstall(tmp_path, first):
         def entries(): return {{name: id(module) for name, module in sys.modules.items() if "asyncio" in name}}
         before = entries()
         for _ in range(2):
+            assert not compat.is_active()
             compat.install()
             compat.install()
+            assert compat.is_active()
             import asyncio
             assert asyncio is compat.asyncio
             asyncio.__path__.append({str(tmp_path)!r})
@@ -588,6 +592,7 @@ def test_install_and_uninstall(tmp_path, first):
 
             compat.uninstall()
             compat.uninstall()
+            assert not compat.is_active()
             assert entries() == before
             import asyncio
             assert asyncio.tasks.__name__ == "asyncio.tasks" and asyncio.Queue is not Queue
@@ -749,6 +754,30 @@ def test_run_shows_the_programs_frames():
     assert frames(caught.value) == ["in_nursery", "exit_nursery", "__aexit__"]
     with pytest.raises(TypeError, match="missing"):  # before there is any
         compat.run(asyncio.sleep)
+
+
+def test_running_on():
+    async def callback():
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(lambda: future.set_result(compat.running_on()))
+        return await future
+
+    async def task():
+        await trio.sleep(0)
+        return compat.running_on()
+
+    async def main():
+        assert repr(asyncio.get_running_loop()) == "<HostedLoop on trio running=True closed=False debug=False>"
+        return compat.running_on(), await asyncio.create_task(task()), await callback()
+
+    async def plain():
+        return compat.running_on()
+
+    assert compat.running_on() is None
+    assert compat.run(main) == ("trio", "asyncio on trio", "asyncio on trio")
+    assert trio.run(plain) == "trio"
+    assert asyncio.run(plain()) == "asyncio on trio"
+    assert std.run(plain()) == "asyncio"
 
 
 def test_the_remedies_that_run_names_work():

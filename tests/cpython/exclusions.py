@@ -157,16 +157,13 @@ EXCLUDED = (
         holds=SINCE_3_14,
     ),
     Exclusion(
-        "test_events.EPollEventLoopTests.test_create_server_multiple_hosts_*",
-        "replaces the socket module in asyncio.base_events by a mock; ours is used elsewhere",
+        "test_events.EPollEventLoopTests.test_internal_fds",
+        "counts the private sockets by which asyncio's loop wakes itself up; trio wakes ours",
     ),
     *(
-        Exclusion(
-            f"test_base_events.BaseEventLoopTests.{test}", "calls the private loop._run_once() or _add_callback()"
-        )
+        Exclusion(f"test_base_events.BaseEventLoopTests.{test}", "calls the private loop._run_once()")
         for test in (
             "test__run_once*",
-            "test__add_callback_*",
             "test_set_exc_handler_[bc]*",
             "test_default_exc_handler_broken",
         )
@@ -180,23 +177,7 @@ EXCLUDED = (
         "calls private methods of the loop",
         holds=sys.version_info >= (3, 13),
     ),
-    *(
-        Exclusion(f"test_base_events.BaseEventLoop{test}", "tests a private method of the loop")
-        for test in (
-            "Tests.test_not_implemented",
-            "WithSelectorTests.test_accept_connection_*",
-            "WithSelectorTests.test_create_connection_ssl_server_hostname_default",
-        )
-    ),
-    Exclusion(
-        "test_base_events.BaseEventLoopWithSelectorTests.test_create_server_soreuseport_only_defined",
-        "passes on asyncio because its selector takes no mock for a socket",
-    ),
-    Exclusion(
-        "test_base_events.BaseEventLoopWithSelectorTests.test_create_connection_happy_eyeballs_empty_exceptions",
-        "replaces asyncio.staggered by a mock; ours races in a nursery",
-        holds=SINCE_3_14,
-    ),
+    Exclusion("test_base_events.BaseEventLoopTests.test_not_implemented", "tests a private method of the loop"),
     Exclusion(
         "test_unix_events.PidfdChildWatcherTests.test_pidfd_closed_when_waitpid_raises",
         "tests how a private class of asyncio's waits for a child: by os.waitpid()",
@@ -216,13 +197,6 @@ EXCLUDED = (
             "test_*_setup_error",
         )
         + ("test_remove_signal_handler", "test_remove_signal_handler_2", "test_close", "test_close_on_finalizing")
-    ),
-    *(
-        Exclusion(
-            f"test_unix_events.SelectorEventLoopSignalTests.{test}",
-            "tests a private method; signals that are invalid or no longer wanted are tested in test_loop",
-        )
-        for test in ("test_check_signal", "test_handle_signal_*")
     ),
     Exclusion("test_unix_events.SelectorEventLoopUnixSocketTests.test_create_unix_server_bind_error", MOCKED),
     Exclusion("test_unix_events.SelectorEventLoopUnixSockSendfileTests.test_sock_sendfile_not_available", MOCKED),

@@ -16,7 +16,7 @@ from test.test_asyncio import utils  # type: ignore[import-not-found]
 from trio.abc import Instrument
 from trio.testing import MockClock
 
-from compat.adapters import _connections, _datagrams, events, transports
+from compat.adapters import events, transports
 from compat.adapters.events import Loop
 
 TimeGenerator = Generator[float, float, None]
@@ -97,11 +97,7 @@ def plug_in() -> None:
         (tasks, "_c_enter_task", tasks._enter_task),
         (tasks, "_c_leave_task", tasks._leave_task),
         (utils, "TestLoop", VirtualTimeLoop),
-        (_connections, "socket", AsPatched("socket")),
-        (_datagrams, "socket", AsPatched("socket")),
         (transports, "socket", AsPatched("socket")),
         (events, "logger", AsPatched("logger")),
-        # How one test of the loop closes a socket.
-        (Loop, "_stop_serving", lambda loop, sock: sock.close()),
     ]:
         setattr(module, name, ours)
