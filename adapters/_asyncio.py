@@ -85,7 +85,7 @@ try:
         (asyncio.TaskGroup, "_abort"),
         (asyncio.Server, "_attach _detach"),
         (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
-        (asyncio.SelectorEventLoop, "_set_coroutine_origin_tracking"),
+        (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),
         (SetBy(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
         (asyncio.Lock, "_get_loop _loop"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),

@@ -1,4 +1,4 @@
-"""The loop's datagram endpoints, carried by the loop's `_polling.Poller`.
+"""asyncio's transport for datagrams, and how the loop makes it, on the loop's `_polling.Poller`.
 
 trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller says
 so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
@@ -12,14 +12,11 @@ from asyncio import BaseProtocol, Future, WriteTransport, constants
 from asyncio import transports as std_transports
 from asyncio.log import logger
 from collections import deque
-from typing import TypeAlias
 
 from ._asyncio import SendfileMode
 from ._interface import LoopPart
 from ._types import Address, BytesLike
 from .transports import RECEIVE_SIZE, SocketTransport
-
-Pair: TypeAlias = list[Address | None]  # a local address and a remote one
 
 SINCE_3_13 = sys.version_info >= (3, 13)
 HEADER_SIZE = 8 if SINCE_3_13 else 0  # bytes that a datagram counts in the buffer, besides its own

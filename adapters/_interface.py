@@ -1,8 +1,8 @@
 """What the parts of the loop need of it, and of one another.
 
-The loop's class (`events.BaseLoop`) is put together from parts: `AsyncGenerators`, `Connections`, `Datagrams`,
-`Executors`, `Pipes`, `Signals`, `Sockets` and `Subprocesses` have the methods that asyncio documents. A part uses the
-public methods of asyncio.AbstractEventLoop, its own attributes, and what is named here. So each can be read by itself.
+The loop's class (`events.BaseLoop`) derives from the interpreter's. It is put together from parts: `AsyncGenerators`,
+`Connections`, `Datagrams`, `Executors`, `Pipes`, `Signals`, `Sockets` and `Subprocesses` have what differs on trio. A part
+uses the methods that asyncio documents, its own attributes, and what is named here. So each can be read by itself.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class LoopPart(SelectorEventLoop):
 
         def _check_closed(self) -> None:
             """Raise RuntimeError if the loop is closed."""
+
+        def _check_thread(self) -> None:
+            """Raise RuntimeError in another thread than the loop's."""
 
         def _check_callback(self, callback: object, method: str) -> None:
             """Raise TypeError for a coroutine, or what cannot be called."""

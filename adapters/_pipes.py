@@ -1,4 +1,4 @@
-"""asyncio's transports for pipes, and the loop's methods that make them, on the loop's `_polling.Poller`.
+"""asyncio's transports for pipes, and how the loop makes them, on the loop's `_polling.Poller`.
 
 The transports read and write by themselves when the poller says that the pipe is ready. trio.lowlevel.FdStream would
 not do: write() has to try to send in the call, and nothing may be received that the protocol is not given at once. A

@@ -1,8 +1,7 @@
-"""The loop's methods for file descriptors and for sockets that the program reads and writes itself.
+"""Files that the loop watches for the program, on the loop's `_polling.Poller`.
 
-What is carried by trio is the wait: see `_polling.Poller`. A sock_*() coroutine tries at once; when it would block, it
-waits for a Future, and the socket is tried again each time that it is ready. trio.socket does the same with a wait in
-its own task, which comes a batch earlier than asyncio's.
+sock_recv() and the like are the interpreter's own: they try at once; when that would block, they wait for a Future, and
+try again when the socket is ready. trio.socket does the same with a wait in its own task, which comes a batch earlier.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ from collections.abc import Callable
 
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._types import FileDescriptorLike, T, Ts
-
-WOULD_BLOCK = (BlockingIOError, InterruptedError)
+from ._types import FileDescriptorLike, Ts
 
 
 def _descriptor(file: object) -> int:
@@ -29,37 +26,11 @@ def _descriptor(file: object) -> int:
         raise ValueError(f"Invalid file object: {file!r}") from None
 
 
-def _attempt(future: asyncio.Future[T], function: Callable[[], T]) -> None:
-    """The socket is ready: call the function, and give the future its result, unless it would block all the same."""
-    if future.done():
-        return
-    try:
-        result = function()
-    except WOULD_BLOCK:
-        return
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-    finally:
-        del future  # its exception refers to this frame
-
-
 class Sockets(LoopPart):
-    """The loop's methods for file descriptors, and for sockets that the program reads and writes.
+    """The loop's methods for file descriptors.
 
-    https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors, and #working-with-sockets
+    https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors
     """
-
-    # --- descriptors -------------------------------------------------------------------------------------------------
-
-    def _ensure_fd_no_transport(self, file: object) -> None:
-        fd = _descriptor(file)
-        transport = self._transports.get(fd)
-        if transport is not None and not transport.is_closing():
-            raise RuntimeError(f"File descriptor {file!r} is used by transport {transport!r}")
 
     def _watch(self, file: object, event: int, callback: Callable[[*Ts], object], args: tuple[*Ts]) -> asyncio.Handle:
         self._check_closed()
@@ -89,7 +60,7 @@ class Sockets(LoopPart):
                 return former_fd
         raise ValueError(f"Invalid file descriptor: {fd}")
 
-    # These four look at no transport; asyncio's own loop has them, and libraries use them.
+    # add_reader() and the other public ones are the interpreter's: they look whether a transport has the file.
 
     def _add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
         return self._watch(fd, READ, callback, args)
@@ -102,27 +73,3 @@ class Sockets(LoopPart):
 
     def _remove_writer(self, fd: FileDescriptorLike) -> bool:
         return self._unwatch(fd, WRITE)
-
-    def add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Call callback(*args) each time that the file is ready to be read, in place of what was called before.
-
-        Raises RuntimeError if a transport uses the file, ValueError if it is none, and OSError if it cannot be waited
-        for: a file on disk cannot.
-        """
-        self._ensure_fd_no_transport(fd)
-        self._add_reader(fd, callback, *args)
-
-    def remove_reader(self, fd: FileDescriptorLike) -> bool:
-        """Call it no more; tell whether there was one."""
-        self._ensure_fd_no_transport(fd)
-        return self._remove_reader(fd)
-
-    def add_writer(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Call callback(*args) each time that the file is ready to be written, as add_reader() does for reading."""
-        self._ensure_fd_no_transport(fd)
-        self._add_writer(fd, callback, *args)
-
-    def remove_writer(self, fd: FileDescriptorLike) -> bool:
-        """Call it no more; tell whether there was one."""
-        self._ensure_fd_no_transport(fd)
-        return self._remove_writer(fd)

@@ -175,10 +175,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     def __repr__(self) -> str:
         return BaseEventLoop.__repr__(self).replace(" ", " on trio ", 1)
 
-    def is_running(self) -> bool:
-        """Tell whether the loop runs now, in any thread."""
-        return self._thread_id is not None
-
     def time(self) -> float:
         """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
         return self._now()
@@ -217,10 +213,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=False)
             self._default_executor = None
-
-    def _check_thread(self) -> None:
-        if self._thread_id is not None and self._thread_id != threading.get_ident():
-            raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
 
     @contextmanager
     def _as_running_loop(self) -> Iterator[None]:
