@@ -1,8 +1,8 @@
 """What the parts of the loop need of it, and of one another.
 
-The loop's class (`events.BaseLoop`) derives from the interpreter's. It is put together from parts: `AsyncGenerators`,
-`Connections`, `Datagrams`, `Executors`, `Pipes`, `Signals`, `Sockets` and `Subprocesses` have what differs on trio. A part
-uses the methods that asyncio documents, its own attributes, and what is named here. So each can be read by itself.
+The loop's class (`events.BaseLoop`) derives from the interpreter's. Its parts have what differs on trio:
+`AsyncGenerators`, `Connections`, `Datagrams`, `Executors`, `Pipes`, `Signals`, `Sockets`, `Subprocesses`. A part uses
+the methods that asyncio documents, its own attributes, and what is named here. So each can be read by itself.
 """
 
 from __future__ import annotations

@@ -402,5 +402,5 @@ def test_the_examples_print_the_same(name, changed_examples, request):
 
 @pytest.mark.slow
 def test_the_streaming_examples_print_the_same(changed_examples, tmp_path):
-    test_examples.test_chat(test_examples.ON_TRIO, test_examples.ON_TRIO)
+    test_examples.test_chat(test_examples.ON_TRIO, test_examples.ON_TRIO, tmp_path)
     test_examples.test_tls_echo(test_examples.ON_TRIO, test_examples.ON_TRIO, [], tmp_path)

@@ -151,7 +151,7 @@ def test_watches_a_test_suite(tmp_path):
     [
         (["--watch", "--native", "app.py"], "--native has trio's meaning already"),
         (["--watch-json"], "Argument expected for --watch-json"),
-        (["--watch"], "usage:"),
+        (["--watch", "-c"], "Argument expected for -c"),
     ],
 )
 def test_wrong_command_lines(arguments, says, tmp_path):
