@@ -64,9 +64,9 @@ class Queue(_Base[T]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue"""
 
 
-class PriorityQueue(_Base[Any], asyncio.PriorityQueue[Any]):
+class PriorityQueue(Queue[Any], asyncio.PriorityQueue[Any]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.PriorityQueue"""
 
 
-class LifoQueue(_Base[T], asyncio.LifoQueue[T]):
+class LifoQueue(Queue[T], asyncio.LifoQueue[T]):
     """https://docs.python.org/3/library/asyncio-queue.html#asyncio.LifoQueue"""

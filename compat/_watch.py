@@ -42,6 +42,10 @@ KINDS = {
         "A task was cancelled, and its coroutine caught CancelledError and went on or returned.",
         "Raise CancelledError again after the clean-up: trio raises Cancelled at each wait until the scope is left.",
     ),
+    "cleanup-wait": (
+        "A task that was cancelled waited in its clean-up.",
+        "Put it into a trio.CancelScope with shield=True and a time limit: on native and trio it is cancelled, too.",
+    ),
     "task-outlived": (
         "A task was still running when the async function that had made it ended.",
         "Start it in a TaskGroup of a function that lives longer, or await it before the function ends.",
@@ -490,13 +494,28 @@ def _look_after(task: Task, request: _Request) -> None:
     if not request.was_swallowed(task):
         task._request = None
         return
-    now = {id(coro) for coro, _ in _coroutines(task.get_coro())}
+    coroutines = list(_coroutines(task.get_coro()))
+    now = {id(coro) for coro, _ in coroutines}
     request.frames[:] = [each for each in request.frames if id(each[0]) in now]
-    # The error that a coroutine handles is among what it refers to: then this may be a clean-up, and the end will tell.
-    held = (thing for coro, _ in _coroutines(task.get_coro()) for thing in gc.get_referents(coro))
-    if not any(isinstance(thing, asyncio.CancelledError) for thing in held):
+    # The error that a coroutine handles is among what it refers to.
+    handling = [
+        number
+        for number, (coro, _) in enumerate(coroutines)
+        if any(isinstance(each, asyncio.CancelledError) for each in gc.get_referents(coro))
+    ]
+    if not handling:
         task._request = None
         request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
+    else:  # a clean-up; the end will tell whether it swallows the error
+        _note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
+
+
+def _place_of_clean_up(frames: list[FrameType]) -> Place:
+    """Where the clean-up waits whose first frame handles the error."""
+    if len(frames) > 1 and frames[1].f_code.co_name == "__aexit__":
+        # The program's own, if there is one: a TaskGroup waits in its own for its tasks, and does so in trio.
+        frames = [frame for frame in frames[1:] if _is_program[frame.f_code.co_filename]]
+    return _place(frames[0] if frames else None)
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------

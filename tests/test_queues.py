@@ -27,6 +27,10 @@ def queue_class(request):
     return request.param
 
 
+def test_the_others_are_queues():
+    assert all(issubclass(kind, asyncio.Queue) for kind in QUEUES)
+
+
 def assert_nobody_waits(queue):
     assert not queue._getters
     assert not queue._putters

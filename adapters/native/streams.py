@@ -7,6 +7,7 @@ cancelled, and no byte is lost or sent twice. At the end of the run all connecti
 """
 
 import functools
+import inspect
 import logging
 import os
 import socket
@@ -698,7 +699,7 @@ class Server:
         reader, writer = reader_and_writer(stream, self._limit, of_server=True)
         connections.start_soon(writer.carry)
         handling = self._callback(reader, writer)
-        if handling is not None:
+        if inspect.iscoroutine(handling):  # a Task, say, runs already
             task = task_of(handling, trio.CancelScope())
             await task.work()
             if task.failure is not None:

@@ -302,6 +302,18 @@ def test_connections_and_servers_end_with_the_run():
     assert not server.is_serving()
 
 
+async def test_a_server_whose_callback_starts_a_task():
+    """As on asyncio, what is no coroutine is not the server's to run."""
+    async with native.TaskGroup() as group:
+        server = await native.start_server(lambda *streams: group.create_task(echo(*streams)), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await native.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"x")
+            assert await reader.read(1) == b"x"
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_no_answer():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

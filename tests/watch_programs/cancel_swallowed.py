@@ -17,7 +17,7 @@ async def cleans_up_and_returns():
     try:
         await asyncio.sleep(60)  # finds: cancel-swallowed
     except BaseException:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # finds: cleanup-wait
         counted += 1
 
 
@@ -25,7 +25,7 @@ async def inner():
     try:
         await asyncio.sleep(60)
     finally:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # finds: cleanup-wait
 
 
 async def outer_catches():

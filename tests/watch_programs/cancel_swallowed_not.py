@@ -7,7 +7,7 @@ async def cleans_up():
     try:
         await asyncio.sleep(60)
     finally:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # finds: cleanup-wait x10
         print("clean")
 
 
@@ -15,7 +15,7 @@ async def raises_again():
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # finds: cleanup-wait x2
         raise
 
 
