@@ -33,12 +33,7 @@ class LoopThreads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call fn(*args, **kwargs) in a thread."""
-        return super().submit(_call_in_thread, self._token, fn, *args, **kwargs)
-
-
-def _call_in_thread(token: trio.lowlevel.TrioToken, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    with threads.as_thread_of(token):
-        return fn(*args, **kwargs)
+        return super().submit(threads.call_as_thread_of, self._token, fn, *args, **kwargs)
 
 
 class Executors(LoopPart):
@@ -65,7 +60,7 @@ class Executors(LoopPart):
 
 def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
     """The function that the default executor of the loop with this token calls in this frame; "" if it calls none."""
-    if frame.f_code is not _call_in_thread.__code__ or frame.f_locals["token"] is not token:
+    if frame.f_code is not threads.call_as_thread_of.__code__ or frame.f_locals["token"] is not token:
         return ""
     return _name_of_function(frame.f_locals["fn"])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import ParamSpec
 
 import trio
 
+from .._types import T
 from .names import PARENT_TASK_DATA, Runner
+
+P = ParamSpec("P")
 
 
 def token_of(runner: Runner) -> trio.lowlevel.TrioToken:
@@ -15,12 +18,11 @@ def token_of(runner: Runner) -> trio.lowlevel.TrioToken:
     return runner.current_trio_token()
 
 
-@contextmanager
-def as_thread_of(token: trio.lowlevel.TrioToken) -> Iterator[None]:
-    """Have trio.from_thread find its run in the block, as it does in a thread of trio.to_thread's."""
+def call_as_thread_of(token: trio.lowlevel.TrioToken, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call fn(*args, **kwargs); trio.from_thread finds its run in it, as in a thread of trio.to_thread's."""
     here = PARENT_TASK_DATA
     here.token, here.abandon_on_cancel, here.cancel_register, here.task_register = token, True, [None], [None]
     try:
-        yield
+        return fn(*args, **kwargs)
     finally:
         del here.token, here.abandon_on_cancel, here.cancel_register, here.task_register
