@@ -1,8 +1,8 @@
 """How the loop makes the transports of connections.
 
 `create_connection()`, `create_server()`, `start_tls()` and the like are the interpreter's own: they use sockets that do
-not block, `sock_connect()` and `_add_reader()` of our loop, and make transports by the methods below. What differs from
-trio's own listeners: each connection is served by an asyncio Task, and connections outlive the Server.
+not block, `sock_connect()` and `_add_reader()` of our loop, and make transports by the methods below. Where asyncio's,
+given up, leave a socket open, it is closed here: cancel scopes interrupt them more often than Task.cancel() does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import functools
 import socket
 import sys
 from asyncio import sslproto
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
+from typing import IO, Any
 
 from ._interface import LoopPart
 from ._types import TLS
@@ -20,6 +21,20 @@ from .transports import RECEIVE_SIZE, SocketTransport
 
 # 3.15 on: a connection has a context of its own, in which all that calls its protocol runs.
 CONTEXT_OF_CONNECTION = sys.version_info >= (3, 15)
+
+
+# The sockets that create_connection() has connected, in this call.
+_connected: ContextVar[list[socket.socket]] = ContextVar("connected")
+
+
+async def _begin(server: asyncio.Server, start_serving: bool) -> asyncio.Server:
+    if start_serving:
+        try:
+            await server.start_serving()
+        except BaseException:
+            server.close()
+            raise
+    return server
 
 
 class Connections(LoopPart):
@@ -36,6 +51,48 @@ class Connections(LoopPart):
     def _receive_buffer(self) -> memoryview:
         """Bytes are received into it and copied out at once. One for each loop: recv_into() lets other threads run."""
         return memoryview(bytearray(RECEIVE_SIZE))
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """Connect, as asyncio's loop does. Given up, or where the protocol factory fails, nothing is left open."""
+        connected: list[socket.socket] = []
+        token = _connected.set(connected)
+        try:
+            return await super().create_connection(*args, **kwargs)
+        finally:
+            _connected.reset(token)
+            for sock in connected:
+                if sock.fileno() not in self._transports:
+                    sock.close()
+
+    async def _connect_sock(self, *args: Any, **kwargs: Any) -> socket.socket:
+        try:
+            sock: socket.socket = await super()._connect_sock(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            del args  # the errors that are collected there refer to this frame
+        _connected.get([]).append(sock)
+        return sock
+
+    async def create_server(self, *args: Any, start_serving: bool = True, **kwargs: Any) -> asyncio.Server:
+        """Listen, as asyncio's loop does. Given up, the server is closed."""
+        return await _begin(await super().create_server(*args, start_serving=False, **kwargs), start_serving)
+
+    async def create_unix_server(self, *args: Any, start_serving: bool = True, **kwargs: Any) -> asyncio.Server:
+        """Listen, as asyncio's loop does. Given up, the server is closed."""
+        return await _begin(await super().create_unix_server(*args, start_serving=False, **kwargs), start_serving)
+
+    async def _sendfile_native(
+        self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
+    ) -> int:
+        """Send a file, as asyncio's loop does. Given up while it waits for the buffer, the transport goes on."""
+        was_reading = transport.is_reading()
+        try:
+            return await super()._sendfile_native(transport, file, offset, count)  # type: ignore[misc,no-any-return]
+        finally:
+            if transport._empty_waiter is not None:
+                transport._reset_empty_waiter()
+                self._transports[transport._sock_fd] = transport
+                if was_reading:
+                    transport.resume_reading()
 
     def _make_socket_transport(
         self,
@@ -69,6 +126,7 @@ class Connections(LoopPart):
         ssl_shutdown_timeout: float | None = None,
         context: Context | None = None,
     ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
         try:
             layer = sslproto.SSLProtocol(
                 self,
@@ -83,5 +141,6 @@ class Connections(LoopPart):
         except BaseException:
             rawsock.close()  # asyncio leaves it to the garbage collector
             raise
-        self._make_socket_transport(rawsock, layer, extra=extra, server=server, context=context)
+        # Not a subclass's own, which asyncio does not call for this.
+        Connections._make_socket_transport(self, rawsock, layer, extra=extra, server=server, context=context)
         return layer._app_transport

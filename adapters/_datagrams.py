@@ -7,7 +7,6 @@ so, and sent in sendto() itself, as asyncio does; only what would block is kept 
 from __future__ import annotations
 
 import socket
-import sys
 from asyncio import BaseProtocol, Future, WriteTransport, constants
 from asyncio import transports as std_transports
 from asyncio.log import logger
@@ -16,9 +15,8 @@ from collections import deque
 from ._asyncio import SendfileMode
 from ._interface import LoopPart
 from ._types import Address, BytesLike
-from .transports import RECEIVE_SIZE, SocketTransport
+from .transports import RECEIVE_SIZE, SINCE_3_13, SocketTransport
 
-SINCE_3_13 = sys.version_info >= (3, 13)
 HEADER_SIZE = 8 if SINCE_3_13 else 0  # bytes that a datagram counts in the buffer, besides its own
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
@@ -38,9 +36,14 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
     _buffer: deque[tuple[bytes, Address | None]]  # type: ignore[assignment]
 
     def __init__(
-        self, loop: LoopPart, sock: socket.socket, protocol: BaseProtocol, address: Address | None = None
+        self,
+        loop: LoopPart,
+        sock: socket.socket,
+        protocol: BaseProtocol,
+        address: Address | None = None,
+        extra: dict[str, object] | None = None,
     ) -> None:
-        super().__init__(loop, sock, protocol)
+        super().__init__(loop, sock, protocol, extra=extra)
         self._address = address
 
     def _receive_now(self) -> None:
@@ -125,6 +128,6 @@ class Datagrams(LoopPart):
         extra: dict[str, object] | None = None,
     ) -> DatagramTransport:
         self._ensure_fd_no_transport(sock)
-        transport = DatagramTransport(self, sock, protocol, address)
+        transport = DatagramTransport(self, sock, protocol, address, extra)
         transport.start(waiter)
         return transport

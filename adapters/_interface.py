@@ -30,7 +30,7 @@ class LoopPart(SelectorEventLoop):
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
 
     def __init__(self) -> None:
-        """Leave out the selector, and the socket that wakes it up."""
+        """Leave asyncio's attributes to BaseLoop, which has no selector and no socket that wakes it up."""
 
     if TYPE_CHECKING:
         # SelectorEventLoop gives:

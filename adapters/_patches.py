@@ -13,7 +13,7 @@ import sys
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from ._asyncio import get_running_loop, interpreters_current_task
 
@@ -35,14 +35,18 @@ def patch_asyncio() -> None:
                 setattr(holder, name, replacement)
 
 
+def refuse_nesting() -> NoReturn:
+    """Raise RuntimeError for nest_asyncio."""
+    raise RuntimeError(
+        "nest_asyncio patches asyncio, and a loop on trio cannot run inside itself: do without nest_asyncio.apply(); "
+        "await the coroutine, or run it in a thread, `await asyncio.to_thread(asyncio.run, ...)`"
+    )
+
+
 def refuse_patches() -> None:
     """Raise RuntimeError where a package has patched what asyncio on trio cannot do without."""
     if "_nest_patched" in vars(asyncio):
-        raise RuntimeError(
-            "nest_asyncio has patched asyncio, and a loop on trio cannot run inside itself: do without "
-            "nest_asyncio.apply(); await the coroutine, or run it in a thread, "
-            "`await asyncio.to_thread(asyncio.run, ...)`"
-        )
+        refuse_nesting()
     monkey: Any = sys.modules.get("gevent.monkey")
     if monkey is not None and any(map(monkey.is_module_patched, ("select", "threading", "socket"))):
         raise RuntimeError(

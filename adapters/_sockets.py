@@ -40,10 +40,10 @@ class Sockets(LoopPart):
             self._watched[handle] = fd, file
         return handle
 
-    def _unwatch(self, file: object, event: int, only: asyncio.Handle | None = None) -> bool:
+    def _unwatch(self, file: object, event: int) -> bool:
         if self._poller is None or self.is_closed():
             return False
-        return self._poller.remove(self._descriptor_when_watched(file), event, only)
+        return self._poller.remove(self._descriptor_when_watched(file), event)
 
     @functools.cached_property
     def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, object]]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from asyncio import BaseProtocol
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextvars import Context
-from socket import AddressFamily, SocketKind
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as Buffer  # typing's own from 3.12 on
@@ -18,8 +16,6 @@ else:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-ProtocolT = TypeVar("ProtocolT", bound=BaseProtocol)
-ProtocolFactory: TypeAlias = Callable[[], BaseProtocol]
 
 AnyTask: TypeAlias = "asyncio.Task[Any]"
 AnyFuture: TypeAlias = "asyncio.Future[Any]"
@@ -40,11 +36,6 @@ if sys.version_info >= (3, 14):
     Address: TypeAlias = tuple[Any, ...] | str | Buffer | int
 else:
     Address: TypeAlias = tuple[Any, ...] | str | Buffer
-# One of those that socket.getaddrinfo() returns.
-AddressInfo: TypeAlias = (
-    tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]
-    | tuple[Literal[AddressFamily.AF_INET6], SocketKind, int, str, tuple[str, int, int, int] | tuple[int, bytes]]
-)
 
 
 class StepFunction(Protocol):

@@ -53,7 +53,7 @@ from ._asyncio import get_running_loop as _get_running_loop
 from ._connections import Connections
 from ._datagrams import Datagrams
 from ._executors import Executors
-from ._patches import patch_asyncio, refuse_patches
+from ._patches import patch_asyncio, refuse_nesting, refuse_patches
 from ._pipes import Pipes
 from ._signals import Signals
 from ._sockets import Sockets
@@ -99,6 +99,13 @@ for _function in (
 ):
     protect_all_of(_function.__code__)
 
+# They call code of the program's, which Ctrl-C may interrupt.
+for _class in asyncio.SelectorEventLoop.__mro__:
+    for _method in vars(_class).values():
+        if inspect.iscoroutinefunction(_method) and "protocol_factory" in inspect.signature(_method).parameters:
+            disable_ki_protection(_method)
+disable_ki_protection(BaseEventLoop.run_in_executor)  # an executor's submit()
+
 # Callbacks are the program's own code: Ctrl-C may interrupt them.
 disable_ki_protection(Handle._run)
 disable_ki_protection(ThreadSafeHandle._run)
@@ -128,9 +135,6 @@ make_clock: Callable[[], Clock] = MonotonicClock
 
 # The loops of all threads that are not closed, for compat.print_tasks().
 open_loops: weakref.WeakSet[BaseLoop] = weakref.WeakSet()
-
-# Each can be read by itself, with `_interface.LoopPart`.
-PARTS = (AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signals, Sockets, Subprocesses)
 
 
 @protected
@@ -173,7 +177,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     # --- state -------------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return BaseEventLoop.__repr__(self).replace(" ", " on trio ", 1)
+        return super().__repr__().replace(" ", " on trio ", 1)
 
     def time(self) -> float:
         """The time of the run's clock in seconds; for a loop with a run of its own it is time.monotonic()."""
@@ -275,10 +279,14 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._append_from_anywhere(handle)
         return handle
 
+    def _write_to_self(self) -> None:
+        """Have the run look at the ready queue. From any thread, and from a signal handler."""
+        runs.wake(self._runner)
+
     def _append_from_anywhere(self, handle: Handle) -> None:
         self._append(handle)
         if not (self._scheduler.in_batch and threading.get_ident() == self._thread_id):
-            runs.wake(self._runner)
+            self._write_to_self()
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -299,8 +307,8 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             timer._scheduled = True
             if timers.heap[0] is timer:
                 timers.tell_polls()
-        except TypeError:
-            timers.take_back(timer)  # its time is no number
+        except (TypeError, OverflowError):
+            timers.take_back(timer)  # its time is no number, or too large for trio's clocks
             raise
         return timer
 
@@ -308,6 +316,11 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         """Queue the callbacks of the timers that are due. The scheduler calls it before each batch that has any."""
         self._scheduler.polls.poll_files()  # where trio's loop has polled: what is ready comes first
         self._timers.queue_due(self.time())
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name == "_nest_patched":
+            refuse_nesting()  # nest_asyncio, or what is made of it, asks before it patches the loop's class
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def _scheduled(self) -> list[Timer]:
@@ -473,7 +486,7 @@ class HostedLoop(BaseLoop):
             raise RuntimeError("Cannot close a running event loop")
 
     def __del__(self) -> None:
-        """Its block has closed it, or its run has broken."""
+        """Do nothing, where asyncio's loop warns and is closed: the block closes this one, or its run has broken."""
 
 
 # --- the loop of a thread --------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ class FlowControlMixin(asyncio.Protocol):
         raise NotImplementedError
 
 
-class StreamReaderProtocol(FlowControlMixin):
+class StreamReaderProtocol(FlowControlMixin, asyncio.StreamReaderProtocol):
     """Feeds a StreamReader. https://docs.python.org/3/library/asyncio-stream.html
 
     Of a client's reader it has a weak reference only: nobody reads any more when the program has dropped it.

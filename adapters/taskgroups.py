@@ -87,7 +87,7 @@ class TaskGroup(TaskGroupBase):
 def _clear_asyncios_frames(traceback: TracebackType | None) -> None:
     """Free the locals of asyncio's TaskGroup: the error that it raises is one of them, and leads back to the frame."""
     while traceback is not None:
-        if traceback.tb_frame.f_globals["__name__"] == asyncio.TaskGroup.__module__:
+        if traceback.tb_frame.f_globals.get("__name__") == asyncio.TaskGroup.__module__:
             traceback.tb_frame.clear()
         traceback = traceback.tb_next
 

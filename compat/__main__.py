@@ -7,6 +7,7 @@ trio as well: see `_children`.
 """
 
 import builtins
+import contextlib
 import copy
 import importlib.machinery
 import linecache
@@ -91,7 +92,7 @@ class OwnPackages:
         assert ours is not None
         found = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not self)
         theirs = next((spec for spec in found if spec is not None), ours)
-        if theirs.origin != ours.origin:
+        if theirs.origin != ours.origin and not is_copy(theirs.origin):
             return None
         loader: Any = self  # by its methods: to import importlib.abc takes a tenth of the start
         return importlib.machinery.ModuleSpec(name, loader, origin=ours.origin)
@@ -106,6 +107,11 @@ class OwnPackages:
         """Undo what the import system does to a new module: this one has run long ago."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state
+
+
+def is_copy(origin: str | None) -> bool:
+    """Tell whether a package is this one in another place: installed, while the command runs in a clone."""
+    return origin is not None and os.path.exists(os.path.join(os.path.dirname(origin), "_redirect.py"))
 
 
 def main() -> None:
@@ -166,6 +172,9 @@ def run_program(option: str, program: str, arguments: list[str], ways: Mapping[s
     if "--native" in ways:
         from compat import native  # which takes time, and nobody else needs it
 
+        with contextlib.suppress(ImportError):  # native works with a trio that is too old for the exact side
+            for name in compat.__all__:
+                getattr(compat, name)
         native.install()
     else:
         if is_watched(ways):
@@ -196,7 +205,8 @@ def run_program(option: str, program: str, arguments: list[str], ways: Mapping[s
         elif program in ("", "-"):
             set_first_path("")
             vars(module).update(CACHED, __file__="<stdin>")
-            exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), vars(module))
+            source = b"" if sys.stdin is None else sys.stdin.buffer.read()
+            exec(compile(source, "<stdin>", "exec", dont_inherit=True), vars(module))
         elif pkgutil.get_importer(path := os.path.join(os.getcwd(), program)):
             # A folder or a zip file comes first even where no folder of a program's may (python -P).
             sys.path[: not sys.flags.safe_path] = [path]

@@ -2,7 +2,7 @@
 
 - uvloop: its loops are ours, and the first use says so on stderr. The program runs on trio, and need not be changed.
 - trio_asyncio: compat.trio_asyncio. Its loops are made of asyncio's, which are on trio already.
-- nest_asyncio: its apply() raises an error that says what to do instead.
+- nest_asyncio, nest_asyncio2: their apply() raises an error that says what to do instead.
 
 A package that is not installed stays away, and one that was imported before stays what it is.
 """
@@ -114,4 +114,9 @@ def _nest_asyncio() -> dict[str, Any]:
     return {"apply": apply}
 
 
-_CONTENTS = {"uvloop": _uvloop, "trio_asyncio": _trio_asyncio, "nest_asyncio": _nest_asyncio}
+_CONTENTS = {
+    "uvloop": _uvloop,
+    "trio_asyncio": _trio_asyncio,
+    "nest_asyncio": _nest_asyncio,
+    "nest_asyncio2": _nest_asyncio,
+}

@@ -41,7 +41,10 @@ def run(
 
     async def with_loop() -> T:
         async with open_loop():
-            return await async_fn(*args)
+            awaitable = async_fn(*args)
+            if not inspect.isawaitable(awaitable):
+                raise TypeError(f"compat.run() takes an async function: {async_fn!r} returned {awaitable!r}")
+            return await awaitable
 
     functools.update_wrapper(with_loop, async_fn)  # its name is the main task's
     if clock is None and events.make_clock is not events.MonotonicClock:

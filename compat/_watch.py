@@ -691,6 +691,8 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
 
     Call it before compat.install(), which brings the functions to the program.
     """
+    if json_file is not None:
+        _check_json_file(json_file)
     vars(events)["Task"] = Task
     _watch_loops()
     _watch_locks()
@@ -706,6 +708,26 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
     vars(futures).update(Future=MadeFuture)
     path = json_file and os.path.abspath(json_file)
     atexit.register(_end, program, prints, path, os.getpid())
+
+
+_FORMAT = "asyncio-on-trio watch"
+
+
+def _check_json_file(path: str) -> None:
+    """Exit with status 2 if the list cannot be written there, or something else would be lost."""
+    try:
+        with open(path, "a+") as file:
+            file.seek(0)
+            content = file.read()
+    except (OSError, ValueError) as error:
+        sys.exit(_cannot_write(path, error))
+    if content and _FORMAT not in content:
+        sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
+
+
+def _cannot_write(path: str, why: object) -> int:
+    print(f"--watch-json: cannot write {path}: {why}", file=sys.stderr)
+    return 2
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -756,7 +778,7 @@ def _as_json(program: list[str], found: Found) -> dict[str, Any]:
         for (kind, (file, line)), count in found
     ]
     python = sys.version.partition(" ")[0]
-    return {"format": "asyncio-on-trio watch", "version": 1, "python": python, "program": program, "findings": findings}
+    return {"format": _FORMAT, "version": 1, "python": python, "program": program, "findings": findings}
 
 
 def _as_text(found: Found) -> str:

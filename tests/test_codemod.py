@@ -167,7 +167,7 @@ def test_it_says_what_it_left():
     ]
 
 
-THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
+THE_REAL_ONE = "this file imports the real asyncio: write `from compat import asyncio`, or let --to-native do it"
 
 
 @pytest.mark.parametrize(

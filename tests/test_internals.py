@@ -168,7 +168,13 @@ def private_names_of_imports(tree):
 NOT_USED = {
     *("__init__", "_make_self_pipe", "_close_self_pipe", "_read_from_self", "_write_to_self", "_process_self_data"),
     *("_run_once", "_process_events", "_run_forever_setup", "_run_forever_cleanup", "_handle_signal"),
-    *("_add_callback", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook", "_child_watcher_callback"),
+    *(
+        "_add_callback",
+        "_add_callback_signalsafe",
+        "_asyncgen_firstiter_hook",
+        "_asyncgen_finalizer_hook",
+        "_child_watcher_callback",
+    ),
     "_timer_handle_cancelled",  # each loop has an attribute of that name
 }
 
@@ -183,11 +189,14 @@ def test_what_asyncios_functions_need_of_our_loop():
         for name, method in methods.items()
         if isinstance(method, types.FunctionType) and method.__module__.startswith("asyncio.") and name not in NOT_USED
     }
-    assert {"call_exception_handler", "create_connection", "sock_recv", "_sendfile_native"} <= inherited.keys()
+    assert {"call_exception_handler", "start_tls", "sock_recv", "create_datagram_endpoint"} <= inherited.keys()
     with contextlib.closing(Loop()) as loop:
         for name, function in inherited.items():
             needed = {node.attr for node in looks_at_self(function)}
             assert all(hasattr(loop, attribute) for attribute in needed), (name, needed)
+            assert {each for each in needed & NOT_USED if methods[each].__module__.startswith("asyncio.")} == set(), (
+                name
+            )
 
 
 def looks_at_self(function):

@@ -48,7 +48,7 @@ from ._project import Others
 __all__ = ["Change", "change", "is_on_native", "to_native"]
 
 NATIVE = "compat.native"
-THE_REAL_ONE = "asyncio is the real one here, for all that this file says: write `from compat import asyncio`"
+THE_REAL_ONE = "this file imports the real asyncio: write `from compat import asyncio`, or let --to-native do it"
 SEVERAL = "asyncio is native and something else in this file"
 NOT_AT_THE_TOP = "native is not imported by the module itself, under a name"
 DEFINES_A_LOOP = "it defines an event loop"

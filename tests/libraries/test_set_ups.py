@@ -235,7 +235,7 @@ def test_trio_asyncio_where_asyncio_is_on_trio(order):
 def test_nest_asyncio_before(run):
     pytest.importorskip("nest_asyncio", reason=REASON)
     program = f"import nest_asyncio; nest_asyncio.apply()\nimport compat, trio\nfrom compat import asyncio\n{run}"
-    assert "RuntimeError: nest_asyncio has patched asyncio" in Ended(program, "-W", "ignore").error
+    assert "RuntimeError: nest_asyncio patches asyncio" in Ended(program, "-W", "ignore").error
 
 
 def test_nest_asyncio_where_asyncio_is_on_trio():
