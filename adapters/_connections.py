@@ -61,8 +61,7 @@ class Connections(LoopPart):
         finally:
             _connected.reset(token)
             for sock in connected:
-                if sock.fileno() not in self._transports:
-                    sock.close()
+                self._close_if_unused(sock)
 
     async def _connect_sock(self, *args: Any, **kwargs: Any) -> socket.socket:
         try:
@@ -79,6 +78,19 @@ class Connections(LoopPart):
     async def create_unix_server(self, *args: Any, start_serving: bool = True, **kwargs: Any) -> asyncio.Server:
         """Listen, as asyncio's loop does. Given up, the server is closed."""
         return await _begin(await super().create_unix_server(*args, start_serving=False, **kwargs), start_serving)
+
+    async def _accept_connection2(self, factory: Any, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        """Serve a connection. Where no transport comes of it, as the server was closed meanwhile, close the socket."""
+        try:
+            await super()._accept_connection2(factory, sock, *args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._close_if_unused(sock)
+
+    def _close_if_unused(self, sock: socket.socket) -> None:
+        """Close a socket that is no transport's. One that had the same descriptor may still be noted for it."""
+        transport = self._transports.get(sock.fileno())
+        if transport is None or transport._sock is not sock:
+            sock.close()
 
     async def _sendfile_native(
         self, transport: SocketTransport, file: IO[bytes], offset: int, count: int | None
@@ -127,6 +139,7 @@ class Connections(LoopPart):
         context: Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
+        layer: sslproto.SSLProtocol | None = None
         try:
             layer = sslproto.SSLProtocol(
                 self,
@@ -138,9 +151,12 @@ class Connections(LoopPart):
                 ssl_handshake_timeout=ssl_handshake_timeout,  # type: ignore[arg-type]
                 ssl_shutdown_timeout=ssl_shutdown_timeout,
             )
+            # Not a subclass's own, which asyncio does not call for this.
+            Connections._make_socket_transport(self, rawsock, layer, extra=extra, server=server, context=context)
         except BaseException:
-            rawsock.close()  # asyncio leaves it to the garbage collector
+            # asyncio leaves these to the garbage collector.
+            if layer is not None:
+                layer._app_transport.close()
+            rawsock.close()
             raise
-        # Not a subclass's own, which asyncio does not call for this.
-        Connections._make_socket_transport(self, rawsock, layer, extra=extra, server=server, context=context)
         return layer._app_transport

@@ -173,6 +173,7 @@ def run_program(option: str, program: str, arguments: list[str], ways: Mapping[s
         from compat import native  # which takes time, and nobody else needs it
 
         with contextlib.suppress(ImportError):  # native works with a trio that is too old for the exact side
+            importlib.import_module("compat.asyncio")
             for name in compat.__all__:
                 getattr(compat, name)
         native.install()

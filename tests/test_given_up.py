@@ -6,6 +6,7 @@ Where asyncio's own leaves a socket behind, ours does not; tests/leaves.py looks
 import io
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 import trio
@@ -71,6 +72,27 @@ def test_connections(delay):
                 await loop.create_connection(lambda: 1 / 0, HOST, port, happy_eyeballs_delay=delay)
             server.close()
             await asyncio.sleep(0.01)  # the connections' other sides are closed, too
+
+    compat.run(main)
+
+
+def test_accepted_by_a_server_that_is_closed_or_fails():
+    class Closing(asyncio.Protocol):
+        def connection_made(self, transport):
+            transport.close()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for factory in Closing, lambda: 1 / 0:
+            server = await loop.create_server(factory, HOST, 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            if factory is Closing:
+                await asyncio.sleep(0)
+                server.close()  # the connection is accepted, and its task has not begun, or not even that
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            server.close()
 
     compat.run(main)
 

@@ -310,7 +310,7 @@ def test_a_whole_program_that_is_tested_with_mocks():
 
 @pytest.mark.slow
 def test_a_whole_program_that_needs_what_is_not_there():
-    done = python("import sys; sys.argv[1:] = ['--native']; import compat.__main__ as c; c.main()")
+    done = python("import sys; sys.argv[1:] = ['--native', '-c']; import compat.__main__ as c; c.main()")
     assert done.returncode == 2
     done = subprocess.run(
         [sys.executable, "-m", "compat", "--native", "-c", "import asyncio; asyncio.get_event_loop()"],
