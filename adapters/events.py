@@ -286,7 +286,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     def _append_from_anywhere(self, handle: Handle) -> None:
         self._append(handle)
         if not (self._scheduler.in_batch and threading.get_ident() == self._thread_id):
-            self._write_to_self()
+            runs.wake(self._runner)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None

@@ -72,9 +72,11 @@ def running_on() -> Literal["trio", "asyncio on trio", "asyncio"] | None:
     loop = asyncio._get_running_loop()
     if isinstance(loop, events.BaseLoop):
         return "trio" if loop._scheduler.is_in_trio_task() else "asyncio on trio"
-    if trio.lowlevel.in_trio_task():
-        return "trio"  # of a guest run, if there is a loop
-    return None if loop is None else "asyncio"
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return None if loop is None else "asyncio"
+    return "trio"  # of a guest run, if there is a loop
 
 
 def _refuse_coroutine(async_fn: Any) -> None:
