@@ -27,6 +27,7 @@ import sniffio
 import trio
 
 from compat import adapters
+from compat._coroutines import parts_of
 from compat.adapters import _executors, _trio, events
 
 __all__ = ["print_tasks", "print_tasks_on"]
@@ -376,7 +377,7 @@ def _outwards(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 def _frames(coro: Any) -> Iterator[types.FrameType]:
     """The frames of a suspended coroutine, the outermost first."""
-    return (frame for _, frame in _coroutines(coro))
+    return (frame for _, frame in parts_of(coro))
 
 
 def _innermost(frames: Iterable[types.FrameType]) -> list[types.FrameType]:
@@ -399,26 +400,10 @@ def _entered(coro: Any) -> Iterator[Any]:
 
     As a bound method; from Python 3.14 on as a function, followed by what it is a method of.
     """
-    for each, _ in _coroutines(coro):
+    for each, _ in parts_of(coro):
         for method, following in pairwise([*gc.get_referents(each), None]):
             if type(method) in _METHODS and method.__name__ == "__aexit__":
                 yield _lock_of(getattr(method, "__self__", following))
-
-
-def _coroutines(coro: Any) -> Iterator[tuple[Any, types.FrameType]]:
-    """A suspended coroutine and what it awaits, with their frames."""
-    while coro is not None:
-        if type(coro).__name__ in ("async_generator_asend", "async_generator_athrow", "anext_awaitable"):
-            coro = next((each for each in gc.get_referents(coro) if hasattr(each, "ag_frame")), None)
-        for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
-            if hasattr(coro, f"{kind}_frame"):
-                outer, frame = coro, getattr(coro, f"{kind}_frame")
-                coro = getattr(coro, f"{kind}_{inner}")
-                break
-        else:
-            return
-        if frame is not None:
-            yield outer, frame
 
 
 def _folder(package: types.ModuleType) -> str:

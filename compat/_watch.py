@@ -21,7 +21,7 @@ from asyncio import Future
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, CoroutineType, FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import outcome
@@ -29,7 +29,9 @@ import sniffio
 import trio
 
 from compat import adapters
+from compat._coroutines import parts_of
 from compat.adapters import _asyncio, events, futures, locks, queues, runners, tasks
+from compat.report._watch import FORMAT, VERSION
 
 __all__ = ["fail", "install"]
 
@@ -143,24 +145,6 @@ def _line(code: CodeType, instruction: int) -> int:
     return next(lines, None) or code.co_firstlineno
 
 
-def _coroutines(coro: Any) -> Iterator[tuple[Any, FrameType]]:
-    """What a suspended coroutine is made of, the outermost first: coroutines and generators, with their frames."""
-    while type(coro) is CoroutineType and coro.cr_frame is not None:
-        yield coro, coro.cr_frame
-        coro = coro.cr_await
-    while coro is not None and type(coro).__name__ != "FutureIter":
-        for kind, inner in ("cr", "await"), ("gi", "yieldfrom"), ("ag", "await"):
-            if hasattr(coro, f"{kind}_frame"):
-                frame = getattr(coro, f"{kind}_frame")
-                if frame is not None:
-                    yield coro, frame
-                coro = getattr(coro, f"{kind}_{inner}")
-                break
-        else:  # what steps an asynchronous generator, or what __await__() of a coroutine gives
-            inside = (each for each in gc.get_referents(coro) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame"))
-            coro = next(inside, None)
-
-
 def _last_operation(frame: FrameType) -> str:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]]
 
@@ -215,7 +199,7 @@ class _Made(NamedTuple):
             return True
         if current_task(task.get_loop()) is task:
             return False
-        return not any(self.is_function(frame) for _, frame in _coroutines(task.get_coro()))
+        return not any(self.is_function(frame) for _, frame in parts_of(task.get_coro()))
 
 
 class _Request(NamedTuple):
@@ -359,7 +343,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             if waiter is None and current_task(self.get_loop()) is self:
                 place = _place_around(frame)
             else:
-                frames = [(coro, inner, inner.f_lasti) for coro, inner in _coroutines(self.get_coro())]
+                frames = [(coro, inner, inner.f_lasti) for coro, inner in parts_of(self.get_coro())]
             self._request = _new(_Request, (place, waiter, self.cancelling(), frames))
             _look_later(self, self._request, waiter)
         return True
@@ -494,7 +478,7 @@ def _look_after(task: Task, request: _Request) -> None:
     if not request.was_swallowed(task):
         task._request = None
         return
-    coroutines = list(_coroutines(task.get_coro()))
+    coroutines = list(parts_of(task.get_coro()))
     now = {id(coro) for coro, _ in coroutines}
     request.frames[:] = [each for each in request.frames if id(each[0]) in now]
     # The error that a coroutine handles is among what it refers to.
@@ -710,9 +694,6 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
     atexit.register(_end, program, prints, path, os.getpid())
 
 
-_FORMAT = "asyncio-on-trio watch"
-
-
 def _check_json_file(path: str) -> None:
     """Exit with status 2 if the list cannot be written there, or something else would be lost."""
     try:
@@ -721,7 +702,7 @@ def _check_json_file(path: str) -> None:
             content = file.read()
     except (OSError, ValueError) as error:
         sys.exit(_cannot_write(path, error))
-    if content and _FORMAT not in content:
+    if content and FORMAT not in content:
         sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
 
 
@@ -778,7 +759,7 @@ def _as_json(program: list[str], found: Found) -> dict[str, Any]:
         for (kind, (file, line)), count in found
     ]
     python = sys.version.partition(" ")[0]
-    return {"format": _FORMAT, "version": 1, "python": python, "program": program, "findings": findings}
+    return {"format": FORMAT, "version": VERSION, "python": python, "program": program, "findings": findings}
 
 
 def _as_text(found: Found) -> str:

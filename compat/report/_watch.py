@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Finding", "read_watch_file"]
+__all__ = ["FORMAT", "VERSION", "Finding", "read_watch_file"]
 
 FORMAT, VERSION = "asyncio-on-trio watch", 1
 
