@@ -42,12 +42,11 @@ from typing import NamedTuple
 from compat.report._reading import Module, Use, parse
 
 from ._exact import change_exact, is_on_trio
-from ._imports import add_import, drop_import, imports_at_top
+from ._imports import NATIVE, add_import, drop_import, imports_at_top
 from ._project import Others
 
 __all__ = ["Change", "change", "is_on_native", "to_native"]
 
-NATIVE = "compat.native"
 THE_REAL_ONE = "this file imports the real asyncio: write `from compat import asyncio`, or let --to-native do it"
 SEVERAL = "asyncio is native and something else in this file"
 NOT_AT_THE_TOP = "native is not imported by the module itself, under a name"

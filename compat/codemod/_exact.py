@@ -25,7 +25,9 @@ from compat.report._reading import Known, Module, Use, as_api, deep_recursion, p
 
 from ._imports import add_imports, imports_at_top
 
-__all__ = ["change_exact", "is_on_trio"]
+__all__ = ["DECLARATION", "change_exact", "is_on_trio"]
+
+DECLARATION = "a declaration, which changes with what it declares"
 
 
 class Edit(NamedTuple):
@@ -75,7 +77,7 @@ def uses_of_asyncio(module: Module) -> list[Use]:
 def why_not(use: Use) -> str:
     """Why a use that no rule speaks of is left alone."""
     if use.kind == "annotation":
-        return "a declaration, which changes with what it declares"
+        return DECLARATION
     return "in trio it means something else (see compat.report)"
 
 

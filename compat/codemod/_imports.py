@@ -6,8 +6,9 @@ import ast
 import sys
 from collections.abc import Iterable
 
-__all__ = ["add_imports", "drop_import"]
+__all__ = ["NATIVE", "add_import", "add_imports", "drop_import", "imports_at_top"]
 
+NATIVE = "compat.native"
 FUTURE, STDLIB, THIRD_PARTY = range(3)
 
 

@@ -17,6 +17,7 @@ from libcst.metadata import ClassScope, FunctionScope, GlobalScope
 
 from compat.report._reading import Use
 
+from ._exact import DECLARATION
 from ._imports import add_imports, drop_import
 from ._places import Flow, arguments_for, follow
 from ._project import BACKGROUND, Others
@@ -53,7 +54,6 @@ WHY = {
     "start_unix_server": "trio's streams have no lines, and raise errors of their own",
     "wait": "trio has no object for a task",
 }
-DECLARATION = "a declaration, which changes with what it declares"
 
 
 def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]]:

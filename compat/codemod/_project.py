@@ -69,30 +69,36 @@ def words(text: str) -> frozenset[str]:
 def imported_texts(path: Path, texts: Mapping[Path, str]) -> Iterator[tuple[Path, str]]:
     """The modules that a module imports, as far as they are near it, and those that these import."""
     seen = {path}
-    left = [path]
+    left = [(path, texts[path])]
     while left:
-        importer = left.pop()
-        for found in files_near(importer, texts[importer] if importer in texts else text_of(importer.read_bytes())):
+        for found in files_near(*left.pop()):
             if found not in seen:
                 seen.add(found)
                 with contextlib.suppress(OSError, SyntaxError, ValueError):
-                    yield found, texts[found] if found in texts else text_of(found.read_bytes())
-                    left.append(found)
+                    text = texts[found] if found in texts else text_of(found.read_bytes())
+                    yield found, text
+                    left.append((found, text))
+
+
+@cache
+def imported_names(text: str) -> frozenset[str]:
+    """The dotted names that a source text imports, without the dots before them; none of one that does not parse."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    names = {name for _, _, name in Module(tree).imports}
+    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    names |= {".".join(filter(None, [node.module, alias.name])) for node in relative for alias in node.names}
+    return frozenset(names)
 
 
 def files_near(path: Path, text: str) -> Iterator[Path]:
     """The files that the imports of a module may mean: of its folder, and of those that its packages are in."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    names = {name for _, _, name in Module(tree).imports}
-    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
-    names |= {".".join(filter(None, [node.module, alias.name])) for node in relative for alias in node.names}
     folders = [path.parent]
     while (folders[-1] / "__init__.py").is_file():
         folders.append(folders[-1].parent)
-    for name in names:
+    for name in imported_names(text):
         parts = name.split(".")
         for folder in folders:
             for end in range(1, len(parts) + 1):

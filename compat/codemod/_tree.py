@@ -19,9 +19,10 @@ from libcst.metadata import (
     ScopeProvider,
 )
 
-__all__ = ["NATIVE", "Left", "Place", "Tree", "code", "function_around", "is_chain"]
+from ._imports import NATIVE
 
-NATIVE = "compat.native"
+__all__ = ["Left", "Place", "Tree", "code", "function_around", "is_chain"]
+
 SUBMODULES = {
     *("exceptions", "locks", "queues", "runners", "streams", "taskgroups", "tasks", "threads", "timeouts"),
 }
