@@ -102,7 +102,7 @@ for _function in (
 # They call code of the program's, which Ctrl-C may interrupt.
 for _class in asyncio.SelectorEventLoop.__mro__:
     for _method in vars(_class).values():
-        if inspect.iscoroutinefunction(_method) and "protocol_factory" in inspect.signature(_method).parameters:
+        if inspect.iscoroutinefunction(_method) and "protocol_factory" in _method.__code__.co_varnames:
             disable_ki_protection(_method)
 disable_ki_protection(BaseEventLoop.run_in_executor)  # an executor's submit()
 
