@@ -7,14 +7,13 @@ cancelled, and no byte is lost or sent twice. At the end of the run all connecti
 """
 
 import functools
-import inspect
 import logging
 import os
 import socket
 import ssl as ssl_module
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
@@ -699,7 +698,7 @@ class Server:
         reader, writer = reader_and_writer(stream, self._limit, of_server=True)
         connections.start_soon(writer.carry)
         handling = self._callback(reader, writer)
-        if inspect.iscoroutine(handling):  # a Task, say, runs already
+        if isinstance(handling, Coroutine):  # a Task, say, runs already
             task = task_of(handling, trio.CancelScope())
             await task.work()
             if task.failure is not None:
