@@ -3,9 +3,7 @@
 import io
 import re
 import tokenize
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -53,19 +51,10 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def changed_in_the_place_of_exact(monkeypatch: pytest.MonkeyPatch, changed: Path) -> None:
-    run, started = project.run, project.started
-
     def in_its_place(command: tuple[str, ...]) -> tuple[str, ...]:
         return (str(changed / Path(command[2]).name), *command[3:]) if command[:2] == ("-m", "compat") else command
 
-    def run_changed(*command: str, stdin: str = "") -> tuple[int, str, str]:
-        return run(*in_its_place(command), stdin=stdin)
-
-    def changed_started(*command: str) -> AbstractContextManager[Any]:
-        return started(*in_its_place(command))
-
-    monkeypatch.setattr(project, "run", run_changed)
-    monkeypatch.setattr(project, "started", changed_started)
+    project.change_commands(monkeypatch, in_its_place)
 
 
 def comments(text: str) -> list[str]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -187,6 +187,14 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def change_commands(monkeypatch: pytest.MonkeyPatch, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+    """Have these tests start other commands than they say."""
+    original_run, original_started = run, started
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "run", lambda *command, stdin="": original_run(*change(command), stdin=stdin))
+    monkeypatch.setattr(here, "started", lambda *command: original_started(*change(command)))
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

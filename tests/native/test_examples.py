@@ -1,8 +1,5 @@
 """Programs of examples/ on native: their own tests, with `python -m compat --native` in the place of `-m compat`."""
 
-from contextlib import AbstractContextManager
-from typing import Any
-
 import pytest
 
 import test_examples as project
@@ -29,16 +26,7 @@ def on_native(command: tuple[str, ...]) -> tuple[str, ...]:
 
 @pytest.fixture(autouse=True)
 def native_in_the_place_of_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, started = project.run, project.started
-
-    def run_on_native(*command: str, stdin: str = "") -> tuple[int, str, str]:
-        return run(*on_native(command), stdin=stdin)
-
-    def started_on_native(*command: str) -> AbstractContextManager[Any]:
-        return started(*on_native(command))
-
-    monkeypatch.setattr(project, "run", run_on_native)
-    monkeypatch.setattr(project, "started", started_on_native)
+    project.change_commands(monkeypatch, on_native)
 
 
 def test_jobrunner_one_at_a_time() -> None:
