@@ -250,8 +250,11 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         if self._closed:
             raise RuntimeError("Event loop is closed")
         kind: type = type(callback)
-        if kind is STEP_TYPE or (kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME):
-            self._append((context, callback, *args))  # the interpreter does not use a handle
+        if kind is STEP_TYPE:
+            self._append((context, callback))  # the interpreter does not use a handle
+            return None  # type: ignore[return-value]
+        if kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME:
+            self._append((context, callback, args[0]))  # type: ignore[misc]
             return None  # type: ignore[return-value]
         if kind is FutureWait:
             callback.wake()  # type: ignore[attr-defined]
@@ -317,10 +320,12 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._scheduler.polls.poll_files()  # where trio's loop has polled: what is ready comes first
         self._timers.queue_due(self.time())
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name == "_nest_patched":
-            refuse_nesting()  # nest_asyncio, or what is made of it, asks before it patches the loop's class
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    @property
+    def _nest_patched(self) -> NoReturn:
+        refuse_nesting()  # nest_asyncio, or what is made of it, asks before it patches the loop's class
+
+    def __dir__(self) -> list[str]:  # for inspect.getmembers(), and others that look at everything
+        return [name for name in super().__dir__() if name != "_nest_patched"]
 
     @property
     def _scheduled(self) -> list[Timer]:

@@ -51,7 +51,9 @@ def create_task(coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
-    get_running_loop()
+    loop = _get_running_loop() or get_running_loop()
+    if not kwargs:
+        return loop.create_task(coro)
     create: Callable[..., Task[T]] = asyncio.tasks.create_task
     task = create(coro, **kwargs)
     forget_last_frames(task)
