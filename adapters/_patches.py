@@ -69,12 +69,12 @@ def _current_task(original: CurrentTask) -> CurrentTask:
     @functools.wraps(original)
     def replacement(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
         running = get_running_loop()
-        scheduler = getattr(running, "_scheduler", None)
-        if scheduler is None or (loop is not None and loop is not running):
+        if running is None or (loop is not None and loop is not running):
             return original(loop)
-        task = interpreters_current_task(running)
-        current: Task[Any] | None = scheduler.current_aio_stand_in() if task is None else task
-        return current
+        task = original(running)
+        if task is None and _is_ours(running):
+            return running._scheduler.current_aio_stand_in()  # type: ignore[attr-defined,no-any-return]
+        return task
 
     replacement._knows_our_loops = True  # type: ignore[attr-defined]
     return replacement

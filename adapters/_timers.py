@@ -38,7 +38,8 @@ class Timers:
         """A timer was cancelled. As in asyncio, it stays in the heap until a poll finds it first, or most cancelled."""
         if timer._scheduled:
             self._cancelled += 1
-            self._polls.before_next = self._prune
+            if self._polls.before_next is None:
+                self._polls.before_next = self._prune
 
     def take_back(self, timer: Timer) -> None:
         """Take out a timer that cannot be compared with the others, wherever the heap has left it."""

@@ -33,7 +33,7 @@ def current_task(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task
     """
-    return _patches.current_task(get_running_loop() if loop is None else loop)
+    return _patches.current_task(loop or _get_running_loop() or get_running_loop())
 
 
 def all_tasks(loop: AbstractEventLoop | None = None) -> set[Task[Any]]:

@@ -53,7 +53,7 @@ try:
         _ki.KIManager: "install close",
         _EntryQueue: "wakeup task",
         _run.Deadlines: "_heap add remove expire next_deadline",
-        _IOManager: "get_events process_events",
+        _IOManager: "get_events process_events force_wakeup",
         # Which waits a cancelled scope interrupts.
         CancelStatus: "effectively_cancelled abandoned_by_misnesting parent _parent _scope _tasks _children close",
         trio.CancelScope: "__exit__ _cancel_called _cancel_status _has_been_entered _registered_deadline _shield",

@@ -62,7 +62,7 @@ def is_cancel_called(scope: trio.CancelScope) -> bool:
 def wake(runner: Runner) -> None:
     """Have the run end its wait for I/O. From any thread, and from a signal handler."""
     try:
-        runner.entry_queue.wakeup.wakeup_thread_and_signal_safe()
+        runner.io_manager.force_wakeup()  # by way of its entry queue, a trio task would be woken, too
     except OSError:
         pass  # the run has ended
 
