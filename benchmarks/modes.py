@@ -35,11 +35,11 @@ def carried() -> Run:
 
     async def main_in_carried_task(main: Main) -> Any:
         loop: Any = asyncio.get_running_loop()
-        create_task = loop.create_task
+        create_task, stand_in_for = loop.create_task, loop._scheduler.stand_in_for
 
         def create_carried_task(coro: Coroutine[Any, Any, Any], **options: Any) -> Any:
             task = create_task(coro, **options)
-            loop._scheduler.stand_in_for(task)
+            stand_in_for(task)
             return task
 
         loop.create_task = create_carried_task

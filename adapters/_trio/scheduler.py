@@ -181,6 +181,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "entered",
         "entry",
         "error",
+        "has_new_stand_in",
         "homes",
         "in_batch",
         "instruments",
@@ -219,6 +220,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.state: dict[str, Any] = {}  # of RUN in this thread, during a step
         # Which tasks stand for which others.
         self.stand_ins: dict[AnyTask, TrioStandIn] = {}
+        self.has_new_stand_in = False  # maybe that of the step that runs
         self.aio_stand_ins: dict[Task, AsyncioStandIn] = {}
         self.entered: AsyncioStandIn | None = None  # in the interpreter's account of running Tasks
         # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
@@ -355,9 +357,14 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
         entry: Any
+        stand_in: TrioStandIn | None = None
         for _ in range(len(queue)):
             entry = self.entry = queue.popleft()
             kind = type(entry)
+            if kind is TrioStandIn:  # the Task goes on after a wait of trio's
+                entry._next_send_fn = None
+                kind, entry = tuple, (entry.step_context, entry.wakeup, DONE)
+                self.entry = entry
             if kind is Task:
                 if not in_trio:
                     SNIFFIO.name, in_trio = "trio", True
@@ -378,14 +385,14 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 try:
                     if kind is tuple:
                         stand_in = stand_ins.get(entry[1].__self__) if stand_ins else None
-                        if stand_in is None and is_plain:
+                        if stand_in is not None:
+                            state["task"] = stand_in
+                            stand_in._schedule_points += 1
+                            stand_in._cancel_points += 1
+                        if is_plain and (stand_in is None or stand_in.interruption is None):
                             make_step(entry)
                         else:
                             self._make_step(entry, stand_in, is_watched)
-                    elif kind is TrioStandIn:  # the Task goes on after a wait of trio's
-                        entry._next_send_fn = None
-                        self.entry = entry.step_context, entry.wakeup, DONE
-                        self._make_step(self.entry, entry, is_watched)
                     elif not entry._cancelled:
                         if self.debug:
                             entry._loop._run_timed(entry)
@@ -396,11 +403,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                         queue.appendleft(entry)  # or who waits for it would wait for ever
                     self.stop_with(error)
                 except BaseException as error:
-                    self._report(self.entry, error)
-                if stand_ins and type(self.entry) is tuple:
-                    stand_in = stand_ins.get(self.entry[1].__self__)  # it may have been made in this step
-                    if stand_in is not None and stand_in.aio_task.done():
-                        stand_in.end()
+                    self._report(entry, error)
+                if self.has_new_stand_in and kind is tuple:
+                    self.has_new_stand_in = False
+                    stand_in = stand_ins.get(entry[1].__self__)
+                if stand_in is not None and stand_in.aio_task.done():
+                    stand_in.end()
             # A finalizer may ask whose step this is, and a traceback may lead to this frame.
             entry = stand_in = self.entry = None
             if pending:
@@ -416,13 +424,11 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     # asyncio's entries.
 
     def _make_step(self, step: Any, stand_in: TrioStandIn | None, is_watched: bool) -> None:
-        """Make the step of a Task that has a stand-in, or that is watched or timed."""
+        """Make the step of a Task that a scope has interrupted, or that is watched or timed."""
         try:
-            if stand_in is not None:
-                self.state["task"] = stand_in
-                stand_in._schedule_points += 1
-                stand_in._cancel_points += 1
-                if stand_in.interruption is not None and (step := self._with_interruption(stand_in, step)) is None:
+            if stand_in is not None and stand_in.interruption is not None:
+                step = self._with_interruption(stand_in, step)
+                if step is None:
                     return
             if is_watched:
                 self._make_watched_step(step)
@@ -666,6 +672,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         if stand_in is None:
             new = make_stand_in(aio_task, self, self._home(aio_task) or self.nursery)
             stand_in = self.stand_ins.setdefault(aio_task, new)
+            self.has_new_stand_in = True
             if stand_in is not new:  # a signal handler has come in between
                 new._activate_cancel_status(None)
                 return stand_in
