@@ -81,7 +81,7 @@ class Told:
 
     def is_due(self, task: Task) -> bool:
         """Tell whether the task is in a cancelled block, and has not been told of each cancelled one around it."""
-        blocks = self.blocks.get(task, {})
+        blocks = self.blocks.get(task, ())
         status: CancelStatus | None = task._cancel_status
         while status is not None and status.effectively_cancelled:
             if status not in blocks:

@@ -535,7 +535,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     def _prepare(self, task: Task) -> None:
         stand_in = self.aio_stand_ins.get(task)
         if stand_in is not None:
-            stand_in.before_step()
+            if stand_in._request is not None:
+                stand_in.before_step()
             self._enter_aio_task(stand_in)
         answer, wait = task._next_send, task.custom_sleep_data
         if type(wait) is FutureWait:
@@ -565,31 +566,25 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             outcome = Error(error.with_traceback(traceback))
             del traceback
         else:
+            task._schedule_points += 1
             if type(trap) is WaitTaskRescheduled:
-                task._schedule_points += 1
                 task._cancel_points += 1
                 task._abort_func = trap.abort_func
                 if self.runner.ki_pending and task is self.runner.main_task:
                     self.runner.main_task._attempt_delivery_of_pending_ki()
                 if task._cancel_status.effectively_cancelled:
                     task._attempt_delivery_of_any_pending_cancel()
+            elif trap is CancelShieldedCheckpoint:
+                self.runner.reschedule(task)
+            elif type(trap) is PermanentlyDetachCoroutineObject:
+                self._exit(task, trap.final_outcome)
             else:
-                self._wait_otherwise(task, trap)
+                self._wait_for_asyncio(task, trap)
             return
         finally:
             del send, answer, trap  # a traceback may lead to this frame
         self._exit(task, outcome)
         del task, outcome
-
-    def _wait_otherwise(self, task: Task, trap: Any) -> None:
-        """A trio task has yielded something else than the usual wait of trio's."""
-        task._schedule_points += 1
-        if trap is CancelShieldedCheckpoint:
-            self.runner.reschedule(task)
-        elif type(trap) is PermanentlyDetachCoroutineObject:
-            self._exit(task, trap.final_outcome)
-        else:
-            self._wait_for_asyncio(task, trap)
 
     def _wait_for_asyncio(self, task: Task, yielded: AnyFuture | None) -> None:
         """A trio task has yielded what a Task yields to the interpreter: wait for it."""

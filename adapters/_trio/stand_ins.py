@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
 from operator import methodcaller
@@ -108,7 +108,7 @@ def unfinished_children(future: AnyFuture) -> list[AnyFuture]:
     return [child for child in getattr(future, "_children", ()) if not child.done()]
 
 
-def failure_of(children: list[AnyFuture]) -> BaseException | None:
+def failure_of(children: Sequence[AnyFuture]) -> BaseException | None:
     """The first error, beside cancellations, of what gather() was waiting for when it was cancelled."""
     errors = (child.exception() for child in children if not child.cancelled())
     return next((error for error in errors if error is not None), None)
@@ -483,7 +483,7 @@ class FutureWait:
         self.task = task
         self.future = future
         self._interruption: BaseException | None = None  # by a scope, or Ctrl-C
-        self._children: list[AnyFuture] = []  # those that the interruption meets
+        self._children: Sequence[AnyFuture] = ()  # those that the interruption meets
         self._request: CancelRequest | None = None
 
     def __call__(self, argument: Any) -> Abort | None:
@@ -509,8 +509,7 @@ class FutureWait:
 
     def wake(self) -> None:
         """The future is done: have the task go on in the next batch."""
-        children = [] if self._interruption is None else unfinished_children(self.future)
-        if children:
+        if self._interruption is not None and (children := unfinished_children(self.future)):
             children[0].add_done_callback(lambda child: self.wake())
             return
         self.task._abort_func = None
