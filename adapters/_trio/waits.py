@@ -31,7 +31,7 @@ _NOTHING = _Nothing()
 @types.coroutine
 def async_yield(trap: Any) -> Generator[Any, Any, Any]:
     """Yield a trap to trio's loop, or in an asyncio Task, something by which the interpreter lets it wait."""
-    task = RUN.__dict__.get("task") or getattr(RUN, "task", None)
+    task = getattr(RUN, "task", None)
     if type(task) is not TrioStandIn:
         return (yield trap)
     if type(trap) is WaitTaskRescheduled:
