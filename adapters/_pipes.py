@@ -15,7 +15,7 @@ import warnings
 from asyncio import constants
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import IO, Any, TypeAlias
+from typing import IO, TypeAlias
 
 from ._asyncio import FlowControl
 from ._interface import LoopPart
@@ -23,7 +23,7 @@ from ._polling import READ, WRITE, Watch
 from ._types import BytesLike
 from .transports import RECEIVE_SIZE, ReceivingTransport, TransportBase, wake
 
-Pipe: TypeAlias = IO[Any]  # a file object for one end
+Pipe: TypeAlias = IO[bytes] | IO[str]  # a file object for one end
 
 
 class _PipeTransport(TransportBase):

@@ -26,9 +26,10 @@ from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
 from ._interface import LoopPart
 from ._polling import Activity
 
-Command: TypeAlias = str | bytes | Sequence[Any]  # as subprocess.Popen takes it
+Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Command: TypeAlias = str | bytes | Sequence[Argument]  # as subprocess.Popen takes it
 Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "WriteSubprocessPipeProto"]]]
-File: TypeAlias = int | IO[Any] | None  # of a child: a descriptor, a file, PIPE or the like; None to inherit
+File: TypeAlias = int | IO[bytes] | IO[str] | None  # a descriptor, a file, PIPE or the like; None to inherit
 
 
 def call_at_exit(loop: LoopPart, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
@@ -88,7 +89,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
 
     _closed = True  # until there is something to close
     _extra: dict[str, object]
-    _proc: Any = None  # a subprocess.Popen; None once the process has ended and the pipes are closed
+    _proc: subprocess.Popen[bytes] = None  # type: ignore[assignment]  # as it is after the end
     _pid: int | None = None
     _returncode: int | None = None
 
@@ -362,7 +363,7 @@ class Subprocesses(LoopPart):
         stdout: File,
         stderr: File,
         bufsize: int,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         **kwargs: Any,
     ) -> BaseSubprocessTransport:
         """Start the child; the transport, when its pipes are connected.

@@ -19,7 +19,7 @@ from .events import get_running_loop
 from .streams import DEFAULT_LIMIT, FlowControlMixin, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
-    from .base_subprocess import BaseSubprocessTransport, File
+    from .base_subprocess import Argument, BaseSubprocessTransport, File
 
 __all__ = std.__all__
 
@@ -31,8 +31,8 @@ SINCE_3_12 = sys.version_info >= (3, 12)
 
 
 async def create_subprocess_exec(
-    program: Any,
-    *args: Any,
+    program: Argument,
+    *args: Argument,
     stdin: File = None,
     stdout: File = None,
     stderr: File = None,
