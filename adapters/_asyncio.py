@@ -93,6 +93,7 @@ try:
         (asyncio.Lock, "_get_loop _loop"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),
         (asyncio.Queue, "_wakeup_next"),
+        (SetBy(asyncio.StreamReader.__init__), "_limit _loop _buffer _eof _waiter _exception _transport _paused"),
         (SetBy(asyncio.Queue.__init__), "_getters _putters"),
         # The transport that asyncio.sslproto makes for the program.
         (SetBy(_std.sslproto.SSLProtocol.__init__), "_app_transport"),

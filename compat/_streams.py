@@ -39,7 +39,7 @@ def as_streams(
     protocol.connection_made(transport)
     transport._start_receiving()
     writer = streams.StreamWriter(transport, protocol, reader, loop)
-    return reader, writer  # type: ignore[return-value]  # to a type checker asyncio's are other classes
+    return reader, writer
 
 
 def _describe(stream: trio.abc.Stream) -> dict[str, object]:

@@ -350,7 +350,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         if not _cancel(self, msg):
             return False
         frame = sys._getframe(1)
-        if frame.f_code.co_filename != _RUNNERS:
+        if frame.f_code.co_filename not in _RUNNERS:
             self._is_told_to_end = True
         if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
             if self._made is None:
@@ -386,7 +386,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
 
 
-_TASKS, _RUNNERS = asyncio.tasks.__file__, runners.__file__
+_TASKS, _RUNNERS = asyncio.tasks.__file__, {asyncio.runners.__file__, runners.__file__}
 Task.__module__ = asyncio.Task.__module__
 
 
