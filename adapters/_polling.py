@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import select
+import selectors
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
@@ -132,6 +133,10 @@ class Poller:
         handle.cancel()
         return True
 
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """Tell for what a file is watched, as a selector does."""
+        return _key(fd, *(handle is not None for handle in self.handles.get(fd, ())))
+
     def poll(self, timeout: float) -> bool:
         """Wait up to so many seconds, and queue the handles of what is ready. Return whether trio's epoll is, too."""
         handles, others = self.handles, False
@@ -158,6 +163,10 @@ class Poller:
 def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
+
+
+def _key(fd: int, reads: bool = False, writes: bool = False) -> selectors.SelectorKey:
+    return selectors.SelectorKey(fd, fd, reads * selectors.EVENT_READ | writes * selectors.EVENT_WRITE, None)
 
 
 def _drop(handles: list[asyncio.Handle]) -> None:
@@ -208,6 +217,9 @@ class TrioPoller:
         self._waits.pop((fd, event)).cancel()
         handle.cancel()
         return True
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 
 @protected
