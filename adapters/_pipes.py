@@ -1,7 +1,7 @@
 """asyncio's transports for pipes: the interpreter's own, on the loop's `_polling.Poller`.
 
-They read and write by themselves when the poller says that the pipe is ready. trio.lowlevel.FdStream would not do: write()
-has to try to send in the call, and nothing may be received that the protocol is not given at once.
+They read and write by themselves when the poller says that the pipe is ready. trio.lowlevel.FdStream would not do:
+write() has to try to send in the call, and nothing may be received that the protocol is not given at once.
 """
 
 from __future__ import annotations
