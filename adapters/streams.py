@@ -24,8 +24,8 @@ from .events import get_event_loop, get_running_loop
 __all__ = std_streams.__all__
 
 SINCE_3_13 = sys.version_info >= (3, 13)
-# 3.14 on: a client_connected_cb that is no coroutine is guarded as one that is: its error is reported.
-REPORTS_FAILED_CALLBACK = sys.version_info >= (3, 14)
+# 3.12.2 on, and in late releases of 3.11: a server's connection is closed when its client_connected_cb is cancelled.
+CLOSES_WHEN_CANCELLED = sys.version_info >= (3, 12, 2)
 DEFAULT_LIMIT = 2**16  # bytes
 
 StreamWriter = asyncio.StreamWriter
@@ -116,6 +116,7 @@ class StreamReaderProtocol(asyncio.StreamReaderProtocol):
     """
 
     _stream_reader: StreamReader | None
+    _task: asyncio.Task[None] | None
 
     def __init__(
         self,
@@ -124,6 +125,14 @@ class StreamReaderProtocol(asyncio.StreamReaderProtocol):
         loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(stream_reader, client_connected_cb, get_event_loop() if loop is None else loop)  # type: ignore[arg-type]
+
+    if not CLOSES_WHEN_CANCELLED:
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """Called by the transport: a server's client_connected_cb() is called here."""
+            super().connection_made(transport)
+            if self._task is not None:
+                self._task.add_done_callback(lambda task: transport.close() if task.cancelled() else None)
 
     def _replace_transport(self, transport: asyncio.Transport) -> None:
         super()._replace_transport(transport)  # type: ignore[misc]
