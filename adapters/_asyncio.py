@@ -86,6 +86,7 @@ try:
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
         (asyncio.BaseTransport, "_extra"),
         (asyncio.TaskGroup, "_abort"),
+        (_std_in_c.Task, "_callbacks"),
         (asyncio.Server, "_attach _detach"),
         (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
         (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),

@@ -25,6 +25,7 @@ __all__ = std_streams.__all__
 
 SINCE_3_13 = sys.version_info >= (3, 13)
 # 3.12.2 on, and in late releases of 3.11: a server's connection is closed when its client_connected_cb is cancelled.
+# Before that asyncio asks that Task for its error, which fails.
 CLOSES_WHEN_CANCELLED = sys.version_info >= (3, 12, 2)
 DEFAULT_LIMIT = 2**16  # bytes
 
@@ -131,8 +132,11 @@ class StreamReaderProtocol(asyncio.StreamReaderProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Called by the transport: a server's client_connected_cb() is called here."""
             super().connection_made(transport)
-            if self._task is not None:
-                self._task.add_done_callback(lambda task: transport.close() if task.cancelled() else None)
+            task = self._task
+            if task is not None and task._callbacks:
+                report = task._callbacks[-1][0]
+                task.remove_done_callback(report)
+                task.add_done_callback(lambda task: transport.close() if task.cancelled() else report(task))
 
     def _replace_transport(self, transport: asyncio.Transport) -> None:
         super()._replace_transport(transport)  # type: ignore[misc]
