@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._trio.names import protected
-from ._types import Ts
+from ._types import FileDescriptorLike, Ts
 
 if TYPE_CHECKING:
     from ._interface import LoopPart
@@ -133,9 +133,11 @@ class Poller:
         handle.cancel()
         return True
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
-        """Tell for what a file is watched, as a selector does."""
-        return _key(fd, *(handle is not None for handle in self.handles.get(fd, ())))
+    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
+        """Tell for what a file is watched, as a selector does. Raises KeyError if it is not."""
+        fd = file if isinstance(file, int) else file.fileno()
+        reader, writer = self.handles[fd]
+        return _key(fd, reader is not None, writer is not None)
 
     def poll(self, timeout: float) -> bool:
         """Wait up to so many seconds, and queue the handles of what is ready. Return whether trio's epoll is, too."""
@@ -165,7 +167,9 @@ def _mask(pair: list[asyncio.Handle | None]) -> int:
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
 
 
-def _key(fd: int, reads: bool = False, writes: bool = False) -> selectors.SelectorKey:
+def _key(fd: int, reads: bool, writes: bool) -> selectors.SelectorKey:
+    if not (reads or writes):
+        raise KeyError(fd)
     return selectors.SelectorKey(fd, fd, reads * selectors.EVENT_READ | writes * selectors.EVENT_WRITE, None)
 
 
@@ -218,7 +222,8 @@ class TrioPoller:
         handle.cancel()
         return True
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
+    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
+        fd = file if isinstance(file, int) else file.fileno()
         return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 
@@ -238,7 +243,7 @@ class Watch:
         context: contextvars.Context | None = None,
     ) -> None:
         if loop._poller is None:
-            loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
+            loop._poller = loop._selector = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
         self._poller = loop._poller
         self._fd = fd
         self._event = event

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 
 from ._interface import LoopPart
-from ._polling import READ, WRITE, Poller, TrioPoller, Watch
+from ._polling import READ, WRITE, Watch
 from ._types import FileDescriptorLike, Ts
 
 
@@ -44,11 +44,6 @@ class Sockets(LoopPart):
         if self._poller is None or self.is_closed():
             return False
         return self._poller.remove(self._descriptor_when_watched(file), event)
-
-    @property
-    def _selector(self) -> Poller | TrioPoller | None:
-        """Whom the transports of pipes ask for their repr."""
-        return None if self.is_closed() else self._poller
 
     @functools.cached_property
     def _watched(self) -> weakref.WeakKeyDictionary[asyncio.Handle, tuple[int, object]]:
