@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import sys
 from asyncio import AbstractEventLoop, Task
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -49,11 +49,11 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
             if unsets:
                 set_event_loop(None)
 
-    def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
+    def run(self, coro: Awaitable[T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
         if is_thread_taken():
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
-        return super().run(coro, context=context)
+        return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]  # of 3.13: a coroutine
 
     def _on_sigint(self, signum: int, frame: object, main_task: Task[T]) -> None:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
