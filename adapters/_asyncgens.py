@@ -10,7 +10,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeAlias
+from typing import Never, TypeAlias
 
 from trio.lowlevel import enable_ki_protection
 
@@ -19,7 +19,7 @@ from ._trio.names import protected
 
 FEWEST_IDS_TO_PRUNE = 100
 
-Agen: TypeAlias = AsyncGenerator[Any, Any]
+Agen: TypeAlias = AsyncGenerator[object, Never]
 Hook: TypeAlias = Callable[[Agen], None]  # of sys.set_asyncgen_hooks()
 
 

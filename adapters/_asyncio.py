@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._required import SetBy, missing
+from ._types import AnyTask, Step
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
 _events, _tasks, _loop_type = _std.events, _std.tasks, _std.BaseEventLoop
@@ -36,12 +37,14 @@ try:
     # The interpreter's account of which Task runs in which loop.
     enter_task: Callable[[object, object], None] = _tasks._enter_task
     leave_task: Callable[[object, object], None] = _tasks._leave_task
+    interpreters_current_task: Callable[[object], asyncio.Task[object] | None]
     if sys.version_info >= (3, 12):
-        interpreters_current_task: Callable[[object], Any] = _tasks._c_current_task
+        interpreters_current_task = _tasks._c_current_task
     else:
         interpreters_current_task = _tasks._current_tasks.get
+    python_current_task: Callable[[object], asyncio.Task[object] | None]
     if sys.version_info >= (3, 14):  # Tasks written in Python have an account of their own
-        python_current_task: Callable[[object], Any] = _tasks._py_current_task
+        python_current_task = _tasks._py_current_task
     else:
         python_current_task = interpreters_current_task
 
@@ -83,6 +86,7 @@ try:
         (_FlowControlMixin, "_maybe_pause_protocol _maybe_resume_protocol"),
         (asyncio.BaseTransport, "_extra"),
         (asyncio.TaskGroup, "_abort"),
+        (_std_in_c.Task, "_callbacks"),
         (asyncio.Server, "_attach _detach"),
         (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
         (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),
@@ -90,6 +94,15 @@ try:
         (asyncio.Lock, "_get_loop _loop"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),
         (asyncio.Queue, "_wakeup_next"),
+        (SetBy(asyncio.Runner.__init__), "_loop _interrupt_count"),
+        (asyncio.Runner, "_on_sigint"),
+        (SetBy(asyncio.StreamReaderProtocol.__init__), "_task"),
+        (asyncio.StreamReaderProtocol, "_stream_reader"),
+        (SetBy(_std.base_subprocess.BaseSubprocessTransport.__init__),
+            "_closed _protocol _loop _proc _pid _returncode _exit_waiters _pending_calls _pipes _finished"),
+        (_std.base_subprocess.BaseSubprocessTransport, "_call _pipe_connection_lost _pipe_data_received"),
+        (asyncio.SelectorEventLoop, "_make_read_pipe_transport _make_write_pipe_transport"),
+        (SetBy(asyncio.StreamReader.__init__), "_limit _loop _buffer _eof _waiter _exception _transport _paused"),
         (SetBy(asyncio.Queue.__init__), "_getters _putters"),
         # The transport that asyncio.sslproto makes for the program.
         (SetBy(_std.sslproto.SSLProtocol.__init__), "_app_transport"),
@@ -105,6 +118,7 @@ except (AttributeError, ImportError, KeyError) as error:
     ) from error
 
 if TYPE_CHECKING:
+    from traceback import StackSummary
 
     class FlowControl(transports._FlowControlMixin):
         """asyncio's flow control of what a transport sends, with what a type checker does not know of it."""
@@ -147,7 +161,7 @@ def is_debug_mode() -> bool:
     return bool(_std.coroutines._is_debug_mode())  # looked up each time, as tests replace it
 
 
-def running_task(loop: object) -> Any:
+def running_task(loop: object) -> asyncio.Task[object] | None:
     """The Task of the loop whose step this is; None if it is nobody's."""
     return interpreters_current_task(loop) or python_current_task(loop)
 
@@ -177,7 +191,7 @@ STEP_TYPE, WAKEUP_TYPE, WAKEUP_NAME = _type_of_steps(), types.BuiltinFunctionTyp
 UNCANCEL_KEEPS_THE_REQUEST = sys.version_info < (3, 13)
 
 
-def report_failed_step(step: tuple[Any, ...], error: BaseException) -> None:
+def report_failed_step(step: Step, error: BaseException) -> None:
     """Tell the exception handler that the interpreter could not make the step of a Task.
 
     A step is its context, the function, and for a Task that is woken the future that is done.
@@ -193,7 +207,7 @@ def report_failed_step(step: tuple[Any, ...], error: BaseException) -> None:
     )
 
 
-def replace_result(task: Any, error: BaseException) -> None:
+def replace_result(task: AnyTask, error: BaseException) -> None:
     """Have a Task that has just ended, and whose result nobody has seen, end with an error instead."""
     asyncio.Future.__init__(task, loop=task.get_loop())
     asyncio.Future.set_exception(task, error)
@@ -204,7 +218,8 @@ def is_suspended(coro: object) -> bool:
     return bool(getattr(coro, "cr_suspended", False) or getattr(coro, "gi_suspended", False))
 
 
-def forget_last_frames(made: Any, count: int = 1) -> None:
+def forget_last_frames(made: object, count: int = 1) -> None:
     """In debug mode a Handle or a Task remembers where it was made; the last frames, ours, are of no interest there."""
-    if getattr(made, "_source_traceback", None):
-        del made._source_traceback[-count:]
+    frames: StackSummary | None = getattr(made, "_source_traceback", None)
+    if frames:
+        del frames[-count:]

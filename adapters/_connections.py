@@ -63,7 +63,7 @@ class Connections(LoopPart):
             for sock in connected:
                 self._close_if_unused(sock)
 
-    async def _connect_sock(self, *args: Any, **kwargs: Any) -> socket.socket:
+    async def _connect_sock(self, *args: object, **kwargs: object) -> socket.socket:
         try:
             sock: socket.socket = await super()._connect_sock(*args, **kwargs)  # type: ignore[misc]
         finally:
@@ -79,7 +79,7 @@ class Connections(LoopPart):
         """Listen, as asyncio's loop does. Given up, the server is closed."""
         return await _begin(await super().create_unix_server(*args, start_serving=False, **kwargs), start_serving)
 
-    async def _accept_connection2(self, factory: Any, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    async def _accept_connection2(self, factory: object, sock: socket.socket, *args: object, **kwargs: object) -> None:
         """Serve a connection. Where no transport comes of it, as the server was closed meanwhile, close the socket."""
         try:
             await super()._accept_connection2(factory, sock, *args, **kwargs)  # type: ignore[misc]

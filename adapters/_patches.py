@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from ._asyncio import get_running_loop, interpreters_current_task
 
-CurrentTask: TypeAlias = Callable[..., Task[Any] | None]
+CurrentTask: TypeAlias = Callable[..., Task[object] | None]
 
 
 def patch_asyncio() -> None:
@@ -67,7 +67,7 @@ def _is_ours(loop: object) -> bool:
 
 def _current_task(original: CurrentTask) -> CurrentTask:
     @functools.wraps(original)
-    def replacement(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
+    def replacement(loop: AbstractEventLoop | None = None) -> Task[object] | None:
         running = get_running_loop()
         if running is None or (loop is not None and loop is not running):
             return original(loop)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import select
+import selectors
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._trio.names import protected
-from ._types import Ts
+from ._types import FileDescriptorLike, Ts
 
 if TYPE_CHECKING:
     from ._interface import LoopPart
@@ -132,6 +133,12 @@ class Poller:
         handle.cancel()
         return True
 
+    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
+        """Tell for what a file is watched, as a selector does. Raises KeyError if it is not."""
+        fd = file if isinstance(file, int) else file.fileno()
+        reader, writer = self.handles[fd]
+        return _key(fd, reader is not None, writer is not None)
+
     def poll(self, timeout: float) -> bool:
         """Wait up to so many seconds, and queue the handles of what is ready. Return whether trio's epoll is, too."""
         handles, others = self.handles, False
@@ -158,6 +165,12 @@ class Poller:
 def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
+
+
+def _key(fd: int, reads: bool, writes: bool) -> selectors.SelectorKey:
+    if not (reads or writes):
+        raise KeyError(fd)
+    return selectors.SelectorKey(fd, fd, reads * selectors.EVENT_READ | writes * selectors.EVENT_WRITE, None)
 
 
 def _drop(handles: list[asyncio.Handle]) -> None:
@@ -209,6 +222,10 @@ class TrioPoller:
         handle.cancel()
         return True
 
+    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
+        fd = file if isinstance(file, int) else file.fileno()
+        return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
+
 
 @protected
 class Watch:
@@ -226,7 +243,7 @@ class Watch:
         context: contextvars.Context | None = None,
     ) -> None:
         if loop._poller is None:
-            loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
+            loop._poller = loop._selector = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
         self._poller = loop._poller
         self._fd = fd
         self._event = event

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 
 class SetBy:
     """Has the attributes that a method names: those that a class without slots sets in its instances."""
 
-    def __init__(self, method: Any) -> None:
+    def __init__(self, method: Callable[..., object]) -> None:
         self.__dict__.update(dict.fromkeys(method.__code__.co_names))
         self._method = method.__qualname__
 

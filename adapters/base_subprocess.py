@@ -14,11 +14,12 @@ import os
 import subprocess
 import warnings
 from asyncio import SubprocessProtocol
+from asyncio import base_subprocess as std
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
@@ -26,9 +27,10 @@ from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
 from ._interface import LoopPart
 from ._polling import Activity
 
-Command: TypeAlias = str | bytes | Sequence[Any]  # as subprocess.Popen takes it
-Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "WriteSubprocessPipeProto"]]]
-File: TypeAlias = int | IO[Any] | None  # of a child: a descriptor, a file, PIPE or the like; None to inherit
+Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Command: TypeAlias = str | bytes | Sequence[Argument]  # as subprocess.Popen takes it
+Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "PipeProtocol"]]]
+File: TypeAlias = int | IO[bytes] | IO[str] | None  # a descriptor, a file, PIPE or the like; None to inherit
 
 
 def call_at_exit(loop: LoopPart, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
@@ -83,14 +85,26 @@ def _reap(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-class BaseSubprocessTransport(asyncio.SubprocessTransport):
+if TYPE_CHECKING:
+
+    class PipeProtocol(std.WriteSubprocessPipeProto):
+        """asyncio's, with what a type checker does not know of it."""
+
+        pipe: Any  # the transport
+        disconnected: bool
+
+
+class BaseSubprocessTransport(std.BaseSubprocessTransport):
     """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport"""
 
     _closed = True  # until there is something to close
     _extra: dict[str, object]
-    _proc: Any = None  # a subprocess.Popen; None once the process has ended and the pipes are closed
+    _proc: subprocess.Popen[bytes] = None  # type: ignore[assignment]  # as it is after the end
     _pid: int | None = None
     _returncode: int | None = None
+    # Calls of the protocol, until it is connected.
+    _pending_calls: deque[tuple[Callable[..., object], tuple[object, ...]]] | None  # type: ignore[assignment]
+    _pipes: dict[int, PipeProtocol | None]  # type: ignore[assignment]  # None for one that is not connected yet
 
     def __init__(
         self,
@@ -106,17 +120,13 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         extra: dict[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(extra)
+        asyncio.SubprocessTransport.__init__(self, extra)  # asyncio's own would start the child
         self._loop = loop
         self._protocol: Any = protocol  # a SubprocessProtocol, or what has its methods
         self._finished = False
         self._exit_waiters: list[asyncio.Future[None]] = []
-        # Calls of the protocol, until it is connected.
-        self._pending_calls: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = deque()
-        # None for a pipe that is not connected yet.
-        self._pipes: dict[int, WriteSubprocessPipeProto | None] = {
-            fd: None for fd, to in enumerate((stdin, stdout, stderr)) if to == subprocess.PIPE
-        }
+        self._pending_calls = deque()
+        self._pipes = {fd: None for fd, to in enumerate((stdin, stdout, stderr)) if to == subprocess.PIPE}
         self._start(args=args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs)
         self._closed = False
         self._pid = self._proc.pid
@@ -126,25 +136,8 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         connecting = loop.create_task(self._connect(waiter))
         connecting.add_done_callback(lambda task: self._close_if_not_connected(task, waiter))
 
-    def _start(self, **options: Any) -> None:
+    def _start(self, **options: Any) -> None:  # type: ignore[override]
         self._proc = subprocess.Popen(**options)
-
-    def __repr__(self) -> str:
-        info = [type(self).__name__]
-        if self._closed:
-            info.append("closed")
-        if self._pid is not None:
-            info.append(f"pid={self._pid}")
-        if self._returncode is not None:
-            info.append(f"returncode={self._returncode}")
-        else:
-            info.append("not started" if self._pid is None else "running")
-        info += [
-            f"{name}={pipe.pipe}"
-            for fd, name in enumerate(("stdin", "stdout", "stderr"))
-            if (pipe := self._pipes.get(fd)) is not None
-        ]
-        return f"<{' '.join(info)}>"
 
     # --- pipes -------------------------------------------------------------------------------------------------------
 
@@ -155,7 +148,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
             for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
                 if pipe is not None:
                     connect: Connect = loop.connect_write_pipe if fd == 0 else loop.connect_read_pipe
-                    kind = WriteSubprocessPipeProto if fd == 0 else ReadSubprocessPipeProto
+                    kind = std.WriteSubprocessPipeProto if fd == 0 else std.ReadSubprocessPipeProto
                     transport, self._pipes[fd] = await connect(functools.partial(kind, self, fd), pipe)
                     if self._closed:
                         transport.close()
@@ -190,28 +183,7 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
         pipe = self._pipes.get(fd)
         return None if pipe is None else pipe.pipe
 
-    def _pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._call(self._protocol.pipe_data_received, fd, data)
-
-    def _pipe_connection_lost(self, fd: int, error: Exception | None) -> None:
-        self._call(self._protocol.pipe_connection_lost, fd, error)
-        self._try_finish()
-
-    def _call(self, function: Callable[..., object], *args: object) -> None:
-        if self._pending_calls is not None:
-            self._pending_calls.append((function, args))
-        else:
-            self._loop.call_soon(function, *args)
-
     # --- the process -------------------------------------------------------------------------------------------------
-
-    def get_pid(self) -> int:
-        """The process id."""
-        return self._pid  # type: ignore[return-value]
-
-    def get_returncode(self) -> int | None:
-        """The exit status, -N if signal N has ended it, None while it runs."""
-        return self._returncode
 
     def send_signal(self, signal: int) -> None:
         """Send a signal. Raises ProcessLookupError once the process has ended and the protocol knows."""
@@ -259,19 +231,6 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Use another protocol from now on."""
-        self._protocol = protocol
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol; None once the process has ended and the pipes are closed."""
-        protocol: asyncio.BaseProtocol = self._protocol
-        return protocol
-
-    def is_closing(self) -> bool:
-        """Tell whether close() was called."""
-        return self._closed
-
     def close(self) -> None:
         """Close the pipes, and kill the process if it runs."""
         if self._closed:
@@ -311,45 +270,6 @@ class BaseSubprocessTransport(asyncio.SubprocessTransport):
             self.close()
 
 
-class WriteSubprocessPipeProto(asyncio.BaseProtocol):
-    """The protocol of the child's standard input: tells the transport of the subprocess."""
-
-    def __init__(self, proc: BaseSubprocessTransport, fd: int) -> None:
-        self.proc = proc
-        self.fd = fd
-        self.pipe: Any = None  # the transport
-        self.disconnected = False
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} fd={self.fd} pipe={self.pipe!r}>"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the pipe."""
-        self.pipe = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the pipe."""
-        self.disconnected = True
-        proc, self.proc = self.proc, None  # type: ignore[assignment]
-        proc._pipe_connection_lost(self.fd, exc)
-
-    def pause_writing(self) -> None:
-        """Called by the pipe."""
-        self.proc._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Called by the pipe."""
-        self.proc._protocol.resume_writing()
-
-
-class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
-    """The protocol of the child's standard output or error."""
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the pipe."""
-        self.proc._pipe_data_received(self.fd, data)
-
-
 class Subprocesses(LoopPart):
     """Makes the transport for the interpreter's subprocess_exec() and subprocess_shell()."""
 
@@ -362,7 +282,7 @@ class Subprocesses(LoopPart):
         stdout: File,
         stderr: File,
         bufsize: int,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         **kwargs: Any,
     ) -> BaseSubprocessTransport:
         """Start the child; the transport, when its pipes are connected.

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import enum
-import functools
-import inspect
-import signal
 import sys
-import threading
-from asyncio import AbstractEventLoop, Task, iscoroutine
+from asyncio import AbstractEventLoop, Task
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
@@ -28,144 +23,57 @@ from ._trio import runs
 from ._trio.names import protected
 from ._types import T
 from .events import BaseLoop, HostedLoop, Loop, forget_dead_loop, is_thread_taken, new_event_loop, set_event_loop
-from .tasks import all_tasks, sleep
+from .tasks import sleep
 
 __all__ = ("Runner", "run")
 
 
-class _State(enum.Enum):
-    CREATED = "created"
-    INITIALIZED = "initialized"
-    CLOSED = "closed"
-
-
-class Runner:
+class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is final
     """Several calls of run() on one loop. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner"""
+
+    _loop: AbstractEventLoop | None
+    _interrupt_count: int
 
     def __init__(
         self, *, debug: bool | None = None, loop_factory: Callable[[], AbstractEventLoop] | None = None
     ) -> None:
-        self._state = _State.CREATED
-        self._debug = debug
-        self._loop_factory = loop_factory
-        self._loop: Any = None  # an AbstractEventLoop, while the Runner is initialized
-        self._context: contextvars.Context | None = None
-        self._interrupts = 0
-        self._sets_event_loop = False
-
-    def __enter__(self) -> Runner:
-        self._initialize()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(debug=debug, loop_factory=loop_factory or _new_current_loop)
+        self._sets_event_loop = loop_factory is None
 
     def close(self) -> None:
         """Cancel what is left and wait for it, shut down async generators and the default executor, close the loop."""
-        if self._state is not _State.INITIALIZED:
-            return
-        loop = self._loop
+        unsets = self._sets_event_loop and self._loop is not None
         try:
-            left = all_tasks(loop)
-            if left:
-                for task in left:
-                    task.cancel()
-                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-                _report_errors(left, loop)
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor(*EXECUTOR_PATIENCE))
+            super().close()
         finally:
-            if self._sets_event_loop:
+            if unsets:
                 set_event_loop(None)
-            loop.close()
-            self._loop = None
-            self._state = _State.CLOSED
 
-    def get_loop(self) -> AbstractEventLoop:
-        """The loop."""
-        self._initialize()
-        loop: AbstractEventLoop = self._loop
-        return loop
-
-    def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
+    def run(self, coro: Awaitable[T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
-        if not TAKES_AWAITABLES and not iscoroutine(coro):
-            raise ValueError(f"a coroutine was expected, got {coro!r}")
         if is_thread_taken():
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
-        self._initialize()
-        if not iscoroutine(coro):
-            coro = _as_coroutine(coro)
-        task = self._loop.create_task(coro, context=self._context if context is None else context)
-
-        handler = None
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            handler = functools.partial(self._on_sigint, main_task=task)
-            try:
-                signal.signal(signal.SIGINT, handler)
-            except ValueError:  # an interpreter without signals
-                handler = None
-        self._interrupts = 0
-        try:
-            result: T = self._loop.run_until_complete(task)
-            return result
-        except asyncio.CancelledError:
-            if self._interrupts > 0:
-                uncancel = getattr(task, "uncancel", None)
-                if uncancel is not None and uncancel() == 0:
-                    raise KeyboardInterrupt  # noqa: B904  (its context shows where the program was)
-            raise
-        finally:
-            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _initialize(self) -> None:
-        if self._state is _State.CLOSED:
-            raise RuntimeError("Runner is closed")
-        if self._state is _State.INITIALIZED:
-            return
-        if self._loop_factory is None:
-            self._loop = new_event_loop()
-            if not self._sets_event_loop:
-                set_event_loop(self._loop)
-                self._sets_event_loop = True
-        else:
-            self._loop = self._loop_factory()
-        if self._debug is not None:
-            self._loop.set_debug(self._debug)
-        self._context = contextvars.copy_context()
-        self._state = _State.INITIALIZED
+        return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]  # of 3.13: a coroutine
 
     def _on_sigint(self, signum: int, frame: object, main_task: Task[T]) -> None:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
-        self._interrupts += 1
-        if self._interrupts == 1 and not main_task.done():
+        loop = main_task.get_loop()
+        self._interrupt_count += 1
+        if self._interrupt_count == 1 and not main_task.done():
             if currently_ki_protected():  # trio's state may be half changed
-                self._loop.call_soon_threadsafe(main_task.cancel)
+                loop.call_soon_threadsafe(main_task.cancel)
             else:
                 main_task.cancel()
-        elif isinstance(self._loop, Loop) and currently_ki_protected():
-            self._loop._stop_with(KeyboardInterrupt())
+        elif isinstance(loop, Loop) and currently_ki_protected():
+            loop._stop_with(KeyboardInterrupt())
         else:
             raise KeyboardInterrupt
 
 
-TAKES_AWAITABLES = sys.version_info >= (3, 14)
-
-
-def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
-    if not inspect.isawaitable(awaitable):
-        raise TypeError("An asyncio.Future, a coroutine or an awaitable is required")
-    return _wait_for(awaitable)
-
-
-async def _wait_for(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+def _new_current_loop() -> AbstractEventLoop:
+    loop = new_event_loop()
+    set_event_loop(loop)
+    return loop
 
 
 def run(

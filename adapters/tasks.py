@@ -28,7 +28,7 @@ if not TYPE_CHECKING:  # what is not written anew
 _sleep = asyncio.sleep
 
 
-def current_task(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
+def current_task(loop: AbstractEventLoop | None = None) -> Task[object] | None:
     """The Task that runs now in this thread; None in a callback. In a trio task, the Task that stands for it.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.current_task

@@ -59,98 +59,7 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
     return cause if isinstance(cause, OSError) else when_broken(*error.args)
 
 
-class TransportBase(asyncio.BaseTransport):
-    """What all transports have in common: a protocol, a Watch or an Activity for each direction, and how they close."""
-
-    _extra: dict[str, object]
-    _loop: LoopPart
-    _protocol: Any  # of a kind that fits the transport; None once the connection is lost
-    _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
-    _receiving: Watch | Activity | None = None
-    _sending: Watch | Activity | None = None
-    _closing = False
-    _conn_lost = 0  # set when connection_lost() is due; counts writes after that
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Let another protocol have what comes from now on."""
-        self._protocol = protocol
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol; None once the connection is lost."""
-        protocol: asyncio.BaseProtocol = self._protocol
-        return protocol
-
-    def is_closing(self) -> bool:
-        """Tell whether it is closed or about to be."""
-        return self._closing
-
-    def _stop_receiving(self) -> None:
-        receiving, self._receiving = self._receiving, None
-        if receiving is not None:
-            receiving.cancel()
-
-    def _stop_sending(self) -> None:
-        sending, self._sending = self._sending, None
-        if sending is not None:
-            sending.cancel()
-
-    def _fatal_error(self, error: BaseException, message: str, expected: bool | None = None) -> None:
-        """Close because of an error. Only an unexpected one (by default: no OSError) goes to the exception handler."""
-        if not (isinstance(error, OSError) if expected is None else expected):
-            context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
-            self._loop.call_exception_handler(context)
-        elif self._loop.get_debug():
-            logger.debug("%r: %s", self, message, exc_info=error)
-        self._force_close(error)
-
-    def _force_close(self, error: BaseException | None) -> None:
-        """Close at once, because of the error. asyncio.sslproto calls it by this name."""
-        self._closing = True
-        self._stop_receiving()
-        self._stop_sending()
-        self._call_connection_lost_soon(error)
-
-    def _call_connection_lost_soon(self, error: BaseException | None) -> None:
-        if not self._conn_lost:
-            self._conn_lost = 1
-            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
-
-    def _call_connection_lost(self, error: BaseException | None) -> None:
-        """Call the protocol's connection_lost(), close the file, and drop all references."""
-        raise NotImplementedError
-
-
-class ReceivingTransport(TransportBase, asyncio.ReadTransport):
-    """A transport that receives, and can be told to pause."""
-
-    _paused = False
-
-    def is_reading(self) -> bool:
-        """Tell whether it receives: neither paused nor closing."""
-        return not self._closing and not self._paused
-
-    def pause_reading(self) -> None:
-        """Receive no more until resume_reading(). The system buffers what the other side sends, up to its limit."""
-        if self.is_reading():
-            self._paused = True
-            self._stop_receiving()
-            if self._loop.get_debug():
-                logger.debug("%r pauses reading", self)
-
-    def resume_reading(self) -> None:
-        """Receive again."""
-        if self._paused and not self._closing:
-            self._paused = False
-            self._start_receiving()
-            if self._loop.get_debug():
-                logger.debug("%r resumes reading", self)
-
-    def _start_receiving(self) -> None:
-        """Receive, unless it is done already, or must not be."""
-        raise NotImplementedError
-
-
-class StreamTransport(ReceivingTransport, FlowControl):
+class StreamTransport(FlowControl):
     """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
     # What asyncio.sslproto and loop.sendfile() ask for by these names.
@@ -158,6 +67,15 @@ class StreamTransport(ReceivingTransport, FlowControl):
     _sendfile_compatible = SendfileMode.FALLBACK
 
     _closed = False  # the stream is; also when __init__ did not get far
+    _extra: dict[str, object]
+    _loop: LoopPart
+    _protocol: Any  # of a kind that fits the transport; None once the connection is lost
+    _context: Context | None = None  # in which the protocol is called; None: in that of whoever starts what calls it
+    _receiving: Watch | Activity | None = None
+    _sending: Watch | Activity | None = None
+    _paused = False
+    _closing = False
+    _conn_lost = 0  # set when connection_lost() is due; counts writes after that
 
     def __init__(
         self,
@@ -205,8 +123,13 @@ class StreamTransport(ReceivingTransport, FlowControl):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what arrives from now on."""
-        super().set_protocol(protocol)
+        self._protocol = protocol
         self._wants_buffer = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol; None once the connection is lost."""
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
 
     @trio.lowlevel.disable_ki_protection
     def _feed(self, data: bytes) -> bool:
@@ -244,7 +167,33 @@ class StreamTransport(ReceivingTransport, FlowControl):
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
+    def is_reading(self) -> bool:
+        """Tell whether it receives: neither paused nor closing."""
+        return not self._closing and not self._paused
+
+    def pause_reading(self) -> None:
+        """Receive no more until resume_reading(). The system buffers what the other side sends, up to its limit."""
+        if self.is_reading():
+            self._paused = True
+            self._stop_receiving()
+            if self._loop.get_debug():
+                logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        """Receive again."""
+        if self._paused and not self._closing:
+            self._paused = False
+            self._start_receiving()
+            if self._loop.get_debug():
+                logger.debug("%r resumes reading", self)
+
+    def _stop_receiving(self) -> None:
+        receiving, self._receiving = self._receiving, None
+        if receiving is not None:
+            receiving.cancel()
+
     def _start_receiving(self) -> None:
+        """Receive, unless it is done already, or must not be."""
         if self.is_reading() and self._receiving is None:
             self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
 
@@ -331,6 +280,11 @@ class StreamTransport(ReceivingTransport, FlowControl):
                 return
             sent -= len(first)
 
+    def _stop_sending(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()
+
     def _start_sending(self) -> None:
         if self._sending is None:
             self._sending = Activity(self._loop, self._send, "asyncio transport: send")
@@ -365,6 +319,10 @@ class StreamTransport(ReceivingTransport, FlowControl):
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
+    def is_closing(self) -> bool:
+        """Tell whether it is closed or about to be."""
+        return self._closing
+
     def close(self) -> None:
         """Receive no more, send what is in the buffer, close, and then tell the protocol."""
         if not self._closing:
@@ -376,13 +334,32 @@ class StreamTransport(ReceivingTransport, FlowControl):
         """Close at once, and lose what is in the buffer."""
         self._force_close(None)
 
+    def _fatal_error(self, error: BaseException, message: str) -> None:
+        """Close because of an error. Only one that is no OSError goes to the exception handler."""
+        if not isinstance(error, OSError):
+            context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+            self._loop.call_exception_handler(context)
+        elif self._loop.get_debug():
+            logger.debug("%r: %s", self, message, exc_info=error)
+        self._force_close(error)
+
     def _force_close(self, error: BaseException | None) -> None:
+        """Close at once, because of the error. asyncio.sslproto calls it by this name."""
         if not self._conn_lost:
+            self._closing = True
             self._buffer.clear()
             self._buffer_size = 0
-            super()._force_close(error)
+            self._stop_receiving()
+            self._stop_sending()
+            self._call_connection_lost_soon(error)
+
+    def _call_connection_lost_soon(self, error: BaseException | None) -> None:
+        if not self._conn_lost:
+            self._conn_lost = 1
+            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
+        """Call the protocol's connection_lost(), close the stream, and drop all references."""
         try:
             if self._protocol is not None:
                 self._protocol.connection_lost(error)

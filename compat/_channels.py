@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 import trio
 from trio.abc import ReceiveChannel, SendChannel
@@ -57,7 +57,7 @@ class _QueueEnd:
         self._queue = queue
         self._closed = False
 
-    async def _move(self, move: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _move(self, move: Callable[[], Coroutine[object, Never, T]]) -> T:
         await trio.lowlevel.checkpoint()  # before, since nothing may be cancelled afterwards
         self._check_open()
         return await move()

@@ -10,9 +10,13 @@ import os
 import subprocess as std_subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from os import PathLike
+from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["START", "start_on_trio"]
+
+T = TypeVar("T")
+Argument: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
 _posixsubprocess: Any = std_posixsubprocess
 _subprocess: Any = std_subprocess
@@ -22,9 +26,9 @@ START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_child.py")
 
 def start_on_trio() -> None:
     """From here on every python interpreter that this process starts runs its program on trio."""
-    fork_exec = _posixsubprocess.fork_exec
+    fork_exec: Callable[..., int] = _posixsubprocess.fork_exec
 
-    def fork_exec_on_trio(arguments: Sequence[Any], executables: Sequence[bytes], *options: Any) -> Any:
+    def fork_exec_on_trio(arguments: Sequence[Argument], executables: Sequence[bytes], *options: object) -> int:
         if len(executables) == 1:  # else it is to be searched for in PATH
             arguments = on_trio(executables[0], arguments)
         return fork_exec(arguments, executables, *options)
@@ -36,14 +40,14 @@ def start_on_trio() -> None:
             setattr(os, name, _with_arguments_on_trio(getattr(os, name)))
 
 
-def _with_arguments_on_trio(start: Callable[..., Any]) -> Callable[..., Any]:
-    def start_on_trio(path: Any, arguments: Any, *options: Any, **more: Any) -> Any:
+def _with_arguments_on_trio(start: Callable[..., T]) -> Callable[..., T]:
+    def start_on_trio(path: Argument, arguments: Sequence[Argument], *options: object, **more: object) -> T:
         return start(path, on_trio(path, arguments), *options, **more)
 
     return start_on_trio
 
 
-def on_trio(executable: Any, arguments: Any) -> Any:
+def on_trio(executable: Argument, arguments: Sequence[Argument]) -> Sequence[Argument]:
     """The arguments with which an interpreter runs its program on trio; as they are, if it is another executable."""
     try:
         words = [os.fsdecode(argument) for argument in arguments]

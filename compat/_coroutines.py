@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from types import CoroutineType, FrameType
-from typing import Any
 
 __all__ = ["parts_of"]
 
 
-def parts_of(coro: Any) -> Iterator[tuple[Any, FrameType]]:
+def parts_of(coro: object) -> Iterator[tuple[object, FrameType]]:
     """The coroutine and what it awaits, the outermost first: coroutines and generators, with their frames."""
     while type(coro) is CoroutineType and coro.cr_frame is not None:  # for speed
         yield coro, coro.cr_frame

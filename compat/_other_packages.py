@@ -10,12 +10,15 @@ A package that is not installed stays away, and one that was imported before sta
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, Never, NoReturn, TypeVar
 
 __all__ = ["put_in", "take_out"]
+
+T = TypeVar("T")
 
 
 class _Finder:
@@ -53,7 +56,7 @@ def take_out() -> None:
             del sys.modules[name]
 
 
-def _uvloop() -> dict[str, Any]:
+def _uvloop() -> dict[str, object]:
     from importlib.metadata import version
 
     from .adapters import events, runners, unix_events
@@ -83,7 +86,12 @@ def _uvloop() -> dict[str, Any]:
         tell()
         events._set_event_loop_policy(EventLoopPolicy())
 
-    def run(main: Any, *, loop_factory: Any = Loop, debug: bool | None = None) -> Any:
+    def run(
+        main: Coroutine[object, Never, T],
+        *,
+        loop_factory: Callable[[], AbstractEventLoop] = Loop,
+        debug: bool | None = None,
+    ) -> T:
         """asyncio.run() on such a loop."""
         return runners.run(main, debug=debug, loop_factory=loop_factory)
 
@@ -98,14 +106,14 @@ def _uvloop() -> dict[str, Any]:
     }
 
 
-def _trio_asyncio() -> dict[str, Any]:
+def _trio_asyncio() -> dict[str, object]:
     from . import trio_asyncio
 
     return {name: value for name, value in vars(trio_asyncio).items() if name[:2] != "__" or name == "__all__"}
 
 
-def _nest_asyncio() -> dict[str, Any]:
-    def apply(loop: Any = None) -> NoReturn:
+def _nest_asyncio() -> dict[str, object]:
+    def apply(loop: object = None) -> NoReturn:
         raise RuntimeError(
             "nest_asyncio runs asyncio's loop inside itself, which a loop on trio cannot do: await the coroutine, or "
             "run it in a thread, `await asyncio.to_thread(asyncio.run, ...)`"

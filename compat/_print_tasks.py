@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, TextIO
+from typing import TextIO, TypeAlias
 
 import outcome
 import sniffio
@@ -28,9 +28,11 @@ import trio
 
 from compat import adapters
 from compat._coroutines import parts_of
-from compat.adapters import _executors, _trio, events
+from compat.adapters import _executors, _trio, _types, events
 
 __all__ = ["print_tasks", "print_tasks_on"]
+
+Task: TypeAlias = "asyncio.Task[object] | trio.lowlevel.Task"
 
 
 def print_tasks(file: TextIO | None = None) -> None:
@@ -80,7 +82,7 @@ class _Node:
 
 def _describe_all(frame: types.FrameType | None) -> str:
     stacks = {**sys._current_frames(), threading.get_ident(): frame}
-    found: dict[Any, _Run] = {}
+    found: dict[object, _Run] = {}
     runner = _trio.runs.current_runner()
     if runner is not None:
         found[runner] = _Run(runner, None, threading.get_ident(), stacks)
@@ -101,7 +103,13 @@ def _loops() -> list[events.BaseLoop]:
 class _Run:
     """One trio run, with the loop in it if there is one."""
 
-    def __init__(self, runner: Any, loop: events.BaseLoop | None, thread: int | None, stacks: dict[int, Any]) -> None:
+    def __init__(
+        self,
+        runner: _trio.names.Runner,
+        loop: events.BaseLoop | None,
+        thread: int | None,
+        stacks: dict[int, types.FrameType | None],
+    ) -> None:
         self.root = _trio.runs.root_task(runner)
         self.loop = loop
         self.thread = thread
@@ -109,24 +117,24 @@ class _Run:
         self.stacks = stacks
         self.now = _trio.runs.clock_of(runner).current_time()
         self.internal = 0
-        self.tasks = set() if self.root is None else {*_tasks_below(self.root)}
+        self.tasks: set[Task] = set() if self.root is None else {*_tasks_below(self.root)}
         if loop is not None:
             self.tasks.update(map(_key, _tasks_of(loop)))
         # Who waits for which asyncio tasks, by TaskGroup, or by gather() and the like under None.
-        self.awaited_by: dict[Any, dict[Any, list[Any]]] = {}
-        self.below: dict[Any, Any] = {}  # the other way round
+        self.awaited_by: dict[Task, dict[object, list[asyncio.Task[object]]]] = {}
+        self.below: dict[Task, Task] = {}  # the other way round
         if loop is not None:
             self.find_children(loop)
         # The locks, and the like, that tasks hold and wait for; and the other way round, by the id of the lock.
-        self.holds: dict[Any, list[Any]] = {}
-        self.wants: dict[Any, Any] = {}
+        self.holds: dict[Task, list[object]] = {}
+        self.wants: dict[Task, object] = {}
         self.holders: dict[int, list[str]] = {}
         self.waiters: dict[int, list[str]] = {}
         self.find_locks()
 
     def find_children(self, loop: events.BaseLoop) -> None:
         """Find out which tasks others wait for: what wakes these is among the callbacks of the former."""
-        waits: dict[int, Any] = {}
+        waits: dict[int, Task] = {}
         for task in self.tasks:
             futures = [_awaited_future(task)]
             for future in futures:
@@ -136,7 +144,7 @@ class _Run:
         for task in self.tasks:
             if not isinstance(task, asyncio.Task) or task in loop._scheduler.homes:
                 continue  # trio's, or in the nursery of its TaskGroup
-            callback: Any
+            callback: object
             for callback, *_ in getattr(task, "_callbacks", None) or ():
                 group = getattr(callback, "__self__", None)
                 if group is not None and hasattr(group, "_parent_task"):
@@ -152,7 +160,7 @@ class _Run:
             ):
                 self.note_child(future, task, None)
 
-    def note_child(self, task: Any, parent: Any, group: Any) -> None:
+    def note_child(self, task: asyncio.Task[object], parent: Task | None, group: object) -> None:
         above = parent
         while above is not None and above is not task:
             above = self.below.get(above)
@@ -195,7 +203,7 @@ class _Run:
                 inside = [each for each in self.stack[:depth] if not _is_hidden(each)]
                 yield _Node(["a callback, running", *map(_place, reversed(inside))])
 
-    def tasks_without_trio(self) -> Iterator[Any]:
+    def tasks_without_trio(self) -> Iterator[asyncio.Task[object]]:
         """The asyncio tasks in which nothing of trio's has been called yet: trio does not know them."""
         assert self.loop is not None
         for task in _tasks_of(self.loop):
@@ -210,11 +218,11 @@ class _Run:
             if name := _executors.called_in_thread(frame, token):
                 yield name
 
-    def node_of(self, task: Any) -> _Node:
+    def node_of(self, task: asyncio.Task[object]) -> _Node:
         frames, running = self.frames_of(task.get_coro())
-        return _Node(self.lines_of(None, task, frames, running), self.nodes_awaited_by(task))
+        return _Node(self.lines_of(task, frames, running), self.nodes_awaited_by(task))
 
-    def nodes_awaited_by(self, task: Any) -> list[_Node]:
+    def nodes_awaited_by(self, task: Task) -> list[_Node]:
         """What a task waits for by TaskGroup, gather() and the like."""
         nodes = []
         for group, children in self.awaited_by.get(_key(task), {}).items():
@@ -225,7 +233,7 @@ class _Run:
             nodes += inside if group is None else [_Node(["TaskGroup"], inside)]
         return nodes
 
-    def frames_of(self, coro: Any) -> tuple[list[types.FrameType], bool]:
+    def frames_of(self, coro: object) -> tuple[list[types.FrameType], bool]:
         """The frames of a coroutine, the outermost first, and whether it is running."""
         frames = list(_frames(coro))
         running = bool(frames) and frames[0] in self.stack
@@ -233,7 +241,7 @@ class _Run:
             frames = self.stack[self.stack.index(frames[0]) :: -1]
         return frames, running
 
-    def children_of(self, task: Any, in_ours: bool = True) -> list[_Node]:
+    def children_of(self, task: trio.lowlevel.Task, in_ours: bool = True) -> list[_Node]:
         """The nurseries of a task; what is in a nursery of our own or trio's comes in their place."""
         nodes = []
         for nursery in task.child_nurseries:
@@ -269,35 +277,33 @@ class _Run:
             + (", shielded" if scope.shield else "")
         )
 
-    def nodes_of(self, task: Any, in_ours: bool) -> list[_Node]:
+    def nodes_of(self, task: trio.lowlevel.Task, in_ours: bool) -> list[_Node]:
         """The entry of a task; if it is not the program's own, the entries of what it holds."""
         if type(task) is _trio.scheduler.Scheduler:
             self.internal += 1
             return []
-        asyncio_task = task.aio_task if type(task) is _trio.stand_ins.TrioStandIn else None
-        frames, running = self.frames_of(asyncio_task.get_coro() if asyncio_task is not None else task.coro)
-        if in_ours and asyncio_task is None and (not frames or all(map(_is_hidden, frames))):
+        carried = task.aio_task if type(task) is _trio.stand_ins.TrioStandIn else task
+        frames, running = self.frames_of(_coro(carried))
+        if in_ours and carried is task and (not frames or all(map(_is_hidden, frames))):
             self.internal += 1
             return self.children_of(task) + self.nodes_awaited_by(task)
-        lines = self.lines_of(task, asyncio_task, frames, running)
+        lines = self.lines_of(carried, frames, running)
         return [_Node(lines, self.children_of(task, in_ours=False) + self.nodes_awaited_by(task))]
 
-    def lines_of(self, task: Any, asyncio_task: Any, frames: list[types.FrameType], running: bool) -> list[str]:
-        if asyncio_task is not None:
-            coro = asyncio_task.get_coro()
-            title = f"asyncio task {asyncio_task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
+    def lines_of(self, task: Task, frames: list[types.FrameType], running: bool) -> list[str]:
+        coro = _coro(task)
+        if isinstance(task, asyncio.Task):
+            title = f"asyncio task {task.get_name()!r}: {getattr(coro, '__qualname__', coro)}"
         else:
             title = f"{'main' if _trio.runs.is_main(task) else 'trio'} task: {task.name}"
         places = [_place(frame) for frame in frames if not _is_hidden(frame)]
         if running:
             return [f"{title}, running", *places]
-        coro = asyncio_task.get_coro() if asyncio_task is not None else task.coro
         if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
             return [f"{title}, about to begin"]
-        awaited = _awaited_future(task if asyncio_task is None else asyncio_task)
-        return [title, *places, *_what_is_awaited(frames, awaited), *self.locks_of(_key(asyncio_task or task))]
+        return [title, *places, *_what_is_awaited(frames, _awaited_future(task)), *self.locks_of(_key(task))]
 
-    def locks_of(self, task: Any) -> Iterator[str]:
+    def locks_of(self, task: Task) -> Iterator[str]:
         """Who holds what a task waits for, and who waits for what it holds."""
         if task in self.wants and (names := self.holders.get(id(self.wants[task]))):
             yield f"held by {_list_of_tasks(names)}"
@@ -306,30 +312,29 @@ class _Run:
                 yield f"holds the {type(lock).__name__} for {_list_of_tasks(names)}"
 
 
-def _tasks_below(task: Any) -> Iterator[Any]:
+def _tasks_below(task: trio.lowlevel.Task) -> Iterator[Task]:
     yield _key(task)
     for nursery in task.child_nurseries:
         for child in nursery.child_tasks:
             yield from _tasks_below(child)
 
 
-def _key(task: Any) -> Any:
+def _key(task: Task) -> Task:
     """The one of the two tasks, asyncio's and trio's, for which the other stands in."""
     if type(task) is _trio.stand_ins.TrioStandIn:
         return task.aio_task
     return task.trio_task if type(task) is _trio.stand_ins.AsyncioStandIn else task
 
 
-def _name(task: Any) -> str:
-    name: str = task.get_name() if isinstance(task, asyncio.Task) else task.name
-    return name
+def _name(task: Task) -> str:
+    return task.get_name() if isinstance(task, asyncio.Task) else task.name
 
 
-def _coro(task: Any) -> Any:
+def _coro(task: Task) -> object:
     return task.get_coro() if isinstance(task, asyncio.Task) else task.coro
 
 
-def _awaited_future(task: Any) -> Any:
+def _awaited_future(task: Task) -> _types.AnyFuture | None:
     if not isinstance(task, asyncio.Task):
         return _trio.stand_ins.awaited_future(task)
     future = task._fut_waiter  # type: ignore[attr-defined]
@@ -341,7 +346,7 @@ def _list_of_tasks(names: list[str]) -> str:
     return f"task{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def _tasks_of(loop: events.BaseLoop) -> list[Any]:
+def _tasks_of(loop: events.BaseLoop) -> list[asyncio.Task[object]]:
     while True:
         try:
             return list(asyncio.all_tasks(loop))
@@ -349,13 +354,13 @@ def _tasks_of(loop: events.BaseLoop) -> list[Any]:
             continue
 
 
-def _holds_loop(task: Any) -> bool:
+def _holds_loop(task: trio.lowlevel.Task) -> bool:
     """Tell whether it is the task that open_loop() starts to hold the loop's nursery."""
     frame = getattr(task.coro, "cr_frame", None)
     return frame is not None and frame.f_code is events.HostedLoop._hold_nursery.__code__
 
 
-def _place_of(task: Any) -> tuple[bool, int, str]:
+def _place_of(task: trio.lowlevel.Task) -> tuple[bool, int, str]:
     """The main task first, and the others by their names."""
     return not _trio.runs.is_main(task), *_by_number(task.name)
 
@@ -375,7 +380,7 @@ def _outwards(frame: types.FrameType | None) -> Iterator[types.FrameType]:
         frame = frame.f_back
 
 
-def _frames(coro: Any) -> Iterator[types.FrameType]:
+def _frames(coro: object) -> Iterator[types.FrameType]:
     """The frames of a suspended coroutine, the outermost first."""
     return (frame for _, frame in parts_of(coro))
 
@@ -388,14 +393,14 @@ def _innermost(frames: Iterable[types.FrameType]) -> list[types.FrameType]:
     return inside
 
 
-def _lock_of(lock: Any) -> Any:
+def _lock_of(lock: object) -> object:
     return getattr(lock, "_lock", lock)  # a Condition's
 
 
 _METHODS = types.FunctionType, types.MethodType, types.BuiltinMethodType
 
 
-def _entered(coro: Any) -> Iterator[Any]:
+def _entered(coro: object) -> Iterator[object]:
     """What `async with` has entered in a suspended coroutine, or is about to: its __aexit__ is kept by the frame.
 
     As a bound method; from Python 3.14 on as a function, followed by what it is a method of.
@@ -426,7 +431,7 @@ def _place(frame: types.FrameType) -> str:
     return f"{path.removeprefix(here)}:{line} in {code.co_qualname}{': ' if text else ''}{text}"
 
 
-def _what_is_awaited(frames: list[types.FrameType], future: Any) -> Iterator[str]:
+def _what_is_awaited(frames: list[types.FrameType], future: _types.AnyFuture | None) -> Iterator[str]:
     """The function of trio or asyncio that the innermost line calls, and the task or future behind it."""
     calls = [call for call in map(_function, _innermost(frames)) if call]
     named = [call for call in calls if not call.endswith("__")] or calls

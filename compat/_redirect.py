@@ -17,6 +17,7 @@ import importlib
 import pkgutil
 import sys
 import threading
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
@@ -44,7 +45,7 @@ STANDARD_NAMES = {
 _modules: dict[str, ModuleType] = {}
 
 
-def _not_there_yet(name: str, original: Any) -> Any:
+def _not_there_yet(name: str, original: Callable[..., object]) -> object:
     """Make what stands for a class or function that is not adapted: it can be imported and subclassed, not called."""
 
     def refuse(*args: object, **kwargs: object) -> NoReturn:
@@ -52,14 +53,14 @@ def _not_there_yet(name: str, original: Any) -> Any:
 
     if isinstance(original, type):
         members = {"__new__": refuse, "__module__": original.__module__, "__doc__": original.__doc__}
-        stand_in: Any = type(original)(name.rpartition(".")[2], (original,), members)
+        stand_in: object = type(original)(name.rpartition(".")[2], (original,), members)
     else:
         stand_in = functools.wraps(original)(refuse)
     _refusing.append(stand_in)
     return stand_in
 
 
-_refusing: list[Any] = []
+_refusing: list[object] = []
 
 
 def is_stand_in(value: object) -> bool:
@@ -67,7 +68,7 @@ def is_stand_in(value: object) -> bool:
     return any(value is each for each in _refusing)
 
 
-def _acts(name: str, value: Any) -> bool:
+def _acts(name: str, value: object) -> bool:
     """Tell whether a name of asyncio's does something, so that the standard library's own cannot pass for ours."""
     if name.startswith("_") or name in STANDARD_NAMES:
         return False
@@ -87,8 +88,8 @@ def _complete(module: ModuleType, original: ModuleType) -> None:
             full_name = f"asyncio.{name}" if hasattr(std, name) else f"{original.__name__}.{name}"
             missing[name] = _not_there_yet(full_name, value)
 
-    def __getattr__(name: str) -> Any:
-        value = missing[name] if name in missing else getattr(original, name)
+    def __getattr__(name: str) -> object:
+        value: object = missing[name] if name in missing else getattr(original, name)
         if name == "DefaultEventLoopPolicy":  # from 3.14 on the standard library has it here, and warns
             value = events.DefaultEventLoopPolicy
         # `asyncio.tasks.futures` and the like: a submodule seen through another one.
@@ -145,7 +146,7 @@ _set_policy = _policy_function("set_event_loop_policy")
 
 _lock = threading.Lock()
 _replaced: dict[str, ModuleType] = {}
-_replaced_policy: Any = None
+_replaced_policy: object = None
 
 
 def _loaded() -> dict[str, ModuleType]:

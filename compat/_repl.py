@@ -13,7 +13,6 @@ import sys
 import threading
 from contextvars import copy_context
 from types import CodeType, FunctionType
-from typing import Any
 
 import trio
 
@@ -23,7 +22,7 @@ from compat import asyncio
 __all__ = ["run_prompt"]
 
 
-def run_prompt(namespace: dict[str, Any]) -> None:
+def run_prompt(namespace: dict[str, object]) -> None:
     """Read statements from the terminal and run them in the namespace, until exit() or the end of the input."""
     set_up_readline(namespace)
     # With a factory the Runner does not set the loop in the policy, which has no place in compat.native.
@@ -43,7 +42,7 @@ def run_prompt(namespace: dict[str, Any]) -> None:
 class Console(code.InteractiveConsole):
     """python's console, which runs in a thread of its own and has the loop run the statements."""
 
-    def __init__(self, namespace: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, namespace: dict[str, object], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(namespace, "<stdin>")
         self.namespace = namespace
         self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -98,7 +97,7 @@ class Console(code.InteractiveConsole):
             self.task.cancel()
 
 
-def set_up_readline(namespace: dict[str, Any]) -> None:
+def set_up_readline(namespace: dict[str, object]) -> None:
     """Let the prompt have python's history, and tab complete what the namespace has."""
     hook = getattr(sys, "__interactivehook__", None)
     if hook is None:

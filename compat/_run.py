@@ -5,7 +5,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, TypeVar, TypeVarTuple
+from typing import Literal, TypeVar, TypeVarTuple
 
 import trio
 
@@ -79,7 +79,7 @@ def running_on() -> Literal["trio", "asyncio on trio", "asyncio"] | None:
     return "trio"  # of a guest run, if there is a loop
 
 
-def _refuse_coroutine(async_fn: Any) -> None:
+def _refuse_coroutine(async_fn: object) -> None:
     if inspect.iscoroutine(async_fn):
         name = async_fn.__name__
         async_fn.close()  # without a warning that it was never awaited
@@ -89,7 +89,7 @@ def _refuse_coroutine(async_fn: Any) -> None:
         )
 
 
-def _refuse_inside_a_run(async_fn: Any) -> None:
+def _refuse_inside_a_run(async_fn: object) -> None:
     if not events.is_thread_taken():
         return
     name = getattr(async_fn, "__name__", "main")

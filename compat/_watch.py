@@ -19,10 +19,11 @@ import sys
 import weakref
 from asyncio import Future
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context
 from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import outcome
 import sniffio
@@ -30,10 +31,24 @@ import trio
 
 from compat import adapters
 from compat._coroutines import parts_of
-from compat.adapters import _asyncio, events, futures, locks, queues, runners, tasks
+from compat.adapters import _asyncio, _types, events, futures, locks, queues, runners, tasks
 from compat.report._watch import FORMAT, VERSION
 
+if TYPE_CHECKING:
+    from traceback import FrameSummary
+
+    class _Lock(asyncio.Lock):
+        _holder: asyncio.Task[object] | None
+
+    class _Queue(asyncio.Queue[object]):
+        _made_in: _Run
+        _made_at: Place
+
+
 __all__ = ["fail", "install"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 STEP_TYPE, WAKEUP_TYPE = _asyncio.STEP_TYPE, _asyncio.WAKEUP_TYPE
 get_running_loop, current_task = _asyncio.get_running_loop, _asyncio.interpreters_current_task
@@ -149,14 +164,15 @@ def _last_operation(frame: FrameType) -> str:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]]
 
 
-def _hide_this(made: Any) -> Any:
+def _hide_this(made: T) -> T:
     """In debug mode a Task, a Future or a Handle remembers where it was made: not here."""
-    if getattr(made, "_source_traceback", None):
-        made._source_traceback[:] = [frame for frame in made._source_traceback if frame.filename != __file__]
+    frames: list[FrameSummary] | None = getattr(made, "_source_traceback", None)
+    if frames:
+        frames[:] = [frame for frame in frames if frame.filename != __file__]
     return made
 
 
-class _AtOnce(functools.partial[None]):
+class _AtOnce(functools.partial[object]):
     """A callback of a future that is called when the future is done, and not in the next batch."""
 
 
@@ -180,13 +196,13 @@ class _Made(NamedTuple):
     instruction: int
     function: CodeType
     number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task, or a trio task has made it
-    task: weakref.ref[asyncio.Task[Any]] | None  # the task in which it runs; None in a callback, and outside of a loop
+    task: weakref.ref[asyncio.Task[object]] | None  # in which it runs; None in a callback, and outside of a loop
 
     def place(self) -> Place:
         return self.code.co_filename, _line(self.code, self.instruction)
 
-    def is_function(self, frame: Any) -> bool:
-        return id(frame) == self.number and frame.f_code is self.function
+    def is_function(self, frame: FrameType | None) -> bool:
+        return frame is not None and id(frame) == self.number and frame.f_code is self.function
 
     def function_has_ended(self) -> bool:
         if self.task is None:
@@ -206,9 +222,9 @@ class _Request(NamedTuple):
     """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
 
     place: Place  # of the call, if the task has cancelled itself
-    waiter: Future[Any] | None  # what the task awaited
+    waiter: _types.AnyFuture | None  # what the task awaited
     cancelling: int  # task.cancelling(), with this request
-    frames: list[tuple[Any, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
+    frames: list[tuple[object, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
 
     def was_swallowed(self, task: Task) -> bool:
         """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
@@ -239,7 +255,7 @@ class _Survival:
             _note(self.kind, self.place)
 
 
-def _error_of(future: Future[Any]) -> BaseException | None:
+def _error_of(future: _types.AnyFuture) -> BaseException | None:
     """Its error, without taking note that somebody has asked for it."""
     error: BaseException | None = getattr(future, "_exception", None)
     return error
@@ -263,21 +279,21 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
 
     _made: _Made | None = None
     _generator: FrameType | None = None  # of its maker: it may be suspended where nobody sees it
-    _awaiter: weakref.ref[asyncio.Task[Any]] | None = None  # who has waited for it first
+    _awaiter: weakref.ref[asyncio.Task[object]] | None = None  # who has waited for it first
     _is_shared = False
     _request: _Request | None = None
     _survivals: tuple[_Survival, ...] = ()
     _is_told_to_end = False  # by somebody else than the end of the run
     _tells_its_end = False
-    _acts_for: asyncio.Task[Any] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
+    _acts_for: asyncio.Task[object] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
 
     # asyncio's:
-    _fut_waiter: Any
+    _fut_waiter: _types.AnyFuture | trio.lowlevel.Task | None
     _must_cancel: bool
-    _source_traceback: Any
+    _source_traceback: list[FrameSummary] | None
 
-    def __init__(self, coro: Any, **kwargs: Any) -> None:
-        frame: Any = sys._getframe(2)
+    def __init__(self, coro: _types.AnyCoroutine, **kwargs: Any) -> None:
+        frame = sys._getframe(2)
         if frame.f_code is _CREATE_TASK and sys._getframe(3).f_code is _OUR_CREATE_TASK:  # for speed
             frame = sys._getframe(4)
         else:
@@ -308,7 +324,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         if self._source_traceback:
             _hide_this(self)
 
-    def _set_maker(self, frame: FrameType, task: asyncio.Task[Any] | None) -> None:
+    def _set_maker(self, frame: FrameType, task: asyncio.Task[object] | None) -> None:
         """Find the async function that makes it in this frame. Outside of a task, it is the function."""
         outer: FrameType | None = frame if task is not None else None
         while outer is not None and not (
@@ -327,14 +343,14 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             self._tells_its_end = True
             _add_done_callback(self, _on_end)
 
-    def cancel(self, msg: Any = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         if self._request is not None and current_task(self.get_loop()) is not self:
             _look_after(self, self._request)
-        waiter: Any = self._fut_waiter
+        waiter = self._fut_waiter
         if not _cancel(self, msg):
             return False
         frame = sys._getframe(1)
-        if frame.f_code.co_filename != _RUNNERS:
+        if frame.f_code.co_filename not in _RUNNERS:
             self._is_told_to_end = True
         if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
             if self._made is None:
@@ -348,7 +364,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             _look_later(self, self._request, waiter)
         return True
 
-    def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+    def add_done_callback(self, fn: Callable[[Task], object], *, context: Context | None = None) -> None:
         _add_done_callback(self, fn, context=context)
         if self._made is None:
             return  # of asyncio's own, as the parts of gather() are
@@ -365,19 +381,19 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             _note("task-shared", self._made.place())
 
     @property
-    def _callbacks(self) -> Any:
+    def _callbacks(self) -> list[tuple[Callable[[Task], object], Context]] | None:  # type: ignore[override]
         """For its repr."""
         return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
 
 
-_TASKS, _RUNNERS = asyncio.tasks.__file__, runners.__file__
+_TASKS, _RUNNERS = asyncio.tasks.__file__, {asyncio.runners.__file__, runners.__file__}
 Task.__module__ = asyncio.Task.__module__
 
 
 class MadeFuture(Future[Any], metaclass=_StandsFor):
     """A Future that the program makes."""
 
-    def __init__(self, *, loop: Any = None) -> None:
+    def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         _note("future-by-hand", _place(sys._getframe(1)))
         super().__init__(loop=loop)
         _hide_this(self)
@@ -393,7 +409,7 @@ _weak, _new = weakref.ref, tuple.__new__
 _CREATE_TASK, _OUR_CREATE_TASK = asyncio.create_task.__code__, tasks.create_task.__code__
 
 
-def _are_one(first: Any, second: Any) -> bool:
+def _are_one(first: object, second: object) -> bool:
     """Tell whether two Tasks that wait are one to the program. The first is None if it is gone."""
     return (getattr(first, "_acts_for", None) or first) is (getattr(second, "_acts_for", None) or second)
 
@@ -406,7 +422,7 @@ def _ends(task: Task) -> None:
         if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
             request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
     if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
-        maker: Any = made.task()
+        maker = made.task()
         if maker is not None and not maker.done() and made.is_function(getattr(maker.get_coro(), "cr_frame", None)):
             return
     _settle(task)
@@ -440,7 +456,7 @@ def _went_on(frame: FrameType, waited_at: int) -> bool:
     return operation.startswith("RETURN") or (operation in ("YIELD_VALUE", "RESUME") and frame.f_lasti != waited_at)
 
 
-def _look_later(task: Task, request: _Request, waiter: Future[Any] | None) -> None:
+def _look_later(task: Task, request: _Request, waiter: _types.AnyFuture | None) -> None:
     """Look after the step in which the task gets the CancelledError."""
     if waiter is not None and not waiter.done():
         Future.add_done_callback(waiter, functools.partial(_look, task, request))
@@ -464,7 +480,7 @@ def _look_at_all(loop: Any) -> None:
 def _look(task: Task, request: _Request, waiter: object = None) -> None:
     if task._request is not request:
         return
-    awaited: Any = task._fut_waiter
+    awaited = task._fut_waiter
     if awaited is not None and not isinstance(awaited, Future):
         task._request = None  # a wait of trio's
     elif task._must_cancel or (awaited is not None and awaited.done()):
@@ -532,20 +548,20 @@ def _is_failure(error: BaseException | None) -> bool:
 # --- what is put around asyncio's ------------------------------------------------------------------------------------
 
 
-def gather(*aws: Any, return_exceptions: bool = False) -> Any:
-    outer = _gather(*aws, return_exceptions=return_exceptions)
+def gather(*aws: Awaitable[object], return_exceptions: bool = False) -> Future[list[object]]:
+    outer: Future[list[object]] = _gather(*aws, return_exceptions=return_exceptions)
     if not return_exceptions:
         place = _place(sys._getframe(1))
         outer.add_done_callback(_AtOnce(_end_of_gather, place))
     return outer
 
 
-def _end_of_gather(place: Place, outer: Future[Any]) -> None:
+def _end_of_gather(place: Place, outer: _types.AnyFuture) -> None:
     if _error_of(outer) is not None:
         _survive(_Survival("gather-survivor", place), getattr(outer, "_children", []))
 
 
-def shield(arg: Any) -> Any:
+def shield(arg: Awaitable[T]) -> Future[T]:
     place = _place(sys._getframe(1))
     _note("shield", place)
     inner = asyncio.ensure_future(arg)
@@ -555,12 +571,12 @@ def shield(arg: Any) -> Any:
     return outer
 
 
-def _end_of_shield(place: Place, inner: Future[Any], outer: Future[Any]) -> None:
+def _end_of_shield(place: Place, inner: _types.AnyFuture, outer: _types.AnyFuture) -> None:
     if outer.cancelled():
         _survive(_Survival("shield-survivor", place), [inner])
 
 
-def _survive(survival: _Survival, futures: list[Future[Any]]) -> None:
+def _survive(survival: _Survival, futures: list[_types.AnyFuture]) -> None:
     for future in futures:
         if type(future) is Task and not future.done():
             future._survivals += (survival,)
@@ -596,9 +612,9 @@ def _watch_loops() -> None:
     call_exception_handler = loop.call_exception_handler
 
     @functools.wraps(call_exception_handler)
-    def watched_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+    def watched_call_exception_handler(self: Any, context: dict[str, object]) -> None:
         task = context.get("future") or context.get("task")
-        message = context.get("message", "")
+        message = str(context.get("message", ""))
         if type(task) is Task:
             if message.endswith(("never retrieved", "run() shutdown")):
                 _note_task("error-unretrieved", task)
@@ -609,21 +625,21 @@ def _watch_loops() -> None:
     loop.call_exception_handler = watched_call_exception_handler
 
 
-def _noting(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _noting(kind: str, method: Callable[P, T]) -> Callable[P, T]:
     """A method of the loop that takes note of the program's calls."""
 
     @functools.wraps(method)
-    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def noting(*args: P.args, **kwargs: P.kwargs) -> T:
         _note(kind, _place(sys._getframe(1)))
-        return _hide_this(method(self, *args, **kwargs))
+        return _hide_this(method(*args, **kwargs))
 
     return noting
 
 
-def _holder() -> asyncio.Task[Any] | None:
+def _holder() -> asyncio.Task[object] | None:
     """Who takes a lock now, or gives it back."""
     loop = get_running_loop()
-    task: asyncio.Task[Any] | None = None if loop is None else current_task(loop)
+    task: asyncio.Task[object] | None = None if loop is None else current_task(loop)
     return getattr(task, "_acts_for", None) or task
 
 
@@ -633,20 +649,20 @@ def _watch_locks() -> None:
     acquire, release, init = lock.acquire, lock.release, condition.__init__
 
     @functools.wraps(acquire)
-    async def watched_acquire(self: Any) -> bool:
+    async def watched_acquire(self: _Lock) -> bool:
         taken: bool = await acquire(self)
         self._holder = _holder()
         return taken
 
     @functools.wraps(release)
-    def watched_release(self: Any) -> None:
+    def watched_release(self: _Lock) -> None:
         if self._holder is not _holder() and self.locked():
             _note("lock-other-task", _place_around(sys._getframe(1)))
         self._holder = None
         release(self)
 
     @functools.wraps(init)
-    def watched_init(self: Any, lock: Any = None) -> None:
+    def watched_init(self: asyncio.Condition, lock: asyncio.Lock | None = None) -> None:
         init(self, locks.Lock() if lock is None else lock)
 
     lock._holder = None
@@ -657,14 +673,14 @@ def _watch_queues() -> None:
     base: Any = queues._Base
 
     @functools.wraps(base.__init__)
-    def watched_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def watched_init(self: _Queue, *args: Any, **kwargs: Any) -> None:
         super(base, self).__init__(*args, **kwargs)
         self._made_in, self._made_at = _run, _place(sys._getframe(1))
 
     base.__init__, base.__del__ = watched_init, _note_left_items
 
 
-def _note_left_items(queue: Any) -> None:
+def _note_left_items(queue: _Queue) -> None:
     place, queue._made_at = getattr(queue, "_made_at", _NOWHERE), _NOWHERE
     if place is not _NOWHERE and not queue._made_in.has_failed and queue.qsize():
         _note("queue-left", place)
@@ -681,7 +697,7 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
     _watch_loops()
     _watch_locks()
     _watch_queues()
-    replaced: dict[str, Any] = {
+    replaced: dict[str, object] = {
         "Task": Task,
         "gather": functools.wraps(_gather)(gather),
         "shield": functools.wraps(_shield)(shield),
@@ -746,7 +762,7 @@ def _end(program: list[str], prints: bool, path: str | None, process: int) -> No
 Found: TypeAlias = list[tuple[tuple[str, Place], int]]
 
 
-def _as_json(program: list[str], found: Found) -> dict[str, Any]:
+def _as_json(program: list[str], found: Found) -> dict[str, object]:
     findings = [
         {
             "kind": kind,

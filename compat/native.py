@@ -11,7 +11,7 @@ https://docs.python.org/3/library/asyncio-api-index.html
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compat.adapters import native as _native
 
@@ -158,5 +158,5 @@ def install() -> None:
 
 if not TYPE_CHECKING:  # who would take it for a promise of any name
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         raise _native.refusals.instead_of(name)

@@ -17,11 +17,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias, TypeVar
 
 import outcome
 import trio
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Call: TypeAlias = Coroutine[Any, Any, Any]
+Call: TypeAlias = Coroutine[object, Never, object]
 
 BaseTrioEventLoop = events.BaseLoop
 TrioEventLoop = events.HostedLoop
@@ -117,7 +117,7 @@ def run_aio_generator(loop: object, async_generator: AsyncIterator[T]) -> AsyncG
 
 
 async def _iterate(
-    run_step: Callable[[Awaitable[T]], Coroutine[Any, Any, T]], steps: AsyncIterator[T]
+    run_step: Callable[[Awaitable[T]], Coroutine[object, Never, T]], steps: AsyncIterator[T]
 ) -> AsyncGenerator[T, None]:
     while True:
         try:
@@ -192,13 +192,13 @@ class _Wrapper:
         if callable(wrapped):
             functools.update_wrapper(self, wrapped)
 
-    def __get__(self, instance: object, owner: type) -> Any:
+    def __get__(self, instance: object, owner: type) -> Callable[..., Call]:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: object, **kwargs: object) -> Call:
         return self._run_call(self._wrapped, *args, **kwargs)
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[object, Never, object]:
         wrapped = self._wrapped
         return self._run_call((lambda: wrapped) if hasattr(wrapped, "__await__") else wrapped).__await__()
 
@@ -210,7 +210,7 @@ class _Wrapper:
     ) -> Call:
         return self._run_call(self._wrapped.__aexit__, exc_type, exc, tb)
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[object]:
         return _iterate(lambda step: self._run_call(lambda: step), self._wrapped.__aiter__())
 
 

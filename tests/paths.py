@@ -167,7 +167,7 @@ def _run_until_complete_as_trio_task(self: Any, future: Any) -> Any:
 
 
 def _run_as_trio_task(self: Any, coro: Any, *, context: Context | None = None) -> Any:
-    self._initialize()
+    self._lazy_init()
     return run_as_trio_task(self._loop, coro, self._context if context is None else context)
 
 

@@ -7,7 +7,7 @@ error of such a task that nobody awaits, which asyncio would log at best.
 import contextvars
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final
 
 import trio
 
@@ -76,7 +76,7 @@ class Runner:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> NoReturn:
             raise instead_of(name, "Runner")
 
 

@@ -5,7 +5,8 @@ it; signalling one that has ended does nothing, as in subprocess; and what trio 
 """
 
 import subprocess
-from typing import TYPE_CHECKING, Any, final
+from os import PathLike
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeAlias, final
 
 import trio
 
@@ -21,13 +22,16 @@ DEVNULL = subprocess.DEVNULL
 
 _LIMIT = 2**16
 
+Argument: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
+File: TypeAlias = int | IO[bytes] | IO[str] | None
+
 
 async def create_subprocess_exec(
-    program: Any,
-    *args: Any,
-    stdin: Any = None,
-    stdout: Any = None,
-    stderr: Any = None,
+    program: Argument,
+    *args: Argument,
+    stdin: File = None,
+    stdout: File = None,
+    stderr: File = None,
     limit: int = _LIMIT,
     **kwds: Any,
 ) -> "Process":
@@ -37,15 +41,16 @@ async def create_subprocess_exec(
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_exec
     """
     the_background()
-    pipes = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    return Process(await trio.lowlevel.open_process([program, *args], **pipes, **kwds), limit)
+    command = [program, *args]
+    process = await trio.lowlevel.open_process(command, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return Process(process, limit)
 
 
 async def create_subprocess_shell(
     cmd: str | bytes,
-    stdin: Any = None,
-    stdout: Any = None,
-    stderr: Any = None,
+    stdin: File = None,
+    stdout: File = None,
+    stderr: File = None,
     limit: int = _LIMIT,
     **kwds: Any,
 ) -> "Process":
@@ -54,9 +59,8 @@ async def create_subprocess_shell(
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_shell
     """
     the_background()
-    command: Any = cmd
-    pipes = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    return Process(await trio.lowlevel.open_process(command, shell=True, **pipes, **kwds), limit)
+    process = await trio.lowlevel.open_process(cmd, shell=True, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return Process(process, limit)
 
 
 @final
@@ -145,7 +149,7 @@ class Process:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> NoReturn:
             raise instead_of(name, "Process")
 
     def __repr__(self) -> str:

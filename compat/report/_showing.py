@@ -9,7 +9,6 @@ import platform
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ._reading import Source, Use
 from ._table import LOOPS, OnNative, native_of, row_of, state_of
@@ -202,7 +201,7 @@ def _said(number: int, text: str) -> str:
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def as_data(tree: Tree) -> dict[str, Any]:
+def as_data(tree: Tree) -> dict[str, object]:
     """The report as lists, dicts, strings and numbers."""
     return {
         "python": platform.python_version(),
@@ -242,7 +241,7 @@ def as_data(tree: Tree) -> dict[str, Any]:
     }
 
 
-def _place(use: Use) -> dict[str, Any]:
+def _place(use: Use) -> dict[str, object]:
     return {"line": use.line, "column": use.column, "api": use.api, "kind": use.kind}
 
 

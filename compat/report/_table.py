@@ -12,7 +12,8 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 __all__ = [
     "CLASSES",
@@ -673,7 +674,7 @@ def names_by_star(module: str) -> list[str]:
 
 def is_method(owner: str, name: str) -> bool:
     """Tell whether a class of asyncio's, or the loop, has this public method or attribute."""
-    value: Any = asyncio.AbstractEventLoop if owner == "loop" else asyncio
+    value: object = asyncio.AbstractEventLoop if owner == "loop" else asyncio
     for part in owner.split(".")[1:]:
         value = getattr(value, part, None)
     return not name.startswith("_") and hasattr(value, name)
@@ -720,7 +721,7 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
         return OnNative("refused", what_it_says(native, "get_running_loop").partition(": ")[2])
     if not names:
         return OnNative("check", "The module is handed on; what is taken from it, only running the program tells.")
-    value: Any = native
+    value: object = native
     for name in names:
         value, of = getattr(value, name, None), value
         if value is None and not hasattr(of, name):
@@ -739,7 +740,7 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
     return OnNative("check", row.native) if row is not None and row.native else OnNative("same", "")
 
 
-def what_it_says(owner: Any, name: str) -> str:
+def what_it_says(owner: object, name: str) -> str:
     """Native's error for a name that it does not have, itself or in one of its classes."""
     try:
         getattr(object.__new__(owner) if isinstance(owner, type) else owner, name)
@@ -748,7 +749,7 @@ def what_it_says(owner: Any, name: str) -> str:
     return ""
 
 
-def refusal(api: str, function: Any, arguments: tuple[str, ...], is_method: bool) -> str:
+def refusal(api: str, function: Callable[..., object], arguments: tuple[str, ...], is_method: bool) -> str:
     """Why native refuses a call with these arguments, "" if it does not."""
     if api in REFUSED_CALLS:
         return REFUSED_CALLS[api]
@@ -786,7 +787,7 @@ def state_of(api: str) -> str:
     from compat.adapters import events
 
     owner, *names = api.split(".")
-    value: Any = events.Loop if owner == "loop" else drop_in
+    value: object = events.Loop if owner == "loop" else drop_in
     if any(name.startswith("_") for name in names):
         return "private"
     for name in names:
@@ -799,7 +800,7 @@ def state_of(api: str) -> str:
     return "runs"
 
 
-def sets_on_itself(owner: Any, name: str) -> bool:
+def sets_on_itself(owner: object, name: str) -> bool:
     """Tell whether a class gives its instances this attribute: its __init__ names it."""
     codes = (getattr(vars(each).get("__init__"), "__code__", None) for each in getattr(owner, "__mro__", ()))
     return any(name in code.co_names for code in codes if code is not None)

@@ -200,13 +200,6 @@ EXCLUDED = (
     ),
     Exclusion("test_unix_events.SelectorEventLoopUnixSocketTests.test_create_unix_server_bind_error", MOCKED),
     Exclusion("test_unix_events.SelectorEventLoopUnixSockSendfileTests.test_sock_sendfile_not_available", MOCKED),
-    *(
-        Exclusion(
-            f"test_unix_events.SelectorEventLoopUnixSockSendfileTests.test_sock_sendfile_{what}",
-            "tests a private method; what it tests of it is tested in test_sockets through sock_sendfile()",
-        )
-        for what in ("cancel1", "cancel2", "blocking_error", "os_error_*_call", "exception")
-    ),
     Exclusion(
         "test_unix_events.PolicyTests.test_child_watcher_replace_mainloop_existing",
         "tests a private attribute of asyncio's child watchers; no process of ours needs one",
