@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import test_examples
-from compat.codemod import change
+from compat.codemod import NO_LIBCST, change
 from worlds import PATIENCE, ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -232,7 +232,7 @@ def test_the_difference_first(tmp_path):
     assert done.stderr.splitlines() == [
         "c.py: not read: line 1: '(' was never closed",
         f"b.py: left alone: {THE_REAL_ONE}",
-        "1 files can be changed (--write does it), 0 uses of asyncio left alone",
+        "2 files read, 1 can be changed (--write does it); left alone: 1 file as a whole, 0 uses of asyncio in others",
     ]
     assert (tmp_path / "a.py").read_text() == before
     written = codemod("--write", ".", cwd=tmp_path)
@@ -250,9 +250,26 @@ def test_encodings(tmp_path):
         assert path.read_bytes() == text.replace("asyncio.sleep", "trio.sleep").encode(encoding)
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], [".", "--nope"]])
+@pytest.mark.parametrize("arguments", [[], ["nope"], [".", "--nope"], ["--check", "."], ["a.py", "nope"]])
 def test_wrong_command_lines(tmp_path, arguments):
-    assert codemod(*arguments, cwd=tmp_path).returncode == 2
+    """A folder without Python files is one: --check would pass."""
+    (tmp_path / "a.py").mkdir()
+    done = codemod(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--nope" in arguments or not arguments or re.search("a.py: |nope: |no Python files in it", done.stderr)
+
+
+def test_check_of_what_it_does_not_look_at(tmp_path):
+    """Modules on the real asyncio are counted, and pass: a port has them. Native without libcst cannot be checked."""
+    (tmp_path / "real.py").write_text("import asyncio\nasyncio.run(1)\n")
+    done = codemod("--check", ".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines()[1].endswith("left alone: 1 file as a whole, 0 uses of asyncio in others")
+    (tmp_path / "native.py").write_text("from compat import native as asyncio\nasyncio.run(1)\n")
+    (tmp_path / "libcst.py").write_text("raise ModuleNotFoundError(name='libcst')\n")
+    done = codemod("--check", "--quiet", "real.py", "native.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"native.py: left alone: {NO_LIBCST}\n"
 
 
 # --- programs do the same afterwards ---------------------------------------------------------------------------------
