@@ -223,7 +223,6 @@ RULES = {
         asyncio.run(Waiter().main())
         """,
         """
-        from contextlib import suppress
 
         class Waiter:
             def __init__(self):

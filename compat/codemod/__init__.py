@@ -31,7 +31,8 @@ On native:
     CancelledError, subprocess.PIPE         trio.Cancelled, subprocess.PIPE
 
 It looks at one module at a time, and at the names in the modules beside it and in the paths that are given. What may
-be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks.
+be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks. An import that nothing needs
+any more goes, unless another of these modules takes the name from there.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def change(text: str, others: Others = ALONE) -> Change:
             return Change(text, [], NO_LIBCST)
         changed, left = _native.change_native(text, others)
     elif is_on_trio(module):
-        changed, left = change_exact(text, tree, module)
+        changed, left = change_exact(text, tree, module, others.taken)
     else:
         return Change(text, [], THE_REAL_ONE)
     try:

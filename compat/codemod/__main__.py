@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread += 1
             print(f"{path}: not read: {describe(error)}", file=sys.stderr)
-    regard_others(changes, [path for path in native if path in changes], texts)
+    if not options.to_native:
+        regard_others(changes, [path for path in changes if path in native or changes[path].text != texts[path]], texts)
 
     changed = {path: each.text for path, each in changes.items() if each.text != texts[path]}
     left = refused = 0
@@ -91,19 +92,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 3 if unread else int(options.check and bool(changed))
 
 
-def regard_others(changes: dict[Path, Change], native: list[Path], texts: dict[Path, str]) -> None:
-    """Change the modules on native again, with regard to the others; what one becomes may be what another waits for."""
+def regard_others(changes: dict[Path, Change], paths: list[Path], texts: dict[Path, str]) -> None:
+    """Change modules again, with regard to the others; what one becomes may be what another waits for."""
     around = {path.absolute(): text for path, text in texts.items()}
-    for other in {each for path in native for each in siblings(path)} - around.keys():
+    for other in {each for path in paths for each in siblings(path)} - around.keys():
         with contextlib.suppress(OSError, SyntaxError, ValueError):
             around[other] = text_of(other.read_bytes())
-    regarded = dict.fromkeys(native, Others())
+    regarded = dict.fromkeys(paths, Others())
     while True:
-        now = around | {path.absolute(): changes[path].text for path in native}
-        others = {path: others_of(path, around, now) for path in native}
+        now = around | {path.absolute(): changes[path].text for path in paths}
+        others = {path: others_of(path, around, now) for path in paths}
         if others == regarded:
             return
-        for path in native:
+        for path in paths:
             if others[path] != regarded[path]:
                 changes[path] = change(texts[path], others[path])
         regarded = others
