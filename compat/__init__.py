@@ -10,7 +10,7 @@
 - `as_streams()` makes an asyncio reader and writer of a trio stream, `as_trio_stream()` a trio stream of such a pair.
 - `from compat import trio_asyncio` has trio-asyncio's names, for a program that uses it.
 - `print_tasks()` prints the tree of all tasks, what each awaits and where; `print_tasks_on()` does it on a signal.
-- `virtual_time()` gives asyncio's loops a clock that jumps, for tests; `compat.pytest_plugin` brings it to pytest.
+- `virtual_time()` gives loops and runs of native a clock that jumps; `compat.pytest_plugin` brings it to tests.
 
 Importing this package imports neither asyncio nor trio; each of its names brings what it needs on first use.
 """

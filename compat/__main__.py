@@ -18,7 +18,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import compat
 from compat import _children
@@ -118,15 +118,23 @@ def main() -> None:
     """Run the program that sys.argv names, and end as it ends."""
     option, *arguments = sys.argv[1:] or [""]
     ways: dict[str, str] = {}  # the options before the program, with the values of those that have one
-    while option in ("--native", "--watch") or (option in ("--tasks-on", "--watch-json") and arguments):
-        ways[option] = "" if option in ("--native", "--watch") else arguments.pop(0)
+    while True:
+        name, equals, value = option.partition("=")
+        if option in ("--native", "--watch"):
+            ways[option] = ""
+        elif name in ("--tasks-on", "--watch-json") and (equals or arguments):
+            ways[name] = value if equals else arguments.pop(0)
+        else:
+            break
         option, *arguments = arguments or [""]
     if "--native" in ways and is_watched(ways):
-        print("--native has trio's meaning already, and nothing to watch", file=sys.stderr)
-        print(USAGE, end="", file=sys.stderr)
-        sys.exit(2)
+        refuse("--native has trio's meaning already, and nothing to watch: leave out one of the two")
     if "--tasks-on" in ways:
-        print_tasks_on(ways["--tasks-on"])
+        signal = ways["--tasks-on"]
+        try:
+            compat.print_tasks_on(int(signal) if signal.isdecimal() else signal)
+        except ValueError as error:
+            refuse(f"--tasks-on: {error}")
     if option in ("-h", "--help"):
         print(USAGE, end="")
     elif option in ("-V", "--version"):
@@ -135,11 +143,10 @@ def main() -> None:
         run_program(option[:2], option[2:] or arguments.pop(0), arguments, ways)
     elif option == "-" or option[:1] != "-":
         run_program("", option, arguments, ways)
+    elif option in ("-c", "-m", "--tasks-on", "--watch-json"):
+        refuse(f"Argument expected for {option}: try python -m compat --help")
     else:
-        needs_more = option in ("-c", "-m", "--tasks-on", "--watch-json")
-        print("Argument expected for" if needs_more else "Unknown option:", option, file=sys.stderr)
-        print(USAGE, end="", file=sys.stderr)
-        sys.exit(2)
+        refuse(f"Unknown option: {option}: try python -m compat --help; python's own options go before -m compat")
 
 
 def is_watched(ways: Mapping[str, str]) -> bool:
@@ -147,16 +154,10 @@ def is_watched(ways: Mapping[str, str]) -> bool:
     return "--watch" in ways or "--watch-json" in ways
 
 
-def print_tasks_on(name: str) -> None:
-    """Have print_tasks() called on a signal: USR1, SIGUSR1 or 10."""
-    import signal  # which takes time, and nobody else needs it
-
-    try:
-        number = int(name) if name.isdecimal() else signal.Signals["SIG" + name.upper().removeprefix("SIG")]
-        compat.print_tasks_on(number)
-    except (KeyError, ValueError, OSError):
-        print(f"--tasks-on: {name!r} is no signal that can be handled: give USR1, for instance", file=sys.stderr)
-        sys.exit(2)
+def refuse(reason: str) -> NoReturn:
+    """End with what is wrong with the command line, and what to do."""
+    print(reason, file=sys.stderr)
+    sys.exit(2)
 
 
 def run_program(option: str, program: str, arguments: list[str], ways: Mapping[str, str]) -> None:

@@ -44,15 +44,21 @@ def print_tasks(file: TextIO | None = None) -> None:
     _write(_describe_all(inspect.currentframe()), file or sys.stderr)
 
 
-def print_tasks_on(signum: int) -> None:
+def print_tasks_on(signum: int | str) -> None:
     """From now on print what print_tasks() prints, to sys.stderr, when the signal comes: `kill -USR1 PID`.
 
-    It replaces the signal's handler, and works while a step never ends, too, as long as that is Python code. Raises
-    ValueError outside of the main thread. https://docs.python.org/3/library/signal.html#signal.signal
+    The signal is a number, such as signal.SIGUSR1, or a name, "USR1" or "SIGUSR1". Its handler is replaced. It works
+    while a step never ends, too, as long as that is Python code. Raises ValueError for what cannot be handled, and
+    outside of the main thread. https://docs.python.org/3/library/signal.html#signal.signal
     """
-    signal.signal(signum, lambda signum, frame: _write(_describe_all(frame), sys.stderr))
+    try:
+        number = signal.Signals["SIG" + signum.upper().removeprefix("SIG")] if isinstance(signum, str) else signum
+        signal.signal(number, lambda signum, frame: _write(_describe_all(frame), sys.stderr))
+    except (KeyError, OSError):
+        names = ", ".join(each.name[3:] for each in signal.Signals if each.name not in ("SIGKILL", "SIGSTOP"))
+        raise ValueError(f"{signum!r} is no signal that can be handled; these can be: {names}") from None
     if hasattr(signal, "siginterrupt"):
-        signal.siginterrupt(signum, False)
+        signal.siginterrupt(number, False)
 
 
 def _write(text: str, file: TextIO) -> None:

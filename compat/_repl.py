@@ -17,7 +17,7 @@ from types import CodeType, FunctionType
 import trio
 
 import compat
-from compat import asyncio
+from compat import asyncio, native
 
 __all__ = ["run_prompt"]
 
@@ -29,6 +29,7 @@ def run_prompt(namespace: dict[str, object]) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         loop = runner.get_loop()
         console = Console(namespace, loop)
+        keeper = loop.create_task(console.keep_nurseries(), name="the prompt's nurseries")  # noqa: F841
         threading.Thread(target=console.read, name="prompt", daemon=True).start()
         while True:
             try:
@@ -57,7 +58,8 @@ class Console(code.InteractiveConsole):
         imports = "import asyncio, trio, compat"
         banner = (
             f"asyncio {sys.version.partition(' ')[0]} on trio {trio.__version__}, by compat {compat.__version__}\n"
-            f'Use "await" at the prompt for functions of asyncio and of trio.\n'
+            f'Use "await" at the prompt for functions of asyncio and of trio. What create_task() and\n'
+            f"background.start_soon() start goes on while you type; a nursery of your own ends with its input.\n"
             f"{getattr(sys, 'ps1', '>>> ')}{imports}"
         )
         exec(imports, self.namespace)
@@ -65,6 +67,15 @@ class Console(code.InteractiveConsole):
             self.interact(banner, exitmsg="")
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
+
+    async def keep_nurseries(self) -> None:
+        """Hold open what outlives a statement: `background`, and the nursery in which native starts its tasks."""
+        while True:
+            try:
+                async with native.open_background(), trio.open_nursery() as self.namespace["background"]:
+                    await trio.sleep_forever()
+            except Exception:  # of a task; the next ones get new nurseries
+                self.showtraceback()
 
     def runcode(self, code: CodeType) -> None:
         """Have a statement run in the main thread, and wait for its end. After exit() that does not come."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from compat.adapters import events
+from compat.adapters import events, native
 
 __all__ = ["virtual_time"]
 
@@ -20,7 +20,7 @@ _open_blocks = 0  # in all threads: the last one that is left gives real time ba
 
 @contextmanager
 def virtual_time() -> Iterator[None]:
-    """Inside the block every new loop of asyncio's, and every compat.run(), has a clock of its own that jumps.
+    """Inside the block every new loop of asyncio's, compat.run() and native.run() has a clock of its own that jumps.
 
     It starts at 0 and goes on, by exactly as much as is needed, whenever all tasks wait. So sleeps and timeouts take
     no time, in the order in which they would end. To wait for a thread, a process or another program is to wait, too:
@@ -41,7 +41,7 @@ def virtual_time() -> Iterator[None]:
     global _open_blocks
     with _lock:
         _open_blocks += 1
-        events.make_clock = partial(MockClock, autojump_threshold=0)
+        events.make_clock = native.runners.make_clock = partial(MockClock, autojump_threshold=0)
         _real_loop.__init__ = _refuse
     try:
         yield
@@ -50,6 +50,7 @@ def virtual_time() -> Iterator[None]:
             _open_blocks -= 1
             if not _open_blocks:
                 events.make_clock = events.MonotonicClock
+                native.runners.make_clock = None
                 _real_loop.__init__ = _init_real_loop
 
 

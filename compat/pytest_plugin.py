@@ -1,4 +1,4 @@
-"""A pytest plugin: asyncio on trio in the tests, virtual time in any test, a loop in the tests of pytest-trio.
+"""A pytest plugin: asyncio on trio in the tests, virtual time, tests on native, a loop in the tests of pytest-trio.
 
 It is there for who asks for it, by `-p compat.pytest_plugin` or a line in the conftest.py at the root. In the ini file:
 
@@ -10,7 +10,9 @@ It is there for who asks for it, by `-p compat.pytest_plugin` or a line in the c
   pytest-xdist, as `python -m compat -m pytest` does it; but not in the programs that the tests start.
 - The marker `virtual_time`, for a test, a class or a module, runs the test with compat.virtual_time(): a test of
   asyncio code, by whatever plugin, that sleeps for an hour ends at once. With `--virtual-time` all tests have it. It
-  concerns the loops that are made for the test; the code must run on trio.
+  concerns the loops, and the runs of native's, that are made for the test; the code must run on trio.
+- The marker `native`, for the same, has an async test be a native.run() of its own: for code that is written
+  `from compat import native as asyncio`. Its fixtures are not async.
 - The fixture `asyncio_loop` opens a loop in a test of pytest-trio's (compat.open_loop()). With pytest-trio's own
   fixture autojump_clock beside it, asyncio's time is virtual as well.
 
@@ -21,6 +23,7 @@ one beside that of `python -m compat -m pytest`.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import AsyncIterator, Iterator
 
@@ -48,8 +51,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the marker."""
+    """Add the markers."""
     config.addinivalue_line("markers", "virtual_time: the test's asyncio loops have virtual time, by trio's MockClock")
+    config.addinivalue_line("markers", "native: the async test is run by compat.native.run()")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,7 +67,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Refuse virtual time where the run is pytest-trio's, whose clock is a fixture."""
+    """Refuse what has no effect: native where another plugin runs the test, virtual time where that is pytest-trio."""
+    others = [name for name in ("asyncio", "trio", "anyio") if item.get_closest_marker(name)]
+    if others and item.get_closest_marker("native"):
+        told = f"the marker native has no effect on a test that the marker or mode {others[0]} gives to another plugin"
+        pytest.fail(told, pytrace=False)
     fixtures = getattr(item, "fixturenames", ())
     asked = item.get_closest_marker("virtual_time") or (
         "asyncio_loop" in fixtures and item.config.getoption("--virtual-time")
@@ -71,6 +79,18 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     if asked and item.get_closest_marker("trio") and not {"autojump_clock", "mock_clock"} & {*fixtures}:
         told = "virtual_time has no effect on pytest-trio's run: use its fixture autojump_clock as well"
         pytest.fail(told, pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test that is marked `native`."""
+    test = pyfuncitem.obj
+    if pyfuncitem.get_closest_marker("native") is None or not inspect.iscoroutinefunction(test):
+        return None
+    from compat import native
+
+    native.run(test(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}))
+    return True
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import test_examples
-from compat.codemod import change
+from compat.codemod import NO_LIBCST, change
 from worlds import PATIENCE, ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -127,9 +127,47 @@ def test_where_the_import_goes():
         'from compat import asyncio; x = """',
         '"""',
     ]
-    assert change("from compat import asyncio\r\nasync def f(): await asyncio.sleep(1)").text == (
-        "import trio\r\nfrom compat import asyncio\r\nasync def f(): await trio.sleep(1)"
+    assert change("from compat import asyncio\r\nasync def f(): await asyncio.sleep(1); asyncio").text == (
+        "import trio\r\nfrom compat import asyncio\r\nasync def f(): await trio.sleep(1); asyncio"
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from compat import asyncio\n", ""),
+        ("from compat import asyncio, run\n", "from compat import run\n"),
+        ("import compat\ncompat.install()\nimport asyncio\n", "import compat\ncompat.install()\n"),
+        ("'For asyncio.'\nfrom compat import asyncio\n", "'For asyncio.'\n"),
+        ("from compat import asyncio\nx: 'asyncio.Task'\n",) * 2,
+        ("from compat import asyncio\n__all__ = ['asyncio']\n",) * 2,
+        ("from compat import asyncio\nasyncio\n",) * 2,
+    ],
+)
+def test_an_import_that_nothing_needs_any_more(before, after):
+    changed = change(f"{before}async def f(): await asyncio.sleep(1)\n").text
+    assert changed.replace("import trio\n", "") == f"{after}async def f(): await trio.sleep(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "is_kept"),
+    [
+        ("import it\nprint(it.asyncio)\n", True),
+        ("import it as of\nprint(of.asyncio)\n", True),
+        ("mock.patch('it.asyncio.sleep')\n", True),
+        ("from it import asyncio\n", True),
+        ("from .it import (\n    f,\n    asyncio,\n)\n", True),
+        ("from it import *\n", True),
+        ("import it, asyncio\nfrom compat import asyncio\nasyncio.run(it.f)\n", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "native as "])
+def test_an_import_that_another_module_takes(tmp_path, other, is_kept, name):
+    (tmp_path / "it.py").write_text(f"from compat import {name}asyncio\nasync def f(): await asyncio.sleep(1)\n")
+    (tmp_path / "other.py").write_text(other)
+    assert codemod("--write", "it.py", cwd=tmp_path).returncode == 0
+    text = (tmp_path / "it.py").read_text()
+    assert ("await trio.sleep(1)" in text, "asyncio" in text) == (True, is_kept)
 
 
 def test_comments_and_lines_stay():
@@ -218,21 +256,23 @@ def test_where_asyncio_is_compats_trio_is_used(before):
 
 
 def test_the_difference_first(tmp_path):
-    before = "from compat import asyncio\n\nasync def f():\n    await asyncio.sleep(1)"
+    before = "from compat import asyncio\n\nasync def f(x: asyncio.Task):\n    await asyncio.sleep(1)"
     (tmp_path / "a.py").write_text(before)
     (tmp_path / "b.py").write_text("import asyncio\nasyncio.run(1)\n")
     (tmp_path / "c.py").write_text("x = (\n")
     done = codemod(".", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stdout == (
-        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n+import trio\n from compat import asyncio\n \n async def f():\n"
+        "--- a/a.py\n+++ b/a.py\n@@ -1,4 +1,5 @@\n+import trio\n from compat import asyncio\n \n"
+        " async def f(x: asyncio.Task):\n"
         "-    await asyncio.sleep(1)\n\\ No newline at end of file\n"
         "+    await trio.sleep(1)\n\\ No newline at end of file\n"
     )
     assert done.stderr.splitlines() == [
         "c.py: not read: line 1: '(' was never closed",
+        "a.py:3: asyncio.Task left alone: a declaration, which changes with what it declares",
         f"b.py: left alone: {THE_REAL_ONE}",
-        "1 files can be changed (--write does it), 0 uses of asyncio left alone",
+        "2 files read, 1 can be changed (--write does it); left alone: 1 file as a whole, 1 use of asyncio in others",
     ]
     assert (tmp_path / "a.py").read_text() == before
     written = codemod("--write", ".", cwd=tmp_path)
@@ -244,15 +284,32 @@ def test_the_difference_first(tmp_path):
 def test_encodings(tmp_path):
     for name, encoding, head in ("bom", "utf-8-sig", ""), ("latin", "latin-1", "# coding: latin-1\n"):
         path = tmp_path / f"{name}.py"
-        text = f"{head}import trio\nfrom compat import asyncio\nasync def f(): 'é'; await asyncio.sleep(1)\n"
+        text = f"{head}import trio\nfrom compat import asyncio\nasync def f(): 'é'; await asyncio.sleep(1); asyncio\n"
         path.write_bytes(text.encode(encoding))
         assert codemod(path, "--write").returncode == 0
         assert path.read_bytes() == text.replace("asyncio.sleep", "trio.sleep").encode(encoding)
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], [".", "--nope"]])
+@pytest.mark.parametrize("arguments", [[], ["nope"], [".", "--nope"], ["--check", "."], ["a.py", "nope"]])
 def test_wrong_command_lines(tmp_path, arguments):
-    assert codemod(*arguments, cwd=tmp_path).returncode == 2
+    """A folder without Python files is one: --check would pass."""
+    (tmp_path / "a.py").mkdir()
+    done = codemod(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--nope" in arguments or not arguments or re.search("a.py: |nope: |no Python files in it", done.stderr)
+
+
+def test_check_of_what_it_does_not_look_at(tmp_path):
+    """Modules on the real asyncio are counted, and pass: a port has them. Native without libcst cannot be checked."""
+    (tmp_path / "real.py").write_text("import asyncio\nasyncio.run(1)\n")
+    done = codemod("--check", ".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines()[1].endswith("left alone: 1 file as a whole, 0 uses of asyncio in others")
+    (tmp_path / "native.py").write_text("from compat import native as asyncio\nasyncio.run(1)\n")
+    (tmp_path / "libcst.py").write_text("raise ModuleNotFoundError(name='libcst')\n")
+    done = codemod("--check", "--quiet", "real.py", "native.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"native.py: left alone: {NO_LIBCST}\n"
 
 
 # --- programs do the same afterwards ---------------------------------------------------------------------------------

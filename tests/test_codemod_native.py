@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from compat.codemod import change, to_native
+from compat.codemod import NOT_PLAIN, change, to_native
 from compat.codemod._project import Others
 from test_codemod import codemod
 
@@ -223,7 +223,6 @@ RULES = {
         asyncio.run(Waiter().main())
         """,
         """
-        from contextlib import suppress
 
         class Waiter:
             def __init__(self):
@@ -950,7 +949,7 @@ def test_to_native(before, after):
     "text", ["from asyncio import sleep\n", "import asyncio, os\n", "try: import asyncio\nfinally: pass\n"]
 )
 def test_not_to_native(text):
-    assert to_native(text) == (text, [], "it does not import asyncio by one plain line at the top")
+    assert to_native(text) == (text, [], NOT_PLAIN)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -442,7 +442,7 @@ def test_on_a_signal(tmp_path, hang, way):
     ("options", "way"),
     [
         (["--tasks-on", "USR1"], "compat.run(main)"),
-        (["--tasks-on", "SIGUSR1"], "asyncio.run(main())"),
+        (["--tasks-on=SIGUSR1"], "asyncio.run(main())"),
         (["--native", "--tasks-on", "USR1"], "asyncio.run(main())"),
     ],
 )
@@ -478,12 +478,25 @@ def test_other_names_of_a_signal(name):
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-@pytest.mark.parametrize("name", ["USR9", "KILL", "0", "9999", ""])
+@pytest.mark.parametrize("name", ["USR9", "KILL", "9", "9999", ""])
 def test_what_is_no_signal(name):
     command = [sys.executable, "-m", "compat", "--tasks-on", name, "-c", "pass"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.stderr == f"--tasks-on: {name!r} is no signal that can be handled: give USR1, for instance\n"
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    reason = "signal number out of range" if name == "9999" else f"{9 if name == '9' else repr(name)} is no signal that"
+    assert done.stderr.startswith(f"--tasks-on: {reason}")
+    assert name == "9999" or " USR1, " in done.stderr
+
+
+def test_a_signals_name():
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        compat.print_tasks_on("USR1")
+        assert signal.getsignal(signal.SIGUSR1) is not before
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(ValueError, match=r"'NOPE' is no signal that can be handled; these can be: .*\bUSR1, "):
+        compat.print_tasks_on("NOPE")
 
 
 def test_on_a_signal_only_from_the_main_thread():

@@ -119,6 +119,24 @@ def test_tasks_go_on_while_the_prompt_waits(prompt):
     prompt.read_until("\n'kept'\n")
 
 
+@pytest.mark.parametrize("start", ["background.start_soon(one)", "task = asyncio.create_task(one())"])
+@pytest.mark.parametrize("options", [(), ("--native",)])
+def test_nurseries_that_outlive_a_statement(tmp_path, options, start):
+    """An error of their tasks is shown; what is started afterwards runs. asyncio has an error of a Task wait for it."""
+    with Terminal(tmp_path, "-m", "compat", *options) as terminal:
+        terminal.read_until("compat\n>>> ")
+        terminal.enter("async def one(): await trio.sleep(0.01); print('<', background is not None, '>'); int(text)")
+        terminal.enter("")
+        terminal.enter("text = 'x'")
+        terminal.type(f"{start}\n")
+        terminal.read_until("< True >\n")
+        if options or "background" in start:
+            terminal.read_until("ValueError: invalid literal.*\n")
+        terminal.type("text = 1\n")
+        terminal.type(f"{start}\n")
+        terminal.read_until("< True >\n")
+
+
 @pytest.mark.parametrize(
     "statement", ["await asyncio.sleep(3600)", "await trio.sleep_forever()", "all(True for _ in iter(int, 1))"]
 )
@@ -164,6 +182,7 @@ def test_history_stays(tmp_path):
 @pytest.mark.parametrize(("way_out", "status"), [("exit()\n", 0), ("exit(3)\n", 3), ("\x04", 0)])
 def test_ends(prompt, way_out, status):
     prompt.enter("task = asyncio.create_task(trio.sleep_forever())")
+    prompt.enter("background.start_soon(trio.sleep_forever)")
     prompt.type(way_out)
     assert prompt.end() == status
 
@@ -173,6 +192,8 @@ def test_minus_is_a_prompt_too_and_native_is_there(tmp_path):
         terminal.read_until("compat\n>>> ")
         assert terminal.enter("asyncio.sleep.__module__") == "'compat.adapters.native.tasks'"
         assert terminal.enter("await asyncio.sleep(0)") == ""
+        terminal.enter("task = asyncio.create_task(asyncio.sleep(0, 'ended'))")
+        assert terminal.enter("await task") == "'ended'"
 
 
 def test_kernel_for_jupyter(tmp_path):

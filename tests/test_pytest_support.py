@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 import compat
-from compat import asyncio
+from compat import asyncio, native
 from worlds import PATIENCE, ROOT
 
 pytestmark = pytest.mark.slow
@@ -411,7 +411,12 @@ def test_virtual_time():
         await asyncio.gather(asyncio.sleep(20), trio.sleep(30), asyncio.sleep(10))
         return [*times, loop.time()]
 
+    async def on_native() -> float:
+        await native.sleep(3600)
+        return trio.current_time()
+
     with compat.virtual_time():
+        assert native.run(on_native()) == 3600
         assert asyncio.run(main()) == [0, 3600, 3660, 3690]
         assert compat.run(main) == [0, 3600, 3660, 3690]
         loop = asyncio.new_event_loop()
@@ -431,6 +436,7 @@ def test_virtual_time():
         return trio.current_time()
 
     assert compat.run(now) != 0
+    assert native.run(now()) != 0
 
 
 def test_virtual_time_ends_with_an_error():
@@ -554,6 +560,51 @@ def test_the_marker_with_pytest_asyncio(tmp_path):
     (tmp_path / "test_suite.py").write_text(textwrap.dedent(suite))
     ends, out = pytest_of(ON_TRIO, tmp_path, *PLUGIN, "--strict-markers")
     assert list(ends.values()) == ["PASSED"], out
+
+
+NATIVE = """
+    import pytest
+    from compat import native as asyncio
+
+    pytestmark = pytest.mark.native
+
+    @pytest.fixture
+    def seconds():
+        return 3600
+
+    @pytest.mark.virtual_time
+    async def test_an_hour(seconds):
+        assert await asyncio.create_task(asyncio.sleep(seconds, 1)) == 1
+
+    class TestClass:
+        async def test_method(self):
+            await asyncio.sleep(0)
+
+    def test_by_hand():
+        asyncio.run(asyncio.sleep(0))
+
+    async def test_fails():
+        async def fail():
+            raise ValueError("on purpose")
+        asyncio.create_task(fail())
+        await asyncio.sleep(60)
+    """
+
+
+@pytest.mark.parametrize("way", [(), ON_TRIO, (*ON_TRIO, "--native")], ids=["plain", "on trio", "--native"])
+def test_tests_on_native(tmp_path, way):
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(NATIVE))
+    ends, out = pytest_of(way, tmp_path, *PLUGIN, "-p", "no:asyncio", "--strict-markers")
+    assert list(ends.values()) == ["PASSED"] * 3 + ["FAILED"], out
+    assert "ValueError: on purpose" in out
+
+
+def test_tests_on_native_that_another_plugin_takes(tmp_path):
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(NATIVE))
+    ends, out = pytest_of((), tmp_path, *PLUGIN, "-p", "no:asyncio", "-o", "trio_mode=true")
+    assert ends.pop("test_suite.py::test_by_hand") == "PASSED", out
+    assert list(ends.values()) == ["FAILED"] * 3, out
+    assert "the marker native has no effect on a test that the marker or mode trio gives to another plugin" in out
 
 
 def test_the_option(tmp_path):

@@ -787,11 +787,20 @@ def test_ported(tree):
     ]
 
 
-@pytest.mark.parametrize("arguments", ["", "nope", ". --ported nope", ". --json --html", ". --nope"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["", "nope", ". --ported nope", "empty", ". --ported empty", ". --json --html", ". --nope"]
+    + [". --output nope/page", ". --output empty"],
+)
 def test_wrong_command_lines(tree, arguments):
+    (tree / "empty").mkdir()
     done = report(*arguments.split(), cwd=tree)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: " in done.stderr
+    [error] = re.findall(r"error: (.*)", done.stderr)
+    assert "output" not in arguments or error in (
+        "--output nope/page: No such file or directory",
+        "--output empty: Is a directory",
+    )
 
 
 def test_progress_in_a_terminal_only(tree):

@@ -107,7 +107,7 @@ def test_list_comes_after_what_the_program_says(ending, tmp_path):
 )
 def test_writes_json(arguments, file, tmp_path):
     (tmp_path / "app.py").write_text(SHIELD + "import os; os.chdir('/')")
-    done = run("--watch", "--watch-json", "found.json", *arguments, cwd=tmp_path)
+    done = run("--watch", "--watch-json=found.json", *arguments, cwd=tmp_path)
     assert (done.stdout, done.returncode) == ("", 0)
     assert f"  {tmp_path / file if file == 'app.py' else file}:2\n" in done.stderr
     what, todo = _watch.KINDS["shield"]

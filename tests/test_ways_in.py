@@ -3,6 +3,7 @@
 import asyncio as std
 import importlib
 import inspect
+import json
 import os
 import py_compile
 import re
@@ -152,7 +153,8 @@ def test_ends_as_python_ends(tmp_path, ending, way):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["-h", "--help", "--version", "-c", "-m", "-x show.py", "--native -x", "--tasks-on"]
+    "arguments",
+    ["-h", "--help", "--version", "-c", "-m", "-x show.py", "--native -x", "--tasks-on", "--native --watch show.py"],
 )
 def test_own_options(folder, arguments):
     ended = Ended([*COMPAT, *arguments.split()], folder)
@@ -165,7 +167,8 @@ def test_own_options(folder, arguments):
         }
         assert (ended.error, ended.status) == ("", 0)
     else:
-        assert "usage: " in ended.error
+        assert ended.error.count("\n") == 1
+        assert "leave out one" in ended.error or "try python -m compat --help" in ended.error
         assert (ended.out, ended.status) == ("", 2)
 
 
@@ -229,6 +232,17 @@ def test_console_script_is_the_same(folder, command):
     for arguments in (["show.py", "a"], ["folder"], ["-m", "package"], ["-c", SHOW, "b"], ["broken.py"], ["nope.py"]):
         expected = Ended([*PYTHON, *arguments], folder)
         assert Ended([*command, *arguments], folder).comparable() == expected.comparable()
+
+
+def test_which_pythons_and_trios():
+    """README, CHANGELOG, the classifiers and the workflow say the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pythons = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    [(low, high)] = re.findall(r"trio>=(0\.\d+),<0\.(\d+)", project["dependencies"][0])
+    for file, words in ("README.md", " and"), ("CHANGELOG.md", ","):
+        told = f"Python {pythons[0]} to {pythons[-1]}{words} trio {low} to 0.{int(high) - 1}"
+        assert told in (ROOT / file).read_text()
+    assert f"python: {json.dumps(pythons)}" in (ROOT / ".github/workflows/tests.yml").read_text()
 
 
 @pytest.mark.parametrize("kind", ["module", "package"])

@@ -5,7 +5,8 @@ error of such a task that nobody awaits, which asyncio would log at best.
 """
 
 import contextvars
-from collections.abc import Coroutine
+import functools
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final
 
@@ -17,6 +18,9 @@ from .tasks import Task, open_background
 __all__ = ["Runner", "run"]
 
 T = TypeVar("T")
+
+# Makes the clock of a run. compat.virtual_time() sets it.
+make_clock: Callable[[], trio.abc.Clock] | None = None
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory: None = None) -> T:
@@ -68,7 +72,9 @@ class Runner:
         self._check_open()
         if self._context is None:
             self._context = contextvars.copy_context()
-        return (context or self._context).copy().run(trio.run, _main, Task(coro, None, trio.CancelScope()))
+        task = Task(coro, None, trio.CancelScope())
+        start: Callable[[], T] = functools.partial(trio.run, _main, task, clock=make_clock and make_clock())
+        return (context or self._context).copy().run(start)
 
     def _check_open(self) -> None:
         if self._closed:

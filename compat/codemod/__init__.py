@@ -31,7 +31,8 @@ On native:
     CancelledError, subprocess.PIPE         trio.Cancelled, subprocess.PIPE
 
 It looks at one module at a time, and at the names in the modules beside it and in the paths that are given. What may
-be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks.
+be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks. An import that nothing needs
+any more goes, unless another of these modules takes the name from there.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ THE_REAL_ONE = "this file imports the real asyncio: write `from compat import as
 SEVERAL = "asyncio is native and something else in this file"
 NOT_AT_THE_TOP = "native is not imported by the module itself, under a name"
 DEFINES_A_LOOP = "it defines an event loop"
+NOT_PLAIN = "it does not import asyncio by one plain line at the top: change the import by hand to native's"
 NO_LIBCST = "it is on native, which takes libcst: pip install 'asyncio-on-trio[codemod]'"
 
 
@@ -84,7 +86,7 @@ def change(text: str, others: Others = ALONE) -> Change:
             return Change(text, [], NO_LIBCST)
         changed, left = _native.change_native(text, others)
     elif is_on_trio(module):
-        changed, left = change_exact(text, tree, module)
+        changed, left = change_exact(text, tree, module, others.taken)
     else:
         return Change(text, [], THE_REAL_ONE)
     try:
@@ -109,7 +111,7 @@ def to_native(text: str) -> Change:
     spelled = ast.unparse(found) if found is not None else ""
     line = lines[found.lineno - 1] if found is not None else ""
     if found not in imports_at_top(tree) or spelled not in PLAIN_IMPORTS or line.partition("#")[0].strip() != spelled:
-        return Change(text, [], "it does not import asyncio by one plain line at the top")
+        return Change(text, [], NOT_PLAIN)
     assert found is not None
     if len(imports_at_top(tree)) == 1 or spelled != "import asyncio" or "#" in line:
         lines[found.lineno - 1] = line.replace(spelled, NATIVE_IMPORT)

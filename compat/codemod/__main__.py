@@ -12,13 +12,16 @@ from pathlib import Path
 
 from compat import codemod
 from compat.report._reading import text_of
-from compat.report._tree import describe, python_files
+from compat.report._showing import number_of
+from compat.report._tree import describe, python_files, wrong_path
 
-from . import Change, change, is_on_native, to_native
+from . import NO_LIBCST, Change, change, is_on_native, to_native
 from ._project import Others, others_of, siblings
 
 STATUS = """\
-exit status: 0; 1 with --check if something would change; 2 for a wrong command line; 3 if some file could not be read.
+exit status: 0; 1 with --check if something would change; 2 for a wrong command line, also for a folder without Python
+files; 3 if some file could not be read, or takes libcst, which is not there. Modules that are left alone as a whole, as
+those on the real asyncio, change nothing of it: the last line counts them.
 """
 
 
@@ -40,9 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.write and options.check:
         parser.error("--check writes nothing")
-    for path in options.paths:
-        if not path.exists():
-            parser.error(f"{path}: there is no such file or folder")
+    if wrong := wrong_path(options.paths):
+        parser.error(wrong)
 
     texts: dict[Path, str] = {}
     encodings: dict[Path, str] = {}
@@ -60,14 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread += 1
             print(f"{path}: not read: {describe(error)}", file=sys.stderr)
-    regard_others(changes, [path for path in native if path in changes], texts)
+    if not options.to_native:
+        regard_others(changes, [path for path in changes if path in native or changes[path].text != texts[path]], texts)
 
     changed = {path: each.text for path, each in changes.items() if each.text != texts[path]}
-    left = 0
+    left = refused = 0
     for path, each in changes.items():
         if path in changed and (options.diff or not (options.check or options.quiet)):
             sys.stdout.writelines(difference(texts[path], each.text, path))
-        if each.refusal and not options.quiet:
+        unread += each.refusal == NO_LIBCST
+        refused += bool(each.refusal)
+        if each.refusal and (each.refusal == NO_LIBCST or not options.quiet):
             print(f"{path}: left alone: {each.refusal}", file=sys.stderr)
         for use, reason in each.left:
             left += 1
@@ -79,23 +84,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path.write_bytes(text.encode(encodings[path]))
     if not options.quiet:
         what = "changed" if options.write else "can be changed (--write does it)"
-        print(f"{len(changed)} files {what}, {left} uses of asyncio left alone", file=sys.stderr)
+        print(
+            f"{number_of(len(changes), 'file')} read, {len(changed)} {what}; "
+            f"left alone: {number_of(refused, 'file')} as a whole, {number_of(left, 'use')} of asyncio in others",
+            file=sys.stderr,
+        )
     return 3 if unread else int(options.check and bool(changed))
 
 
-def regard_others(changes: dict[Path, Change], native: list[Path], texts: dict[Path, str]) -> None:
-    """Change the modules on native again, with regard to the others; what one becomes may be what another waits for."""
+def regard_others(changes: dict[Path, Change], paths: list[Path], texts: dict[Path, str]) -> None:
+    """Change modules again, with regard to the others; what one becomes may be what another waits for."""
     around = {path.absolute(): text for path, text in texts.items()}
-    for other in {each for path in native for each in siblings(path)} - around.keys():
+    for other in {each for path in paths for each in siblings(path)} - around.keys():
         with contextlib.suppress(OSError, SyntaxError, ValueError):
             around[other] = text_of(other.read_bytes())
-    regarded = dict.fromkeys(native, Others())
+    regarded = dict.fromkeys(paths, Others())
     while True:
-        now = around | {path.absolute(): changes[path].text for path in native}
-        others = {path: others_of(path, around, now) for path in native}
+        now = around | {path.absolute(): changes[path].text for path in paths}
+        others = {path: others_of(path, around, now) for path in paths}
         if others == regarded:
             return
-        for path in native:
+        for path in paths:
             if others[path] != regarded[path]:
                 changes[path] = change(texts[path], others[path])
         regarded = others

@@ -19,11 +19,12 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from collections.abc import Set
 from typing import NamedTuple
 
 from compat.report._reading import Known, Module, Use, as_api, deep_recursion, place
 
-from ._imports import add_imports, imports_at_top
+from ._imports import add_imports, drop_import, imports_at_top
 
 __all__ = ["DECLARATION", "change_exact", "is_on_trio"]
 
@@ -41,7 +42,7 @@ class Edit(NamedTuple):
     needs: str  # a module to be imported, or ""
 
 
-def change_exact(text: str, tree: ast.Module, module: Module) -> tuple[str, list[tuple[Use, str]]]:
+def change_exact(text: str, tree: ast.Module, module: Module, taken: Set[str]) -> tuple[str, list[tuple[Use, str]]]:
     """Replace what is sure; what was not touched, and why."""
     uses = uses_of_asyncio(module)
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
@@ -66,7 +67,21 @@ def change_exact(text: str, tree: ast.Module, module: Module) -> tuple[str, list
         line = lines[number - 1].encode()
         lines[number - 1] = (line[:start] + new.encode() + line[end:]).decode()
     changed = add_imports("".join(lines), {edit.needs for edit in edits} - {""})
+    for name in names_read(tree) - names_read(ast.parse(changed)) - taken if "*" not in taken else ():
+        changed = drop_import(changed, name)
     return changed, [(use, reasons.get(use[:2]) or why_not(use)) for use in uses if use[:2] not in done]
+
+
+def names_read(tree: ast.Module) -> set[str]:
+    """The names that are read somewhere, or may be in quotes, as a declaration or in __all__."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    names = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            names.update(re.findall(r"\w+", node.value))
+    return names
 
 
 def uses_of_asyncio(module: Module) -> list[Use]:

@@ -93,13 +93,13 @@ def end_of(tree: ast.Module, statement: ast.stmt) -> int:
 
 
 def drop_import(text: str, name: str) -> str:
-    """The text without the module's import that binds a name, which nothing in it uses."""
+    """The text without the module's import that binds a name, which nothing in it uses, if there is one."""
     tree = ast.parse(text)
     lines = text.splitlines(keepends=True)
     for statement in tree.body:
         if not isinstance(statement, ast.Import | ast.ImportFrom):
             continue
-        kept = [alias for alias in statement.names if (alias.asname or alias.name) != name]
+        kept = [alias for alias in statement.names if (alias.asname or alias.name).partition(".")[0] != name]
         if len(kept) == len(statement.names):
             continue
         start, end = statement.lineno - 1, statement.end_lineno or statement.lineno

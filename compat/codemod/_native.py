@@ -64,8 +64,8 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
     before, used = text, set[str]()
     while True:
         rules = Rules(Tree(text), others)
-        used |= {code(node).partition(".")[0] for node, _ in rules.uses}
         after = rules.apply()
+        used |= {code(node).partition(".")[0] for node, _ in rules.uses} | rules.freed
         if after == text:
             break
         text = after
@@ -76,7 +76,7 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
 
     left = [(Use(lines[use.line], *use[1:]), old(reason)) for use, reason in rules.left]
     for name in used - {code(node).partition(".")[0] for node, _ in rules.uses}:
-        if not rules.tree.is_read(name):
+        if not rules.tree.is_read(name) and others.taken.isdisjoint((name, "*")):
             text = drop_import(text, name)
     return text, left
 
@@ -121,6 +121,7 @@ class Rules:
         self.withs: defaultdict[cst.With, dict[cst.WithItem, str]] = defaultdict(dict)
         self.uses = list(references(tree))
         self.asked: list[cst.FunctionDef] = []
+        self.freed: set[str] = set()  # other names that lose a use
 
     def apply(self) -> str:
         """The text after all that can be done; what is left is noted."""
@@ -493,6 +494,7 @@ class Rules:
                 if not is_suppress or len(manager.args) != 1 or not self.is_timeout_error(manager.args[0].value):
                     return ""
                 self.edit(outer, unwrapped)
+                self.freed.add(code(manager.func).partition(".")[0])
                 return "move_on"
             case cst.Try(handlers=[cst.ExceptHandler(type=cst.BaseExpression() as caught, name=None) as handler, *_]):
                 looks_at_it = any(

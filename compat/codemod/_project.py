@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ class Others(NamedTuple):
     """What other modules have to do with this one."""
 
     names: frozenset[str] = frozenset()  # all names in those that speak of it
+    taken: frozenset[str] = frozenset()  # those that they may take from it, "*" for all
     background: str = ""  # one that it imports which may need the nursery of native's run()
     cancels: str = ""  # one that it imports which may cancel native's tasks
 
@@ -40,7 +41,9 @@ def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str])
         if "native" in names:
             background = background or ("" if BACKGROUND.isdisjoint(names) else str(other))
             cancels = cancels or (str(other) if "cancel" in names else "")
-    return Others(callers_names(path.absolute(), before), background, cancels)
+    callers = callers_of(path.absolute(), before)
+    names = frozenset[str]().union(*map(words, callers))
+    return Others(names, taken_names(stem_of(path), callers), background, cancels)
 
 
 def siblings(path: Path) -> list[Path]:
@@ -53,11 +56,25 @@ def siblings(path: Path) -> list[Path]:
     return list(python_files([folder]))
 
 
-def callers_names(path: Path, texts: Mapping[Path, str]) -> frozenset[str]:
-    """All names in the modules that speak of this one: they may import what it has."""
-    stem = path.parent.name if path.stem == "__init__" else path.stem
-    others = (words(text) for other, text in texts.items() if other != path)
-    return frozenset[str]().union(*(names for names in others if stem in names))
+def stem_of(path: Path) -> str:
+    """The last part of a module's name."""
+    return path.absolute().parent.name if path.stem == "__init__" else path.stem
+
+
+def callers_of(path: Path, texts: Mapping[Path, str]) -> list[str]:
+    """The modules that speak of this one: they may import what it has."""
+    stem = stem_of(path)
+    return [text for other, text in texts.items() if other != path and stem in words(text)]
+
+
+def taken_names(stem: str, callers: Iterable[str]) -> frozenset[str]:
+    """What stands behind a dot, but compat's, as in mock.patch("it.asyncio.sleep"), and what is imported from it."""
+    taken = set[str]()
+    for text in callers:
+        taken.update(re.findall(r"(?<!\bcompat)\.(\w+)", text))
+        for names in re.findall(rf"^\s*from\s+(?:[\w.]*\.)?{stem}\s+import\s+(\([^)]*\)|.*)", text, re.M):
+            taken.update(re.findall(r"\w+|\*", names))
+    return frozenset(taken)
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ._reading import Source, Use
 from ._showing import as_html, as_json, as_text
-from ._tree import Tree, read_tree
+from ._tree import Tree, read_tree, wrong_path
 from ._watch import read_watch_file
 
 DESCRIPTION = """\
@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths: list[Path] = options.paths or options.ported
     if not paths:
         parser.error("name a PATH")
-    for path in [*paths, *options.ported]:
-        if not path.exists():
-            parser.error(f"{path}: there is no such file or folder")
+    if wrong := wrong_path([*paths, *options.ported]):
+        parser.error(wrong)
 
     findings = []
     if options.watch:
@@ -62,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             parser.error(f"--watch {options.watch}: {reason}")
+    if options.output:
+        try:
+            options.output.open("a").close()  # now, and not after all the work
+        except OSError as error:
+            parser.error(f"--output {options.output}: {error.strerror}")
 
     on_file = show_progress if sys.stderr.isatty() else lambda *_: None
     tree = read_tree([*paths, *options.ported], on_file, use_cache=not options.no_cache)

@@ -249,3 +249,13 @@ def python_files(paths: Sequence[Path]) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
             found = (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
             yield from filter(is_new, found)
+
+
+def wrong_path(paths: Sequence[Path]) -> str:
+    """What is wrong with the first path of a command line at which there is nothing to read, or ""."""
+    for path in paths:
+        if not path.exists():
+            return f"{path}: there is no such file or folder"
+        if not any(python_files([path])):
+            return f"{path}: there are no Python files in it"
+    return ""
