@@ -195,6 +195,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def end(self) -> None:
         """The Task has ended: so has this."""
         task: Any = self.aio_task
+        if self.scheduler.stand_ins.get(task) is not self:
+            return  # in this very step the loop has ended, or this has
         if self._child_nurseries or self._cancel_status.abandoned_by_misnesting:
             error = abandon_nurseries(self)
             if error is not None:
@@ -296,8 +298,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         task: Any = self.aio_task
         told, postponed = self.scheduler.told, self.postponed
         if task.done():
-            if self.scheduler.stand_ins.get(task) is self:
-                self.end()
+            self.end()
             return True
         if self.is_overcounted and not task._must_cancel:  # the step has been made
             self.is_overcounted = False
