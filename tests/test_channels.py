@@ -388,6 +388,21 @@ def test_shutdown_closes_the_channel(world, immediate):
     world(main)
 
 
+@pytest.mark.skipif(not hasattr(asyncio, "QueueShutDown"), reason="asyncio's queues can be shut down from 3.13 on")
+@pytest.mark.parametrize("make", [lambda: asyncio.Queue(), lambda: as_queue(*trio.open_memory_channel(2))])
+def test_immediate_shutdown_drops_what_is_done_already(world, make):
+    async def main():
+        queue = make()
+        await queue.put(1)
+        queue.task_done()
+        queue.shutdown(immediate=True)
+        await queue.join()
+        with pytest.raises(ValueError, match="too many times"):
+            queue.task_done()
+
+    world(main)
+
+
 # --- under stress ----------------------------------------------------------------------------------------------------
 
 
