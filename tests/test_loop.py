@@ -328,6 +328,22 @@ def handles_and_timers(asyncio):
     return log
 
 
+@program
+def timers_of_which_most_are_cancelled(asyncio):
+    """So many that all of these are taken out at once: the others come in their order."""
+    log = []
+
+    async def main():
+        loop, delays = asyncio.get_running_loop(), random.Random(18).sample(range(300), 300)
+        start = loop.time() + 0.005
+        for timer in [loop.call_at(start + delay / 10_000, log.append, delay) for delay in delays][:200]:
+            timer.cancel()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    return log
+
+
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 @pytest.mark.parametrize("others", [[], [5], [1, 5], [5, 6, 7, 8]])
 def test_a_time_that_is_no_number(world, others):
@@ -345,6 +361,26 @@ def test_a_time_that_is_no_number(world, others):
         assert log == sorted([*others, 2])
 
     world(main)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_a_cancelled_timer_wakes_nobody(world):
+    """Also if it has come to be the first one since."""
+
+    class Waits(trio.abc.Instrument):
+        def before_io_wait(self, timeout):
+            times.add(trio.current_time())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, log.append, 1)
+        loop.call_later(2, log.append, 2).cancel()
+        await asyncio.sleep(3)
+
+    times, log = set(), []
+    world(main, instruments=[Waits()])
+    assert log == [1]
+    assert times == {0, 1, 3}
 
 
 # --- contexts --------------------------------------------------------------------------------------------------------
