@@ -308,6 +308,27 @@ def test_what_is_there_is_got_without_a_checkpoint(world):
     world(main)
 
 
+def test_who_was_handed_an_item_is_not_overtaken(world):
+    async def main():
+        send, receive = trio.open_memory_channel(3)
+        queue, got = as_queue(send, receive), []
+
+        async def get():
+            got.append(await queue.get())
+
+        first = asyncio.create_task(get())
+        await settle()
+        for number in range(3):
+            send.send_nowait(number)
+        await get()
+        assert got == [0, 1]
+        await first
+        with trio.testing.assert_no_checkpoints():
+            assert await queue.get() == 2
+
+    world(main)
+
+
 def test_a_wait_that_is_cancelled_moves_nothing(world):
     async def main():
         send, receive = trio.open_memory_channel(0)
@@ -399,6 +420,21 @@ def test_immediate_shutdown_drops_what_is_done_already(world, make):
         await queue.join()
         with pytest.raises(ValueError, match="too many times"):
             queue.task_done()
+
+    world(main)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "QueueShutDown"), reason="asyncio's queues can be shut down from 3.13 on")
+def test_immediate_shutdown_ends_the_channel_for_other_senders(world):
+    async def main():
+        send, receive = trio.open_memory_channel(2)
+        queue = as_queue(send, receive)
+        with send.clone() as other:
+            queue.shutdown(immediate=True)
+            with pytest.raises(QueueShutDown):
+                queue.get_nowait()
+            with pytest.raises(trio.BrokenResourceError):
+                await other.send(1)
 
     world(main)
 
