@@ -112,6 +112,8 @@ def test_items_stay_when_the_receive_channel_is_closed(world):
         assert [queue.get_nowait(), await queue.get()] == [1, 2]
         with pytest.raises(QueueShutDown):
             queue.get_nowait()
+        with pytest.raises(QueueShutDown):
+            queue.put_nowait(5)
 
     world(main)
 
