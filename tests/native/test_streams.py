@@ -76,7 +76,10 @@ async def test_read():
     assert not reader.at_eof()
     assert await reader.read() == b"defghi"
     assert reader.at_eof()
-    assert await reader.read() == await reader.read(5) == b""
+    with trio.testing.assert_checkpoints():
+        assert await reader.read() == b""
+    with trio.testing.assert_checkpoints():
+        assert await reader.read(5) == b""
 
 
 async def test_readexactly():
