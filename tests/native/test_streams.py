@@ -516,7 +516,7 @@ async def test_unix(tmp_path):
         assert await reader.read(1) == b"x"
         writer.close()
     (tmp_path / "file").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="in use"):
         await native.start_unix_server(echo, str(tmp_path / "file"))
 
 
