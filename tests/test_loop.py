@@ -685,6 +685,9 @@ def signal_handlers(asyncio):
                 bad()
             except (TypeError, ValueError, RuntimeError) as error:
                 log.append((type(error), str(error)))
+        with pytest.raises(RuntimeError) as refused:
+            await asyncio.to_thread(loop.add_signal_handler, signal.SIGUSR2, handler)
+        log.append((str(refused.value), loop.remove_signal_handler(signal.SIGUSR2)))
         loop.add_signal_handler(signal.SIGUSR1, handler, "left")
 
     asyncio.run(main())
