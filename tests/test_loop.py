@@ -680,6 +680,8 @@ def signal_handlers(asyncio):
             lambda: loop.add_signal_handler(1000, handler),
             lambda: loop.add_signal_handler(signal.SIGKILL, handler),
             lambda: loop.add_signal_handler(signal.SIGUSR1, main),
+            lambda: loop.remove_signal_handler("SIGUSR1"),
+            lambda: loop.remove_signal_handler(1000),
         ):
             try:
                 bad()
