@@ -82,6 +82,17 @@ async def test_read():
         assert await reader.read(5) == b""
 
 
+async def test_what_is_there_stays_in_a_cancelled_scope():
+    reader = reader_of(b"abc")
+    assert await reader.read(1) == b"a"
+    for read in reader.read, reader.readexactly:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await read(1)
+        assert scope.cancelled_caught
+    assert await reader.read() == b"bc"
+
+
 async def test_readexactly():
     reader = reader_of(b"abc", b"def", b"gh")
     assert await reader.readexactly(0) == b""
