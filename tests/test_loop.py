@@ -791,6 +791,19 @@ def asyncgen_that_fails_at_the_end(asyncio):
     return log
 
 
+def test_the_hooks_for_asyncgens_are_given_back():
+    async def main():
+        before = sys.get_asyncgen_hooks()
+        async with compat.open_loop():
+            assert sys.get_asyncgen_hooks() != before
+        assert sys.get_asyncgen_hooks() == before
+
+    before = sys.get_asyncgen_hooks()
+    trio.run(main)
+    asyncio.run(asyncio.sleep(0))
+    assert sys.get_asyncgen_hooks() == before
+
+
 def test_asyncgen_of_a_plain_trio_task_is_trios(autojump_clock):
     """It is trio that finalizes it, in a cancelled scope, when the run ends; ours when the loop ends."""
     log = []
