@@ -112,7 +112,6 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
         if not self._buffer:
             self._stop_sending()
             if self._closing:
-                self._conn_lost = 1
                 self._call_connection_lost(None)
 
 

@@ -45,7 +45,6 @@ class Timers:
         """Take out a timer that cannot be compared with the others, wherever the heap has left it."""
         self.heap = [other for other in self.heap if other is not timer]
         heapify(self.heap)
-        timer._scheduled = False
 
     def clear(self) -> None:
         """Call no timer any more."""

@@ -204,7 +204,8 @@ class _ChannelQueue(queues.Queue[T]):
         if immediate:
             for _ in range(self.qsize()):
                 self.get_nowait()
-                self.task_done()
+                with suppress(ValueError):  # it is done already
+                    self.task_done()
             self._receive_channel.close()
 
     if sys.version_info >= (3, 13):

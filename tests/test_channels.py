@@ -112,6 +112,8 @@ def test_items_stay_when_the_receive_channel_is_closed(world):
         assert [queue.get_nowait(), await queue.get()] == [1, 2]
         with pytest.raises(QueueShutDown):
             queue.get_nowait()
+        with pytest.raises(QueueShutDown):
+            queue.put_nowait(5)
 
     world(main)
 
@@ -308,6 +310,27 @@ def test_what_is_there_is_got_without_a_checkpoint(world):
     world(main)
 
 
+def test_who_was_handed_an_item_is_not_overtaken(world):
+    async def main():
+        send, receive = trio.open_memory_channel(3)
+        queue, got = as_queue(send, receive), []
+
+        async def get():
+            got.append(await queue.get())
+
+        first = asyncio.create_task(get())
+        await settle()
+        for number in range(3):
+            send.send_nowait(number)
+        await get()
+        assert got == [0, 1]
+        await first
+        with trio.testing.assert_no_checkpoints():
+            assert await queue.get() == 2
+
+    world(main)
+
+
 def test_a_wait_that_is_cancelled_moves_nothing(world):
     async def main():
         send, receive = trio.open_memory_channel(0)
@@ -384,6 +407,36 @@ def test_shutdown_closes_the_channel(world, immediate):
             await queue.put(3)
         assert await get_all(queue) == ([] if immediate else [1, 2])
         await queue.join()
+
+    world(main)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "QueueShutDown"), reason="asyncio's queues can be shut down from 3.13 on")
+@pytest.mark.parametrize("make", [lambda: asyncio.Queue(), lambda: as_queue(*trio.open_memory_channel(2))])
+def test_immediate_shutdown_drops_what_is_done_already(world, make):
+    async def main():
+        queue = make()
+        await queue.put(1)
+        queue.task_done()
+        queue.shutdown(immediate=True)
+        await queue.join()
+        with pytest.raises(ValueError, match="too many times"):
+            queue.task_done()
+
+    world(main)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "QueueShutDown"), reason="asyncio's queues can be shut down from 3.13 on")
+def test_immediate_shutdown_ends_the_channel_for_other_senders(world):
+    async def main():
+        send, receive = trio.open_memory_channel(2)
+        queue = as_queue(send, receive)
+        with send.clone() as other:
+            queue.shutdown(immediate=True)
+            with pytest.raises(QueueShutDown):
+                queue.get_nowait()
+            with pytest.raises(trio.BrokenResourceError):
+                await other.send(1)
 
     world(main)
 

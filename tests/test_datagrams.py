@@ -308,6 +308,11 @@ async def ways_to_make_one(asyncio):
         log.append((await outcome(make(Log, sock=stream)))[:1])
         log.append(await outcome(make(Log, sock=datagram, local_addr=LOCAL)))
         log.append(await outcome(make(lambda: 1 / 0, sock=datagram)))
+    with socket.socket(type=socket.SOCK_DGRAM) as used:
+        used.bind(LOCAL)
+        transport, _ = await make(Log, sock=used)
+        log.append((await outcome(make(Log, sock=used)))[:1])
+        await closed(transport)
     return log
 
 

@@ -372,7 +372,9 @@ asyncio.run(main())
     assert ended.status == -2
 
 
-@pytest.mark.parametrize("wait", ["asyncio.sleep(30)", "trio.sleep(30)", "asyncio.create_task(asyncio.sleep(30))"])
+@pytest.mark.parametrize(
+    "wait", ["asyncio.sleep(30)", "trio.sleep(30)", "asyncio.create_task(asyncio.sleep(30))", "leave_a_group()"]
+)
 def test_ctrl_c_in_compat_run(wait):
     """It is a trio.run(): KeyboardInterrupt comes out of it, and the loop's tasks have been cancelled and awaited."""
     ended = Ended(
@@ -386,6 +388,9 @@ async def background():
     finally:
         await asyncio.sleep(0.01)
         say("background")
+async def leave_a_group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(30))
 async def main():
     interrupt(0.3)
     task = asyncio.create_task(background())

@@ -328,6 +328,22 @@ def handles_and_timers(asyncio):
     return log
 
 
+@program
+def timers_of_which_most_are_cancelled(asyncio):
+    """So many that all of these are taken out at once: the others come in their order."""
+    log = []
+
+    async def main():
+        loop, delays = asyncio.get_running_loop(), random.Random(18).sample(range(300), 300)
+        start = loop.time() + 0.005
+        for timer in [loop.call_at(start + delay / 10_000, log.append, delay) for delay in delays][:200]:
+            timer.cancel()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    return log
+
+
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 @pytest.mark.parametrize("others", [[], [5], [1, 5], [5, 6, 7, 8]])
 def test_a_time_that_is_no_number(world, others):
@@ -345,6 +361,26 @@ def test_a_time_that_is_no_number(world, others):
         assert log == sorted([*others, 2])
 
     world(main)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_a_cancelled_timer_wakes_nobody(world):
+    """Also if it has come to be the first one since."""
+
+    class Waits(trio.abc.Instrument):
+        def before_io_wait(self, timeout):
+            times.add(trio.current_time())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, log.append, 1)
+        loop.call_later(2, log.append, 2).cancel()
+        await asyncio.sleep(3)
+
+    times, log = set(), []
+    world(main, instruments=[Waits()])
+    assert log == [1]
+    assert times == {0, 1, 3}
 
 
 # --- contexts --------------------------------------------------------------------------------------------------------
@@ -644,11 +680,16 @@ def signal_handlers(asyncio):
             lambda: loop.add_signal_handler(1000, handler),
             lambda: loop.add_signal_handler(signal.SIGKILL, handler),
             lambda: loop.add_signal_handler(signal.SIGUSR1, main),
+            lambda: loop.remove_signal_handler("SIGUSR1"),
+            lambda: loop.remove_signal_handler(1000),
         ):
             try:
                 bad()
             except (TypeError, ValueError, RuntimeError) as error:
                 log.append((type(error), str(error)))
+        with pytest.raises(RuntimeError) as refused:
+            await asyncio.to_thread(loop.add_signal_handler, signal.SIGUSR2, handler)
+        log.append((str(refused.value), loop.remove_signal_handler(signal.SIGUSR2)))
         loop.add_signal_handler(signal.SIGUSR1, handler, "left")
 
     asyncio.run(main())
@@ -748,6 +789,19 @@ def asyncgen_that_fails_at_the_end(asyncio):
     kept = asyncio.run(main())
     log.append(kept is not None)
     return log
+
+
+def test_the_hooks_for_asyncgens_are_given_back():
+    async def main():
+        before = sys.get_asyncgen_hooks()
+        async with compat.open_loop():
+            assert sys.get_asyncgen_hooks() != before
+        assert sys.get_asyncgen_hooks() == before
+
+    before = sys.get_asyncgen_hooks()
+    trio.run(main)
+    asyncio.run(asyncio.sleep(0))
+    assert sys.get_asyncgen_hooks() == before
 
 
 def test_asyncgen_of_a_plain_trio_task_is_trios(autojump_clock):

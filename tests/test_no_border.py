@@ -9,7 +9,7 @@ import contextvars
 import itertools
 import socket
 import threading
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import ExitStack, aclosing, nullcontext, suppress
 from functools import partial
 
 import pytest
@@ -1251,6 +1251,31 @@ def test_shielded_clean_up_of_a_groups_child(world, tasks):
 
     steps = Steps()
     world(main, instruments=[steps])
+
+
+def test_child_of_a_group_that_fails_cancels_the_others(world):
+    async def main():
+        ended = []
+
+        async def wait():
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        async def fail():
+            await asyncio.sleep(0.5)
+            raise LookupError
+
+        for scope in nullcontext(), trio.CancelScope():
+            with scope, pytest.raises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(wait())
+                    group.create_task(fail())
+        assert ended == ["cancelled", "cancelled"]
+
+    world(main)
 
 
 def test_child_of_a_group_is_reached_by_the_scope_itself(world):

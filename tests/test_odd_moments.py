@@ -319,6 +319,33 @@ def test_scope_in_a_task_whose_coroutine_has_methods_only(world):
     world(main)
 
 
+def test_ctrl_c_while_an_async_generator_is_finalized(monkeypatch):
+    """Raised there it would be lost: nobody catches what a finalizer raises."""
+
+    async def numbers():
+        yield 1
+
+    async def begin():
+        await anext(numbers())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def is_closed():
+            monkeypatch.undo()
+            signal.raise_signal(signal.SIGINT)
+            return False
+
+        monkeypatch.setattr(loop, "is_closed", is_closed)
+        await asyncio.create_task(begin())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        pytest.fail("it has not come")
+
+    with pytest.raises(KeyboardInterrupt):
+        compat.run(main)
+
+
 def test_ids_of_async_generators_do_not_pile_up():
     async def numbers():
         yield 1

@@ -541,6 +541,20 @@ async def no_pipes_for_a_protocol(asyncio, log):
 
 
 @program
+async def who_is_cancelled_when_the_end_comes_is_passed_over(asyncio, log):
+    """Such a waiter is in line until its next step."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(noting(asyncio, log), "cat")
+    first, second = waiters = [asyncio.create_task(transport._wait()) for _ in range(2)]
+    protocol.connection_lost = protocol.process_exited = lambda *error: first.cancel()
+    await asyncio.sleep(0)
+    transport.get_pipe_transport(0).close()
+    await asyncio.wait(waiters)
+    log.append(await second)
+    transport.close()
+
+
+@program
 async def the_end_and_then_the_pipes(asyncio, log):
     loop = asyncio.get_running_loop()
     r, w = os.pipe()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
-from .tasks import Task, has_been_cancelled, open_nursery, tasks_here
+from .tasks import Task, open_nursery, tasks_here
 
 __all__ = ["TaskGroup"]
 
@@ -41,10 +41,7 @@ class TaskGroup:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        # The body has awaited a task that was cancelled. The nursery would take its Cancelled for its own.
-        stray = isinstance(error, trio.Cancelled) and not has_been_cancelled()
-        absorbed = await self._manager.__aexit__(kind, error, traceback)
-        return absorbed and not stray
+        return await self._manager.__aexit__(kind, error, traceback)
 
     def create_task(
         self, coro: Coroutine[Any, Any, T], *, name: object = None, context: contextvars.Context | None = None

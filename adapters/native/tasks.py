@@ -78,7 +78,13 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
     cancelled = None
     try:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:  # trio 0.24 has another default
-            yield nursery
+            try:
+                yield nursery
+            except trio.Cancelled as error:
+                if not has_been_cancelled():
+                    # The body has awaited a task that was cancelled. The nursery would take its Cancelled for its own.
+                    cancelled = error
+                raise
     except BaseExceptionGroup as group:
         cancelled = _cancelled_in(group)
         if cancelled is None:

@@ -126,6 +126,15 @@ async def test_join_waits_for_no_item_of_a_put_that_was_cancelled(kind):
     assert queue.empty()
 
 
+@pytest.mark.parametrize("kind", [native.PriorityQueue, native.LifoQueue])
+async def test_a_put_that_was_cancelled_keeps_no_item(kind):
+    queue = kind(1)
+    queue.put_nowait(1)
+    with trio.move_on_after(1):
+        await queue.put(2)
+    assert not queue._send._offered
+
+
 @KINDS
 async def test_shutdown(kind):
     queue, got = kind(1), []

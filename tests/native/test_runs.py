@@ -208,6 +208,17 @@ def test_without_a_nursery():
         native.all_tasks()
 
 
+def test_a_block_that_awaits_a_cancelled_task_is_left_by_that():
+    async def main():
+        with pytest.raises(native.CancelledError):
+            async with native.open_background():
+                task = native.create_task(trio.sleep_forever())
+                task.cancel()
+                await task
+
+    trio.run(main)
+
+
 def test_a_cancelled_scope_around_the_nursery():
     notes = []
 

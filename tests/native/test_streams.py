@@ -76,7 +76,21 @@ async def test_read():
     assert not reader.at_eof()
     assert await reader.read() == b"defghi"
     assert reader.at_eof()
-    assert await reader.read() == await reader.read(5) == b""
+    with trio.testing.assert_checkpoints():
+        assert await reader.read() == b""
+    with trio.testing.assert_checkpoints():
+        assert await reader.read(5) == b""
+
+
+async def test_what_is_there_stays_in_a_cancelled_scope():
+    reader = reader_of(b"abc")
+    assert await reader.read(1) == b"a"
+    for read in reader.read, reader.readexactly:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await read(1)
+        assert scope.cancelled_caught
+    assert await reader.read() == b"bc"
 
 
 async def test_readexactly():
@@ -513,7 +527,7 @@ async def test_unix(tmp_path):
         assert await reader.read(1) == b"x"
         writer.close()
     (tmp_path / "file").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="in use"):
         await native.start_unix_server(echo, str(tmp_path / "file"))
 
 

@@ -37,6 +37,13 @@ async def test_task_is_a_trio_task():
     assert native.current_task() is None  # pytest-trio has started this one
 
 
+async def test_task_that_has_ended_can_be_awaited():
+    task = native.create_task(value(1))
+    await trio.testing.wait_all_tasks_blocked()
+    assert task.done()
+    assert await task == 1
+
+
 async def test_error_goes_to_who_awaits():
     error = ValueError("mine")
     task = native.create_task(failing(error, 1))
@@ -340,6 +347,21 @@ async def test_group_whose_body_awaits_a_cancelled_task_is_left_by_that():
     assert notes == ["other"]
 
 
+def test_group_whose_nursery_is_cancelled_is_left_quietly():
+    async def cancel():
+        trio.lowlevel.current_task().parent_nursery.cancel_scope.cancel()
+
+    async def main():
+        notes = []
+        async with native.TaskGroup() as group:
+            group.create_task(noting(notes, "other"))
+            group.create_task(cancel())
+            await trio.sleep_forever()
+        return notes
+
+    assert native.run(main()) == ["other"]
+
+
 async def test_group_in_a_cancelled_scope():
     notes = []
     with trio.move_on_after(1) as scope:
@@ -445,8 +467,15 @@ async def test_gather_of_several_that_are_cancelled_is_cancelled_once():
         task.cancel()
     with pytest.raises(native.CancelledError):  # and no group
         await native.gather(*tasks)
-    with pytest.raises(ValueError, match="mine"):
-        await native.gather(failing(ValueError("mine")), *tasks)
+
+    async def fail_when_cancelled():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):  # beside an error they are no news
+        await native.gather(fail_when_cancelled(), *tasks)
 
 
 async def test_gather_returns_no_exit_as_a_result():

@@ -151,6 +151,26 @@ def test_exit_out_of_a_coroutine_from_a_thread_ends_the_run_too():
     assert list(map(repr, caught.value.exceptions)) == ["SystemExit(4)"]
 
 
+def test_an_error_that_answers_the_cancellation_of_the_future_ends_the_run():
+    async def work(begun):
+        begun.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("nobody waits for it")
+
+    async def main():
+        token, begun = trio.lowlevel.current_trio_token(), trio.Event()
+        future = await in_thread(functools.partial(native.run_coroutine_threadsafe, work(begun), token))
+        await begun.wait()
+        assert future.cancel()
+        await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        native.run(main())
+    assert list(map(repr, caught.value.exceptions)) == ["KeyError('nobody waits for it')"]
+
+
 def test_run_coroutine_threadsafe_without_a_nursery():
     async def main():
         call = functools.partial(native.run_coroutine_threadsafe, answer(1), trio.lowlevel.current_trio_token())
