@@ -89,7 +89,7 @@ SUITES = {
     "uvloop": Suite(
         ["tests"], ["-p", "no:trio", "-p", "no:asyncio", "-k", "AIO and not test_socketpair"], is_built=True
     ),
-    # pyOpenSSL, trustme, astor, pyyaml
+    # pyOpenSSL, trustme, astor, pyyaml, isort, black
     "trio": Suite(
         ["--pyargs", "trio"], ["-p", "no:trio", "-p", "no:asyncio", "-p", "trio._tests.pytest_plugin"], ON_TRIO
     ),
@@ -123,6 +123,7 @@ KNOWN = {
 TIME_LIMIT = 1500  # seconds for one run
 REFUSAL = re.compile(r"compat\.native has no (\w+)|compat\.native' from \S+ does not have the attribute '(\w+)'")
 COMMON = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "filterwarnings=", "-W", "ignore"]
+COMMON += ["--continue-on-collection-errors"]  # what is not installed costs its own module, not the suite
 
 
 def download(name: str, suite: Suite, folder: Path) -> Path:
