@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, NoReturn
@@ -34,6 +35,8 @@ class _Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_CONTENTS[module.__name__]())
+        if module.__name__ == "uvloop":
+            import_module("uvloop.loop")  # as uvloop does: programs look for uvloop.loop.Loop
 
 
 _FINDER: Any = _Finder()
@@ -88,7 +91,7 @@ def _uvloop() -> dict[str, Any]:
         return runners.run(main, debug=debug, loop_factory=loop_factory)
 
     names = {"EventLoopPolicy": EventLoopPolicy, "install": install, "new_event_loop": Loop, "run": run}
-    found: Any = PathFinder.find_spec("uvloop")  # its submodules are there
+    found: Any = PathFinder.find_spec("uvloop")  # its other submodules are there
     return {
         "__version__": version("uvloop"),
         "__path__": found.submodule_search_locations,
@@ -96,6 +99,10 @@ def _uvloop() -> dict[str, Any]:
         "Loop": Loop,
         **names,
     }
+
+
+def _uvloop_loop() -> dict[str, Any]:
+    return {"Loop": sys.modules["uvloop"].Loop}
 
 
 def _trio_asyncio() -> dict[str, Any]:
@@ -116,6 +123,7 @@ def _nest_asyncio() -> dict[str, Any]:
 
 _CONTENTS = {
     "uvloop": _uvloop,
+    "uvloop.loop": _uvloop_loop,
     "trio_asyncio": _trio_asyncio,
     "nest_asyncio": _nest_asyncio,
     "nest_asyncio2": _nest_asyncio,

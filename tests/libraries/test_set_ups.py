@@ -129,11 +129,19 @@ def test_uvloop(ask):
 
 def test_uvloop_that_is_not_used_is_not_spoken_of():
     pytest.importorskip("uvloop", reason=REASON)
-    ended = Ended(
-        "import asyncio, uvloop, uvloop.loop; asyncio.run(asyncio.sleep(0)); print(uvloop.__version__)", *ON_TRIO
-    )
+    ended = Ended("import asyncio, uvloop; asyncio.run(asyncio.sleep(0)); print(uvloop.__version__)", *ON_TRIO)
     assert ended.error == ""
     assert ended.out.count(".") == 2
+
+
+def test_uvloops_submodule():
+    """Programs look there for the class of the loop, as anyio's own tests do."""
+    pytest.importorskip("uvloop", reason=REASON)
+    for program in (
+        "import uvloop; print(uvloop.loop.Loop is uvloop.Loop)",
+        "from uvloop.loop import Loop; print(Loop is __import__('uvloop').Loop)",
+    ):
+        assert Ended(program, *ON_TRIO).out == "True\n"
 
 
 def test_uvloop_after_uninstall():
