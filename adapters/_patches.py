@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 from ._asyncio import get_running_loop, interpreters_current_task
+from ._trio.scheduler import Scheduler
 
 CurrentTask: TypeAlias = Callable[..., Task[Any] | None]
 
@@ -62,7 +63,7 @@ def _modules_that_imported(name: str, function: object) -> list[ModuleType]:
 
 
 def _is_ours(loop: object) -> bool:
-    return hasattr(loop, "_scheduler")
+    return isinstance(getattr(loop, "_scheduler", None), Scheduler)  # a mock of a loop has each name
 
 
 def _current_task(original: CurrentTask) -> CurrentTask:
@@ -70,7 +71,7 @@ def _current_task(original: CurrentTask) -> CurrentTask:
     def replacement(loop: AbstractEventLoop | None = None) -> Task[Any] | None:
         running = get_running_loop()
         scheduler = getattr(running, "_scheduler", None)
-        if scheduler is None or (loop is not None and loop is not running):
+        if not isinstance(scheduler, Scheduler) or (loop is not None and loop is not running):
             return original(loop)
         task = interpreters_current_task(running)
         current: Task[Any] | None = scheduler.current_aio_stand_in() if task is None else task
