@@ -89,7 +89,7 @@ SUITES = {
     "uvloop": Suite(
         ["tests"], ["-p", "no:trio", "-p", "no:asyncio", "-k", "AIO and not test_socketpair"], is_built=True
     ),
-    # pyOpenSSL, trustme, astor, pyyaml, isort, black
+    # pyOpenSSL, trustme, astor, pyyaml, isort, black, pylint, jedi
     "trio": Suite(
         ["--pyargs", "trio"], ["-p", "no:trio", "-p", "no:asyncio", "-p", "trio._tests.pytest_plugin"], ON_TRIO
     ),
