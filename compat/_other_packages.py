@@ -36,7 +36,7 @@ class _Finder:
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_CONTENTS[module.__name__]())
         if module.__name__ == "uvloop":
-            import_module("uvloop.loop")  # as uvloop does: programs look for uvloop.loop.Loop
+            import_module("uvloop.loop")  # as uvloop does; its own, which is asked for types and libuv's version
 
 
 _FINDER: Any = _Finder()
@@ -91,7 +91,7 @@ def _uvloop() -> dict[str, Any]:
         return runners.run(main, debug=debug, loop_factory=loop_factory)
 
     names = {"EventLoopPolicy": EventLoopPolicy, "install": install, "new_event_loop": Loop, "run": run}
-    found: Any = PathFinder.find_spec("uvloop")  # its other submodules are there
+    found: Any = PathFinder.find_spec("uvloop")  # its submodules are there
     return {
         "__version__": version("uvloop"),
         "__path__": found.submodule_search_locations,
@@ -99,10 +99,6 @@ def _uvloop() -> dict[str, Any]:
         "Loop": Loop,
         **names,
     }
-
-
-def _uvloop_loop() -> dict[str, Any]:
-    return {"Loop": sys.modules["uvloop"].Loop}
 
 
 def _trio_asyncio() -> dict[str, Any]:
@@ -123,7 +119,6 @@ def _nest_asyncio() -> dict[str, Any]:
 
 _CONTENTS = {
     "uvloop": _uvloop,
-    "uvloop.loop": _uvloop_loop,
     "trio_asyncio": _trio_asyncio,
     "nest_asyncio": _nest_asyncio,
     "nest_asyncio2": _nest_asyncio,
