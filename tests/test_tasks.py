@@ -203,6 +203,24 @@ def test_current_task_where_a_mock_runs():
         std._set_running_loop(None)
 
 
+def test_a_scopes_cancellation_is_handed_on():
+    """As asyncio's happy eyeballs do from 3.14 on."""
+
+    async def main():
+        child = asyncio.create_task(std.sleep(1000))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await std.sleep(1000)
+            except std.CancelledError as error:
+                child.cancel(*error.args)
+                raise
+        with pytest.raises(std.CancelledError):
+            await child
+
+    asyncio.run(main())
+
+
 # --- what is awaited -------------------------------------------------------------------------------------------------
 
 
