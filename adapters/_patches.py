@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 from ._asyncio import get_running_loop, interpreters_current_task
+from ._trio.scheduler import Scheduler
 
 CurrentTask: TypeAlias = Callable[..., Task[object] | None]
 
@@ -62,7 +63,7 @@ def _modules_that_imported(name: str, function: object) -> list[ModuleType]:
 
 
 def _is_ours(loop: object) -> bool:
-    return hasattr(loop, "_scheduler")
+    return isinstance(getattr(loop, "_scheduler", None), Scheduler)  # a mock of a loop has each name
 
 
 def _current_task(original: CurrentTask) -> CurrentTask:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Never, NoReturn, TypeVar
@@ -37,6 +38,8 @@ class _Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_CONTENTS[module.__name__]())
+        if module.__name__ == "uvloop":
+            import_module("uvloop.loop")  # as uvloop does; its own, which is asked for types and libuv's version
 
 
 _FINDER: Any = _Finder()

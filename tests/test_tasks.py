@@ -15,6 +15,7 @@ import threading
 import traceback
 import types
 from contextlib import suppress
+from unittest import mock
 
 import pytest
 import trio
@@ -189,6 +190,35 @@ def test_current_task_in_the_middle_of_everything(world):
         assert len(seen) == 9
 
     world(main)
+
+
+def test_current_task_where_a_mock_runs():
+    """As CPython's tests do: a mock has an attribute of each name, those of our loop too."""
+    asyncio.run(asyncio.sleep(0))
+    loop = mock.Mock()
+    std._set_running_loop(loop)
+    try:
+        assert [module.current_task(given) for module in (std, asyncio) for given in (None, loop)] == [None] * 4
+    finally:
+        std._set_running_loop(None)
+
+
+def test_a_scopes_cancellation_is_handed_on():
+    """As asyncio's happy eyeballs do from 3.14 on."""
+
+    async def main():
+        child = asyncio.create_task(std.sleep(1000))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await std.sleep(1000)
+            except std.CancelledError as error:
+                child.cancel(*error.args)
+                raise
+        with pytest.raises(std.CancelledError):
+            await child
+
+    asyncio.run(main())
 
 
 # --- what is awaited -------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ class Cancelled(Derivable, trio.Cancelled, asyncio.CancelledError):  # type: ign
     `except asyncio.CancelledError:` runs its clean-up, and the scope ends it.
     """
 
+    args = ()  # newer trio's has three; asyncio code hands them on, `task.cancel(*error.args)`, which takes one at most
+
     @classmethod
     def of(cls, original: trio.Cancelled) -> Cancelled:
         """Make an exception that trio has just raised one for both worlds. It keeps its reason and traceback."""

@@ -131,30 +131,16 @@ EXCLUDED = (
         "empties a private dict of CPython's child watcher at its end; with the other watchers this test passes",
         holds=sys.version_info < (3, 14),
     ),
-    *(
-        Exclusion(
-            f"test_graph.TestCallStackC.{test}",
-            "tests the names of the functions inside asyncio in which a task waits (_wait, _aexit, _wait_for_one ...)",
-            holds=SINCE_3_14,
-        )
-        for test in (
-            "test_stack_as_completed",
-            "test_stack_as_completed_timeout",
-            "test_stack_tgroup",
-            "test_stack_wait",
-            "test_stack_wait_for_non_positive_timeout",
-        )
+    Exclusion(
+        "test_graph.TestCallStackC.test_stack_tgroup",
+        "tests the name of the method inside asyncio's TaskGroup in which a task waits: _aexit",
+        holds=SINCE_3_14,
     ),
     Exclusion(
         "test_ssl.TestSSL.test_remote_shutdown_receives_trailing_data_on_slow_socket",
         "replaces the private _sock of CPython's transport, when its private _read_ready_cb is None",
         holds=SINCE_3_14,
         hangs=True,
-    ),
-    Exclusion(
-        "test_sslproto.SslProtoHandshakeTests.test_connection_lost_when_busy",
-        "makes its transport by the private loop._make_socket_transport()",
-        holds=SINCE_3_14,
     ),
     Exclusion(
         "test_events.EPollEventLoopTests.test_internal_fds",

@@ -129,11 +129,16 @@ def test_uvloop(ask):
 
 def test_uvloop_that_is_not_used_is_not_spoken_of():
     pytest.importorskip("uvloop", reason=REASON)
-    ended = Ended(
-        "import asyncio, uvloop, uvloop.loop; asyncio.run(asyncio.sleep(0)); print(uvloop.__version__)", *ON_TRIO
-    )
+    ended = Ended("import asyncio, uvloop; asyncio.run(asyncio.sleep(0)); print(uvloop.__version__)", *ON_TRIO)
     assert ended.error == ""
     assert ended.out.count(".") == 2
+
+
+def test_uvloops_submodule():
+    """It is there with uvloop, as anyio's own tests expect, and is uvloop's; no loop of its class is made."""
+    pytest.importorskip("uvloop", reason=REASON)
+    ended = Ended("import uvloop; print(hasattr(uvloop.loop.Loop, 'run_forever'), uvloop.Loop.__module__)", *ON_TRIO)
+    assert (ended.out, ended.error) == ("True compat._other_packages\n", "")
 
 
 def test_uvloop_after_uninstall():

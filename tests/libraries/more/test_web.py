@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from uuid import uuid4
 
 import pytest
@@ -218,7 +219,9 @@ def test_socketio(ended):
         await runner.cleanup()
         return answers
 
-    assert ended(main) == ["AGAIN", "client disconnect"]
+    # Before 3.12 the client's writer, behind a wait_for() with more steps, comes too late with the packet that says so.
+    reason = "client disconnect" if sys.version_info >= (3, 12) else "transport close"
+    assert ended(main) == ["AGAIN", reason]
 
 
 def test_elasticsearch(ended):
