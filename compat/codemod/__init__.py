@@ -30,7 +30,8 @@ On native:
                                                                                  if its users put or get, not both
     CancelledError, subprocess.PIPE         trio.Cancelled, subprocess.PIPE
 
-It looks at one module at a time, and at the names in the modules beside it and in the paths that are given. What may
+It looks at one module at a time, and at the names in the modules beside it and in the paths that are given: a function
+of asyncio's in whose place one of them puts something else, by `patch("asyncio.sleep")` or the like, is left. What may
 be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks.
 """
 
@@ -84,7 +85,7 @@ def change(text: str, others: Others = ALONE) -> Change:
             return Change(text, [], NO_LIBCST)
         changed, left = _native.change_native(text, others)
     elif is_on_trio(module):
-        changed, left = change_exact(text, tree, module)
+        changed, left = change_exact(text, tree, module, others.replaced)
     else:
         return Change(text, [], THE_REAL_ONE)
     try:

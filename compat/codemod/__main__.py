@@ -15,7 +15,7 @@ from compat.report._reading import text_of
 from compat.report._tree import describe, python_files
 
 from . import Change, change, is_on_native, to_native
-from ._project import Others, others_of, siblings
+from ._project import Others, others_of, replaced_names, siblings
 
 STATUS = """\
 exit status: 0; 1 with --check if something would change; 2 for a wrong command line; 3 if some file could not be read.
@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             unread += 1
             print(f"{path}: not read: {describe(error)}", file=sys.stderr)
     regard_others(changes, [path for path in native if path in changes], texts)
+    if (replaced := replaced_names(texts.values())) and not options.to_native:
+        exact = changes.keys() - native
+        changes.update((path, change(texts[path], Others(replaced=replaced))) for path in exact)
 
     changed = {path: each.text for path, each in changes.items() if each.text != texts[path]}
     left = 0

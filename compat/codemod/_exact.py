@@ -24,6 +24,7 @@ from typing import NamedTuple
 from compat.report._reading import Known, Module, Use, as_api, deep_recursion, place
 
 from ._imports import add_imports, imports_at_top
+from ._project import REPLACED
 
 __all__ = ["DECLARATION", "change_exact", "is_on_trio"]
 
@@ -41,8 +42,10 @@ class Edit(NamedTuple):
     needs: str  # a module to be imported, or ""
 
 
-def change_exact(text: str, tree: ast.Module, module: Module) -> tuple[str, list[tuple[Use, str]]]:
-    """Replace what is sure; what was not touched, and why."""
+def change_exact(
+    text: str, tree: ast.Module, module: Module, replaced: frozenset[str]
+) -> tuple[str, list[tuple[Use, str]]]:
+    """Replace what is sure, but for these names of asyncio's; what was not touched, and why."""
     uses = uses_of_asyncio(module)
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
     finder = Finder(module, lines)
@@ -51,6 +54,10 @@ def change_exact(text: str, tree: ast.Module, module: Module) -> tuple[str, list
 
     edits = finder.edits
     reasons = dict(finder.reasons)
+    spared = {use[:2] for use in uses if use.api.removeprefix("asyncio.") in replaced}
+    pieces = {edit[:3] for edit in edits if edit.use in spared}
+    reasons.update((edit.use, REPLACED) for edit in edits if edit[:3] in pieces)
+    edits = [edit for edit in edits if edit[:3] not in pieces]
     for needed in ("trio", "subprocess"):
         obstacle = None
         if not is_free(module, needed):

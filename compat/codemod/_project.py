@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from compat.report._reading import Module, text_of
 from compat.report._tree import python_files
 
-__all__ = ["BACKGROUND", "Others", "others_of", "siblings"]
+__all__ = ["BACKGROUND", "REPLACED", "Others", "others_of", "replaced_names", "siblings"]
 
 
 class Others(NamedTuple):
@@ -22,6 +22,7 @@ class Others(NamedTuple):
     names: frozenset[str] = frozenset()  # all names in those that speak of it
     background: str = ""  # one that it imports which may need the nursery of native's run()
     cancels: str = ""  # one that it imports which may cancel native's tasks
+    replaced: frozenset[str] = frozenset()  # names of asyncio's in whose place some module puts something else
 
 
 # What there is only inside native's run(), or shows the Task that it makes of the main coroutine.
@@ -40,7 +41,21 @@ def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str])
         if "native" in names:
             background = background or ("" if BACKGROUND.isdisjoint(names) else str(other))
             cancels = cancels or (str(other) if "cancel" in names else "")
-    return Others(callers_names(path.absolute(), before), background, cancels)
+    return Others(callers_names(path.absolute(), before), background, cancels, replaced_names(before.values()))
+
+
+REPLACED = "a module puts something else in its place, as tests do, and would miss trio's name"
+WAYS_TO_REPLACE = re.compile(
+    r"""\b(?:patch|setattr)\(\s*["'][\w.]*\basyncio\.(\w+)["']"""
+    r"""|\b(?:patch\.object|setattr)\(\s*[\w.]*\basyncio\s*,\s*["'](\w+)["']"""
+    r"""|^[ \t]*[\w.]*\basyncio\.(\w+)[ \t]*=(?!=)""",
+    re.MULTILINE,
+)
+
+
+def replaced_names(texts: Iterable[str]) -> frozenset[str]:
+    """The names of asyncio's in whose place these modules put something else: `patch("asyncio.sleep")`."""
+    return frozenset(name for text in texts for found in WAYS_TO_REPLACE.findall(text) for name in found if name)
 
 
 def siblings(path: Path) -> list[Path]:
