@@ -38,6 +38,7 @@ be seen afterwards: the names of trio tasks and of threads, and the lines of tra
 from __future__ import annotations
 
 import ast
+import re
 from typing import NamedTuple
 
 from compat.report._reading import Module, Use, parse
@@ -109,17 +110,19 @@ def to_native(text: str) -> Change:
     [found] = of_asyncio if len(of_asyncio) == 1 else [None]
     spelled = ast.unparse(found) if found is not None else ""
     line = lines[found.lineno - 1] if found is not None else ""
-    if found not in imports_at_top(tree) or spelled not in PLAIN_IMPORTS or line.partition("#")[0].strip() != spelled:
+    plain = PLAIN_IMPORT.fullmatch(spelled)
+    if found not in imports_at_top(tree) or plain is None or line.partition("#")[0].strip() != spelled:
         return Change(text, [], "it does not import asyncio by one plain line at the top")
     assert found is not None
-    if len(imports_at_top(tree)) == 1 or spelled != "import asyncio" or "#" in line:
-        lines[found.lineno - 1] = line.replace(spelled, NATIVE_IMPORT)
+    name = plain[1] or "asyncio"
+    native = f"from compat import native as {name}"
+    if len(imports_at_top(tree)) == 1 or isinstance(found, ast.ImportFrom) or "#" in line:
+        lines[found.lineno - 1] = line.replace(spelled, native)
         return Change("".join(lines), [])
-    return Change(add_import(drop_import(text, "asyncio"), NATIVE_IMPORT), [])
+    return Change(add_import(drop_import(text, name), native), [])
 
 
-NATIVE_IMPORT = "from compat import native as asyncio"
-PLAIN_IMPORTS = ("import asyncio", "from compat import asyncio")
+PLAIN_IMPORT = re.compile(r"(?:from compat )?import asyncio(?: as (\w+))?")
 
 
 def is_of_asyncio(node: ast.Import | ast.ImportFrom) -> bool:
