@@ -11,7 +11,8 @@ compat.install(), or by compat.run() or compat.open_loop() where nothing of asyn
     asyncio.TimeoutError                  TimeoutError                         it is the same class
     asyncio.subprocess.PIPE               subprocess.PIPE                      STDOUT and DEVNULL, too
 
-One thing may be seen: of several tasks that are due at the same instant, one that waits in trio may come first.
+Two things may be seen. Of several tasks that are due at the same instant, one that waits in trio may come first. And
+Task.cancel() interrupts a wait of asyncio's until the task goes on; where one of trio's has ended, it is the next one.
 """
 
 from __future__ import annotations
