@@ -409,6 +409,7 @@ def test_the_streaming_examples_print_the_same(changed_examples, tmp_path):
 REPLACERS = {
     "a string": 'monkeypatch.setattr("asyncio.sleep", fake)',
     "the name of a module, too": "mocker.patch(\n    'work.asyncio.sleep', fake)",
+    "a name of the module's own": "@patch('work.sleep')\ndef f(): pass",
     "an object": 'mock.patch.object(work.asyncio, "sleep", fake)',
     "setattr()": 'setattr(asyncio, "sleep", fake)',
     "an assignment": "work.asyncio.sleep = fake",

@@ -46,7 +46,7 @@ def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str])
 
 REPLACED = "a module puts something else in its place, as tests do, and would miss trio's name"
 WAYS_TO_REPLACE = re.compile(
-    r"""\b(?:patch|setattr)\(\s*["'][\w.]*\basyncio\.(\w+)["']"""
+    r"""\b(?:patch|setattr)\(\s*["'][\w.]*\.(\w+)["']"""  # also a module's own name for it: "work.sleep"
     r"""|\b(?:patch\.object|setattr)\(\s*[\w.]*\basyncio\s*,\s*["'](\w+)["']"""
     r"""|^[ \t]*[\w.]*\basyncio\.(\w+)[ \t]*=(?!=)""",
     re.MULTILINE,
