@@ -154,7 +154,7 @@ def test_an_import_that_nothing_needs_any_more(before, after):
     [
         ("import it\nprint(it.asyncio)\n", True),
         ("import it as of\nprint(of.asyncio)\n", True),
-        ("mock.patch('it.asyncio.sleep')\n", True),
+        ("mock.patch('it.asyncio.gather')\n", True),
         ("from it import asyncio\n", True),
         ("from .it import (\n    f,\n    asyncio,\n)\n", True),
         ("from it import *\n", True),
@@ -461,3 +461,31 @@ def test_the_examples_print_the_same(name, changed_examples, request):
 def test_the_streaming_examples_print_the_same(changed_examples, tmp_path):
     test_examples.test_chat(test_examples.ON_TRIO, test_examples.ON_TRIO, tmp_path)
     test_examples.test_tls_echo(test_examples.ON_TRIO, test_examples.ON_TRIO, [], tmp_path)
+
+
+REPLACERS = {
+    "a string": 'monkeypatch.setattr("asyncio.sleep", fake)',
+    "the name of a module, too": "mocker.patch(\n    'work.asyncio.sleep', fake)",
+    "a name of the module's own": "@patch('work.sleep')\ndef f(): pass",
+    "an object": 'mock.patch.object(work.asyncio, "sleep", fake)',
+    "setattr()": 'setattr(asyncio, "sleep", fake)',
+    "an assignment": "work.asyncio.sleep = fake",
+}
+
+
+@pytest.mark.parametrize("before", ["from compat import asyncio", "from compat import native as asyncio"])
+@pytest.mark.parametrize("replacer", REPLACERS)
+def test_what_a_test_replaces_is_left(replacer, before, tmp_path):
+    (tmp_path / "work.py").write_text(f"{before}\nasync def f():\n    await asyncio.sleep(1), asyncio.TimeoutError\n")
+    (tmp_path / "test_work.py").write_text(f"import work\n{REPLACERS[replacer]}\n")
+    done = codemod("--write", tmp_path)
+    assert "await asyncio.sleep(1), TimeoutError" in (tmp_path / "work.py").read_text()
+    assert "work.py:3: asyncio.sleep left alone: a module puts something else in its place" in done.stderr
+
+
+@pytest.mark.parametrize("before", ["from compat import asyncio", "from compat import native as asyncio"])
+def test_what_is_only_spoken_of_is_replaced(before, tmp_path):
+    (tmp_path / "work.py").write_text(f"{before}\nasync def f():\n    await asyncio.sleep(1)\n")
+    (tmp_path / "test_work.py").write_text('assert asyncio.sleep == x, "asyncio.sleep"\nf(asyncio.sleep, "sleep")\n')
+    codemod("--write", tmp_path)
+    assert "asyncio.sleep" not in (tmp_path / "work.py").read_text()

@@ -938,6 +938,8 @@ def test_refused(text, refusal):
         ("import asyncio  # why\nimport os\n", f"{NATIVE}  # why\nimport os\n"),
         ("import asyncio\nimport os\n\nimport attr\n", f"import os\n\nimport attr\n{NATIVE}\n"),
         ("import os\n\nfrom compat import asyncio\n", f"import os\n\n{NATIVE}\n"),
+        ("import asyncio as aio\nimport os\n", "import os\n\nfrom compat import native as aio\n"),
+        ("from compat import asyncio as aio\n", "from compat import native as aio\n"),
     ],
 )
 def test_to_native(before, after):

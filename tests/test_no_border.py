@@ -41,6 +41,26 @@ def is_by_task(error):
     return isinstance(error, asyncio.CancelledError) and not isinstance(error, trio.Cancelled)
 
 
+def test_cancel_after_a_wait_of_trios_has_ended(world):
+    async def main():
+        async def wait(event):
+            await event.wait()
+            steps.append("went on")
+            await asyncio.sleep(1)
+
+        for event in (asyncio.Event(), trio.Event()):
+            steps = []
+            task = asyncio.create_task(wait(event))
+            await settle()
+            event.set()
+            assert task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert steps == ([] if isinstance(event, asyncio.Event) else ["went on"])
+
+    world(main)
+
+
 # --- trio inside asyncio code ----------------------------------------------------------------------------------------
 
 

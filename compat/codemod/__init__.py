@@ -30,7 +30,8 @@ On native:
                                                                                  if its users put or get, not both
     CancelledError, subprocess.PIPE         trio.Cancelled, subprocess.PIPE
 
-It looks at one module at a time, and at the names in the modules beside it and in the paths that are given. What may
+It looks at one module at a time, and at the names in the modules beside it and in the paths that are given: a function
+of asyncio's in whose place one of them puts something else, by `patch("asyncio.sleep")` or the like, is left. What may
 be seen afterwards: the names of trio tasks and of threads, and the lines of tracebacks. An import that nothing needs
 any more goes, unless another of these modules takes the name from there.
 """
@@ -38,6 +39,7 @@ any more goes, unless another of these modules takes the name from there.
 from __future__ import annotations
 
 import ast
+import re
 from typing import NamedTuple
 
 from compat.report._reading import Module, Use, parse
@@ -86,7 +88,7 @@ def change(text: str, others: Others = ALONE) -> Change:
             return Change(text, [], NO_LIBCST)
         changed, left = _native.change_native(text, others)
     elif is_on_trio(module):
-        changed, left = change_exact(text, tree, module, others.taken)
+        changed, left = change_exact(text, tree, module, others)
     else:
         return Change(text, [], THE_REAL_ONE)
     try:
@@ -110,17 +112,19 @@ def to_native(text: str) -> Change:
     [found] = of_asyncio if len(of_asyncio) == 1 else [None]
     spelled = ast.unparse(found) if found is not None else ""
     line = lines[found.lineno - 1] if found is not None else ""
-    if found not in imports_at_top(tree) or spelled not in PLAIN_IMPORTS or line.partition("#")[0].strip() != spelled:
+    plain = PLAIN_IMPORT.fullmatch(spelled)
+    if found not in imports_at_top(tree) or plain is None or line.partition("#")[0].strip() != spelled:
         return Change(text, [], NOT_PLAIN)
     assert found is not None
-    if len(imports_at_top(tree)) == 1 or spelled != "import asyncio" or "#" in line:
-        lines[found.lineno - 1] = line.replace(spelled, NATIVE_IMPORT)
+    name = plain[1] or "asyncio"
+    native = f"from compat import native as {name}"
+    if len(imports_at_top(tree)) == 1 or isinstance(found, ast.ImportFrom) or "#" in line:
+        lines[found.lineno - 1] = line.replace(spelled, native)
         return Change("".join(lines), [])
-    return Change(add_import(drop_import(text, "asyncio"), NATIVE_IMPORT), [])
+    return Change(add_import(drop_import(text, name), native), [])
 
 
-NATIVE_IMPORT = "from compat import native as asyncio"
-PLAIN_IMPORTS = ("import asyncio", "from compat import asyncio")
+PLAIN_IMPORT = re.compile(r"(?:from compat )?import asyncio(?: as (\w+))?")
 
 
 def is_of_asyncio(node: ast.Import | ast.ImportFrom) -> bool:

@@ -16,7 +16,7 @@ from compat.report._showing import number_of
 from compat.report._tree import describe, python_files, wrong_path
 
 from . import NO_LIBCST, Change, change, is_on_native, to_native
-from ._project import Others, others_of, siblings
+from ._project import Others, others_of, replaced_names, siblings
 
 STATUS = """\
 exit status: 0; 1 with --check if something would change; 2 for a wrong command line, also for a folder without Python
@@ -98,10 +98,11 @@ def regard_others(changes: dict[Path, Change], paths: list[Path], texts: dict[Pa
     for other in {each for path in paths for each in siblings(path)} - around.keys():
         with contextlib.suppress(OSError, SyntaxError, ValueError):
             around[other] = text_of(other.read_bytes())
+    replaced = replaced_names(around.values())
     regarded = dict.fromkeys(paths, Others())
     while True:
         now = around | {path.absolute(): changes[path].text for path in paths}
-        others = {path: others_of(path, around, now) for path in paths}
+        others = {path: others_of(path, around, now, replaced) for path in paths}
         if others == regarded:
             return
         for path in paths:

@@ -11,7 +11,8 @@ compat.install(), or by compat.run() or compat.open_loop() where nothing of asyn
     asyncio.TimeoutError                  TimeoutError                         it is the same class
     asyncio.subprocess.PIPE               subprocess.PIPE                      STDOUT and DEVNULL, too
 
-One thing may be seen: of several tasks that are due at the same instant, one that waits in trio may come first.
+Two things may be seen. Of several tasks that are due at the same instant, one that waits in trio may come first. And
+Task.cancel() interrupts a wait of asyncio's until the task goes on; where one of trio's has ended, it is the next one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Set
 from typing import NamedTuple
 
 from compat.report._reading import Known, Module, Use, as_api, deep_recursion, place
 
 from ._imports import add_imports, drop_import, imports_at_top
+from ._project import REPLACED, Others
 
 __all__ = ["DECLARATION", "change_exact", "is_on_trio"]
 
@@ -42,7 +43,7 @@ class Edit(NamedTuple):
     needs: str  # a module to be imported, or ""
 
 
-def change_exact(text: str, tree: ast.Module, module: Module, taken: Set[str]) -> tuple[str, list[tuple[Use, str]]]:
+def change_exact(text: str, tree: ast.Module, module: Module, others: Others) -> tuple[str, list[tuple[Use, str]]]:
     """Replace what is sure; what was not touched, and why."""
     uses = uses_of_asyncio(module)
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
@@ -52,6 +53,10 @@ def change_exact(text: str, tree: ast.Module, module: Module, taken: Set[str]) -
 
     edits = finder.edits
     reasons = dict(finder.reasons)
+    spared = {use[:2] for use in uses if use.api.removeprefix("asyncio.") in others.replaced}
+    pieces = {edit[:3] for edit in edits if edit.use in spared}
+    reasons.update((edit.use, REPLACED) for edit in edits if edit[:3] in pieces)
+    edits = [edit for edit in edits if edit[:3] not in pieces]
     for needed in ("trio", "subprocess"):
         obstacle = None
         if not is_free(module, needed):
@@ -67,7 +72,7 @@ def change_exact(text: str, tree: ast.Module, module: Module, taken: Set[str]) -
         line = lines[number - 1].encode()
         lines[number - 1] = (line[:start] + new.encode() + line[end:]).decode()
     changed = add_imports("".join(lines), {edit.needs for edit in edits} - {""})
-    for name in names_read(tree) - names_read(ast.parse(changed)) - taken if "*" not in taken else ():
+    for name in names_read(tree) - names_read(ast.parse(changed)) - others.taken if "*" not in others.taken else ():
         changed = drop_import(changed, name)
     return changed, [(use, reasons.get(use[:2]) or why_not(use)) for use in uses if use[:2] not in done]
 

@@ -20,7 +20,7 @@ from compat.report._reading import Use
 from ._exact import DECLARATION
 from ._imports import add_imports, drop_import
 from ._places import Flow, arguments_for, follow
-from ._project import BACKGROUND, Others
+from ._project import BACKGROUND, REPLACED, Others
 from ._tree import Left, Place, Tree, code, function_around, is_chain
 
 __all__ = ["change_native"]
@@ -153,6 +153,8 @@ class Rules:
         rule = RULES.get(api)
         if rule is None:
             return WHY.get(api, "it has no counterpart in trio")
+        if api in self.others.replaced:
+            return REPLACED
         edits, needed = {key: list(value) for key, value in self.edits.items()}, set(self.needed)
         try:
             rule(self, node, api)

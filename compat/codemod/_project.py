@@ -13,7 +13,7 @@ from typing import NamedTuple
 from compat.report._reading import Module, text_of
 from compat.report._tree import python_files
 
-__all__ = ["BACKGROUND", "Others", "others_of", "siblings"]
+__all__ = ["BACKGROUND", "REPLACED", "Others", "others_of", "replaced_names", "siblings"]
 
 
 class Others(NamedTuple):
@@ -23,6 +23,7 @@ class Others(NamedTuple):
     taken: frozenset[str] = frozenset()  # those that they may take from it, "*" for all
     background: str = ""  # one that it imports which may need the nursery of native's run()
     cancels: str = ""  # one that it imports which may cancel native's tasks
+    replaced: frozenset[str] = frozenset()  # names of asyncio's in whose place some module puts something else
 
 
 # What there is only inside native's run(), or shows the Task that it makes of the main coroutine.
@@ -33,7 +34,9 @@ BACKGROUND = {
 }
 
 
-def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str]) -> Others:
+def others_of(
+    path: Path, before: Mapping[Path, str], after: Mapping[Path, str], replaced: frozenset[str] = frozenset()
+) -> Others:
     """What the others have to do with a module, given the texts that are known, before and after the codemod."""
     background = cancels = ""
     for other, text in imported_texts(path.absolute(), after):
@@ -43,7 +46,21 @@ def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str])
             cancels = cancels or (str(other) if "cancel" in names else "")
     callers = callers_of(path.absolute(), before)
     names = frozenset[str]().union(*map(words, callers))
-    return Others(names, taken_names(stem_of(path), callers), background, cancels)
+    return Others(names, taken_names(stem_of(path), callers), background, cancels, replaced)
+
+
+REPLACED = "a module puts something else in its place, as tests do, and would miss trio's name"
+WAYS_TO_REPLACE = re.compile(
+    r"""\b(?:patch|setattr)\(\s*["'][\w.]*\.(\w+)["']"""  # also a module's own name for it: "work.sleep"
+    r"""|\b(?:patch\.object|setattr)\(\s*[\w.]*\basyncio\s*,\s*["'](\w+)["']"""
+    r"""|^[ \t]*[\w.]*\basyncio\.(\w+)[ \t]*=(?!=)""",
+    re.MULTILINE,
+)
+
+
+def replaced_names(texts: Iterable[str]) -> frozenset[str]:
+    """The names of asyncio's in whose place these modules put something else: `patch("asyncio.sleep")`."""
+    return frozenset(name for text in texts for found in WAYS_TO_REPLACE.findall(text) for name in found if name)
 
 
 def siblings(path: Path) -> list[Path]:

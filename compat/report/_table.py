@@ -183,7 +183,7 @@ _GROUPED = {
     "asyncio.Task.cancel": (
         "cancel_scope.cancel()",
         f"{EDGE} And nobody need ask the task whether it heeded: the scope is left when its block has ended.",
-        HOLDS,
+        f"{HOLDS} A wait that has ended returns, also if its task has not gone on yet; asyncio raises there.",
     ),
     "asyncio.Task.uncancel": ("", "Not needed: a scope absorbs its own cancellation and no other."),
     "asyncio.Task.cancelling": (
@@ -211,7 +211,7 @@ _GROUPED = {
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
         "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
-        "unseen. All start when gather() is awaited.",
+        "unseen. All start when gather() is awaited, in no particular order.",
     ),
     "asyncio.wait": (
         RACE,
@@ -250,7 +250,7 @@ _GROUPED = {
     "asyncio.Timeout.reschedule": (
         "scope.deadline = trio.current_time() + seconds",
         "",
-        "A deadline that has passed stays passed; asyncio allows another until the block ends.",
+        "Once the block is cancelled, another deadline changes nothing; asyncio raises RuntimeError.",
     ),
     "asyncio.Timeout.expired": ("scope.cancelled_caught", ""),
     "asyncio.Timeout.when": ("scope.deadline", "math.inf instead of None."),

@@ -94,6 +94,23 @@ async def test_cancel_is_level_triggered_and_awaiting_raises_it():
             method()
 
 
+async def test_cancel_after_the_wait_has_ended():
+    event, log = native.Event(), []
+
+    async def main():
+        await event.wait()
+        log.append("went on")  # asyncio raises in the wait that has ended
+        await native.sleep(0)
+
+    task = native.create_task(main())
+    await trio.testing.wait_all_tasks_blocked()
+    event.set()
+    task.cancel()
+    with pytest.raises(trio.Cancelled):
+        await task
+    assert log == ["went on"]
+
+
 async def test_cancel_before_it_has_started():
     steps = []
 
@@ -719,6 +736,15 @@ async def test_timeout_that_is_moved():
     with pytest.raises(RuntimeError, match="once"):
         async with scope:
             pass
+
+
+async def test_timeout_that_is_moved_too_late():
+    with pytest.raises(TimeoutError):
+        async with native.timeout(1) as scope:
+            with pytest.raises(trio.Cancelled):
+                await native.sleep(10)
+            scope.reschedule(trio.current_time() + 10)  # asyncio raises RuntimeError
+            await native.sleep(1)
 
 
 async def test_timeouts_in_each_other_and_with_errors():
