@@ -1,9 +1,9 @@
 """asyncio's transport for a subprocess, and how the loop makes it.
 
-subprocess.Popen starts the child in the loop's thread, and trio waits for its pidfd; where there is none, a thread
-waits for the child. No other child is waited for, and no signal is handled. trio.lowlevel.open_process() would not do:
-it forks in another thread, so that the child has that thread's signal mask, PR_SET_PDEATHSIG kills it when trio drops
-the idle thread, and it starts later than in asyncio.
+subprocess.Popen starts the child in the loop's thread, and its pidfd is polled with the loop's files; where there is
+none, a thread waits for the child. No other child is waited for, and no signal is handled.
+trio.lowlevel.open_process() would not do: it forks in another thread, so that the child has that thread's signal mask,
+PR_SET_PDEATHSIG kills it when trio drops the idle thread, and it starts later than in asyncio.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import trio
 
 from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
 from ._interface import LoopPart
-from ._polling import Activity
+from ._polling import READ, Activity, Watch
 
 Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Command: TypeAlias = str | bytes | Sequence[Argument]  # as subprocess.Popen takes it
@@ -33,31 +33,44 @@ Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "PipeP
 File: TypeAlias = int | IO[bytes] | IO[str] | None  # a descriptor, a file, PIPE or the like; None to inherit
 
 
+class Pidfd:
+    """A descriptor by which a child's end can be polled. Closed when nobody refers to it: the loop may end before."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 def call_at_exit(loop: LoopPart, process: subprocess.Popen[bytes], callback: Callable[[int], object]) -> None:
     """Wait for the child in the background, and then call callback(returncode) in the loop."""
 
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-        pidfd = None
-
-    async def wait(me: Activity) -> None:
-        if pidfd is None:
-            # A limiter of its own: a child must not have to wait until another one has ended.
-            limiter = trio.CapacityLimiter(1)
-            await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=limiter)
-        else:
-            try:
-                await trio.lowlevel.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
+    @trio.lowlevel.enable_ki_protection
+    def tell() -> None:
         returncode = _reap(process)
         if TOLD_OF_EXIT_AT_ONCE:
             callback(returncode)
         else:
             loop.call_soon(callback, returncode)
 
-    Activity(loop, wait, f"asyncio subprocess {process.pid}: wait")
+    @trio.lowlevel.enable_ki_protection
+    def ended(pidfd: Pidfd) -> None:
+        watch.cancel()
+        tell()
+
+    async def wait_in_thread(me: Activity) -> None:
+        # A limiter of its own: a child must not have to wait until another one has ended.
+        limiter = trio.CapacityLimiter(1)
+        await trio.to_thread.run_sync(_wait_for_end, process, abandon_on_cancel=True, limiter=limiter)
+        tell()
+
+    try:
+        pidfd = Pidfd(os.pidfd_open(process.pid))
+    except (AttributeError, OSError):
+        Activity(loop, wait_in_thread, f"asyncio subprocess {process.pid}: wait")
+    else:
+        watch = Watch(loop, pidfd.fd, READ, ended, pidfd)
 
 
 def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
