@@ -599,7 +599,7 @@ async def closed_while_it_runs(asyncio, log):
 async def closed_before_it_is_noticed_that_it_has_ended(asyncio, log):
     loop = asyncio.get_running_loop()
     options = {"stdin": None, "stdout": None, "stderr": None}
-    transport, protocol = await loop.subprocess_exec(noting(asyncio, log), "true", **options)
+    transport, protocol = await loop.subprocess_exec(noting(asyncio, log), "sleep", "0.5", **options)
     os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
     transport.close()
     await protocol.lost
@@ -736,7 +736,7 @@ def test_a_status_that_the_program_has_taken(pidfd, monkeypatch, caplog):
         monkeypatch.setattr(os, "pidfd_open", no_pidfd)
 
     async def main():
-        child = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+        child = await asyncio.create_subprocess_exec("sh", "-c", "sleep 0.5; exit 3")
         os.waitpid(child.pid, 0)
         return await child.wait(), child.returncode
 
