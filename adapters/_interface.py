@@ -28,7 +28,6 @@ class LoopPart(SelectorEventLoop):
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
     _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
-    _selector: Poller | TrioPoller | None = None  # the same, for the repr of asyncio's transports of pipes
 
     def __init__(self) -> None:
         """Leave asyncio's attributes to BaseLoop, which has no selector and no socket that wakes it up."""

@@ -508,6 +508,14 @@ async def reprs(asyncio, log):
     def shown(transport):
         return re.sub(r"_Unix|fd=\d+", "", repr(transport))
 
+    class Shown(asyncio.Protocol):
+        def connection_made(self, transport):
+            log.append(shown(transport))  # before anything is watched
+
+    loop = asyncio.get_running_loop()
+    r, w = files()
+    for connecting in (loop.connect_read_pipe(Shown, r), loop.connect_write_pipe(Shown, w)):
+        (await connecting)[0].close()
     r, w = files()
     reading, reader = await log.read(asyncio, r)
     writing, writer = await log.write(asyncio, w)
