@@ -7,22 +7,15 @@ write() has to try to send in the call, and nothing may be received that the pro
 from __future__ import annotations
 
 import asyncio
-import selectors
 from typing import IO, TypeAlias
 
 from ._interface import LoopPart
-from ._polling import Poller, TrioPoller
 
 Pipe: TypeAlias = IO[bytes] | IO[str]  # a file object for one end
 
 
 class Pipes(LoopPart):
     """Makes the transports for the interpreter's connect_read_pipe() and connect_write_pipe()."""
-
-    @property
-    def _selector(self) -> Poller | TrioPoller | selectors.SelectSelector | None:
-        """What the transports ask in their repr, also before anything is watched."""
-        return None if self.is_closed() else self._poller or selectors.SelectSelector()
 
     def _make_read_pipe_transport(self, pipe: Pipe, *args: object, **kwargs: object) -> asyncio.ReadTransport:
         pipe.fileno()  # fails before there is a transport, whose finalizer would fail, too

@@ -243,7 +243,7 @@ class Watch:
         context: contextvars.Context | None = None,
     ) -> None:
         if loop._poller is None:
-            loop._poller = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
+            loop._poller = loop._selector = Poller(loop) if HAS_EPOLL else TrioPoller(loop)
         self._poller = loop._poller
         self._fd = fd
         self._event = event

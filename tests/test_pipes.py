@@ -652,6 +652,7 @@ def test_a_loop_that_is_closed_with_pipes_open():
     with nothing_left():
         pipe = files()
         asyncio.run(main(*pipe))
+        assert all(re.fullmatch(r"<\w+ fd=\d+ open>", repr(transport)) for transport in transports)  # as in asyncio
         with pytest.warns(ResourceWarning, match="unclosed transport <"):
             close_and_drop()
         assert [file.closed for file in pipe] == [True, True]
