@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from asyncio import Handle, SelectorEventLoop
 from collections.abc import Callable
+from selectors import BaseSelector, SelectSelector
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class LoopPart(SelectorEventLoop):
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
     _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
-    _selector: Poller | TrioPoller | None = None  # the same, for the repr of asyncio's transports of pipes
+    # What asyncio's transports of pipes ask in their repr: the poller; before it is made, one that watches nothing.
+    _selector: Poller | TrioPoller | BaseSelector | None = SelectSelector()
 
     def __init__(self) -> None:
         """Leave asyncio's attributes to BaseLoop, which has no selector and no socket that wakes it up."""

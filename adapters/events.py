@@ -213,6 +213,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._timers.clear()
         if self._poller is not None:
             self._poller.close()
+        self._selector = None
         self._executor_shutdown_called = True
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=False)

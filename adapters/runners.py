@@ -37,7 +37,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
     def __init__(
         self, *, debug: bool | None = None, loop_factory: Callable[[], AbstractEventLoop] | None = None
     ) -> None:
-        super().__init__(debug=debug, loop_factory=loop_factory or _new_current_loop)
+        super().__init__(debug=debug, loop_factory=_new_current_loop if loop_factory is None else loop_factory)
         self._sets_event_loop = loop_factory is None
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
 
     def run(self, coro: Awaitable[T], *, context: contextvars.Context | None = None) -> T:
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
-        if is_thread_taken():
+        if is_thread_taken() and _get_running_loop() is None:  # asyncio knows of loops
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
         return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]  # of 3.13: a coroutine
 

@@ -133,8 +133,9 @@ class StreamReaderProtocol(asyncio.StreamReaderProtocol):
             """Called by the transport: a server's client_connected_cb() is called here."""
             super().connection_made(transport)
             task = self._task
-            if task is not None and task._callbacks:
-                report = task._callbacks[-1][0]
+            callbacks = getattr(task, "_callbacks", None)  # what a task factory makes may have none
+            if task is not None and callbacks:
+                report = callbacks[-1][0]
                 task.remove_done_callback(report)
                 task.add_done_callback(lambda task: transport.close() if task.cancelled() else report(task))
 

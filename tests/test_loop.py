@@ -83,6 +83,19 @@ def runner_keeps_its_context(asyncio):
 
 
 @program
+def runner_with_a_factory_that_is_false(asyncio):
+    class Factory(list):
+        def __call__(self):
+            made.append("loop")
+            return asyncio.new_event_loop()
+
+    made = []
+    with asyncio.Runner(loop_factory=Factory()) as runner:
+        runner.run(asyncio.sleep(0))
+    return made
+
+
+@program
 def timers_go_on_while_the_loop_stands_still(asyncio):
     log = []
     loop = asyncio.new_event_loop()
@@ -1005,6 +1018,7 @@ def asyncio_run_inside_a_running_loop(asyncio):
         for use in (
             lambda: asyncio.run(coro),
             lambda: asyncio.Runner().run(coro),
+            lambda: asyncio.Runner().run(1),
             lambda: loop.run_until_complete(coro),
             lambda: loop.close(),
             lambda: other.run_until_complete(other.create_future()),

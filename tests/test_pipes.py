@@ -508,6 +508,14 @@ async def reprs(asyncio, log):
     def shown(transport):
         return re.sub(r"_Unix|fd=\d+", "", repr(transport))
 
+    class Shown(asyncio.Protocol):
+        def connection_made(self, transport):
+            log.append(shown(transport))  # before anything is watched
+
+    loop = asyncio.get_running_loop()
+    r, w = files()
+    for connecting in (loop.connect_read_pipe(Shown, r), loop.connect_write_pipe(Shown, w)):
+        (await connecting)[0].close()
     r, w = files()
     reading, reader = await log.read(asyncio, r)
     writing, writer = await log.write(asyncio, w)
@@ -644,6 +652,7 @@ def test_a_loop_that_is_closed_with_pipes_open():
     with nothing_left():
         pipe = files()
         asyncio.run(main(*pipe))
+        assert all(re.fullmatch(r"<\w+ fd=\d+ open>", repr(transport)) for transport in transports)  # as in asyncio
         with pytest.warns(ResourceWarning, match="unclosed transport <"):
             close_and_drop()
         assert [file.closed for file in pipe] == [True, True]

@@ -468,6 +468,36 @@ async def cancelled_read_loses_nothing(asyncio):
 
 
 @program
+async def handler_in_a_task_of_the_factorys(asyncio):
+    class Wrapped:  # no more than a Task shows
+        def __init__(self, task):
+            self._task = task
+
+        def __getattr__(self, name):
+            if name.startswith("_") and name not in ("_asyncio_future_blocking", "_loop"):
+                raise AttributeError(name)
+            return getattr(self._task, name)
+
+        def __await__(self):
+            return self._task.__await__()
+
+    async def handler(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    server, connect = await serving(asyncio, handler)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **kwargs: Wrapped(asyncio.Task(coro, loop=loop, **kwargs)))
+    try:
+        reader, writer = await connect()
+        writer.write(b"line\n")
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        loop.set_task_factory(None)
+        await closed(writer, server)
+
+
+@program
 async def handler_cancelled_at_each_await(asyncio):
     log, handlers = [], []
     # Up to 3.12 asyncio reports a handler that is cancelled.
