@@ -32,7 +32,7 @@ async def trio_code(*args, **kwargs):
 
 
 def test_it_has_the_names_of_the_library():
-    # In a process of its own: it replaces functions of asyncio's for good.
+    # In a process of its own, since it changes asyncio for good.
     code = "import trio_asyncio; print(*vars(trio_asyncio))"
     theirs = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     if theirs.returncode:
