@@ -549,7 +549,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 del error
         elif type(answer) is Error and isinstance(answer.error, trio.Cancelled):
             self.told.note(task, self.cancels(task))
-            task._next_send = Error(Cancelled.of(answer.error))  # the task may run asyncio code
+            Cancelled.of(answer.error)  # the task may run asyncio code
 
     def _step(self, task: Any) -> None:
         """Step a trio task, as trio's loop does."""

@@ -251,8 +251,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             error = answer.error
             if isinstance(error, trio.Cancelled):
                 self.scheduler.told.note(self, self.aio_task.cancelling())
-                return Error(Cancelled.of(error))
-            if is_plain(error):
+                Cancelled.of(error)
+            elif is_plain(error):
                 error.__traceback__ = None  # its frames hold the Task, and asyncio's has none
         return answer  # type: ignore[no-any-return]
 
