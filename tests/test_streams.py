@@ -269,6 +269,20 @@ async def fed_by_hand(asyncio):
         reader.feed_data(b"late")
     except AssertionError as error:
         log.append(str(error))
+
+    class Told(asyncio.ReadTransport):
+        def pause_reading(self):
+            log.append("pause")
+
+        def resume_reading(self):
+            log.append("resume")
+
+    for size in 3, 4:
+        full = asyncio.StreamReader(limit=1)
+        full.set_transport(Told())
+        full.feed_data(b"abc")
+        full.feed_eof()
+        log.append(await outcome(full.readexactly(size)))
     return log
 
 
