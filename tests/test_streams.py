@@ -1326,6 +1326,22 @@ def test_pausing_a_trio_stream_loses_nothing():
     in_loop(main)
 
 
+@pytest.mark.parametrize("batches", range(6))
+def test_closed_while_a_trio_stream_sends_its_end(batches):
+    async def main():
+        ours, theirs = trio.testing.memory_stream_pair()
+        _, writer = compat.as_streams(ours)
+        writer.write(b"all")
+        writer.write_eof()
+        for _ in range(batches):
+            await asyncio.sleep(0)
+        await closed(writer)
+        assert b"".join([block async for block in theirs]) == b"all"
+        await theirs.aclose()
+
+    in_loop(main)
+
+
 def test_trio_errors_come_as_errors_of_the_system():
     async def main():
         ours, theirs = trio.testing.memory_stream_pair()
