@@ -802,7 +802,7 @@ _ki_code = ki_protection_enabled.__code__
 class _MissingTask:
     """The attribute `task` of trio's thread-local object, where a thread has not set it.
 
-    It is a descriptor, and no __getattr__() of the class, which would triple the time of each of trio's looks at it.
+    It is a descriptor. A __getattr__() of the class would slow down each of trio's looks at that object.
     """
 
     @enable_ki_protection
