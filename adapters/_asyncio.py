@@ -18,7 +18,7 @@ from ._required import SetBy, missing
 from ._types import AnyTask, Step
 
 _std: Any = asyncio  # to a type checker its underscored names do not exist
-_events, _tasks, _loop_type = _std.events, _std.tasks, _std.BaseEventLoop
+_events, _tasks = _std.events, _std.tasks
 
 
 def _made_public(name: str) -> Any:

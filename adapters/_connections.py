@@ -3,6 +3,8 @@
 `create_connection()`, `create_server()`, `start_tls()` and the like are the interpreter's own: they use sockets that do
 not block, `sock_connect()` and `_add_reader()` of our loop, and make transports by the methods below. Where asyncio's,
 given up, leave a socket open, it is closed here: cancel scopes interrupt them more often than Task.cancel() does.
+trio.open_tcp_stream() and trio.serve_tcp() would not do: they make trio streams, on which write() cannot send in the
+call (`transports.py`).
 """
 
 from __future__ import annotations

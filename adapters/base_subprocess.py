@@ -221,9 +221,9 @@ class BaseSubprocessTransport(std.BaseSubprocessTransport):
             logger.info("%r exited with return code %r", self, returncode)
         self._returncode = returncode
         self._call(self._protocol.process_exited)
+        self._try_finish()
         if WAIT_ENDS_WITH_PROCESS:
             self._wake_up()
-        self._try_finish()
 
     async def _wait(self) -> int:
         """The exit status. Can be cancelled, and called by many."""

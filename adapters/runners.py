@@ -33,6 +33,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
 
     _loop: AbstractEventLoop | None
     _interrupt_count: int
+    _interrupt_was_late = False  # the main task had ended when Ctrl-C was to cancel it
 
     def __init__(
         self, *, debug: bool | None = None, loop_factory: Callable[[], AbstractEventLoop] | None = None
@@ -53,7 +54,12 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
         """Run a coroutine as a Task, in the Runner's context or the one given, and return its result."""
         if is_thread_taken() and _get_running_loop() is None:  # asyncio knows of loops
             raise RuntimeError("Runner.run() cannot be called from a running event loop")
-        return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]  # of 3.13: a coroutine
+        self._interrupt_was_late = False
+        try:
+            return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]  # of 3.13: a coroutine
+        finally:
+            if self._interrupt_was_late:
+                raise KeyboardInterrupt
 
     def _on_sigint(self, signum: int, frame: object, main_task: Task[T]) -> None:
         """The first Ctrl-C cancels the main task; the next one breaks in where it can."""
@@ -61,13 +67,16 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
         self._interrupt_count += 1
         if self._interrupt_count == 1 and not main_task.done():
             if currently_ki_protected():  # trio's state may be half changed
-                loop.call_soon_threadsafe(main_task.cancel)
+                loop.call_soon_threadsafe(self._interrupt, main_task)
             else:
                 main_task.cancel()
         elif isinstance(loop, Loop) and currently_ki_protected():
             loop._stop_with(KeyboardInterrupt())
         else:
             raise KeyboardInterrupt
+
+    def _interrupt(self, main_task: Task[T]) -> None:
+        self._interrupt_was_late = not main_task.cancel()
 
 
 def _new_current_loop() -> AbstractEventLoop:

@@ -293,7 +293,8 @@ class StreamReader(asyncio.StreamReader):
         return self._take(n)
 
     def _raise_incomplete(self, expected: int | None) -> NoReturn:
-        partial = self._take(len(self._data) - self._read)
+        partial = bytes(self._data[self._read :])
+        self._data, self._read = b"", 0  # a transport that was paused stays so, as in asyncio
         raise IncompleteReadError(partial, expected)
 
     async def readuntil(self, separator: BytesLike | tuple[BytesLike, ...] = b"\n") -> bytes:  # type: ignore[override]

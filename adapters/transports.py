@@ -292,10 +292,9 @@ class StreamTransport(FlowControl):
     async def _send(self, me: Activity) -> None:
         try:
             await self._send_buffer()
-            if not self._closing:
-                if self._eof_sent:
-                    await self._stream.send_eof()
-            elif not self._conn_lost:
+            if self._eof_sent and not self._closing:
+                await self._stream.send_eof()
+            if self._closing and not self._conn_lost:  # close() may have come while this waited
                 await self._stream.aclose()
                 self._closed = True
                 self._call_connection_lost_soon(None)

@@ -322,6 +322,24 @@ with asyncio.Runner() as runner:
         say("at once")
     say(runner.run(asyncio.sleep(0.01, "goes on")))
 """,
+    "in the loop, before the last step": """
+class InTheLoop(asyncio.Queue):
+    def _put(self, item):
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C does not break in there
+async def main():
+    done = asyncio.Event()
+    def end():
+        done.set()
+        InTheLoop().put_nowait(None)
+    asyncio.get_running_loop().call_soon(end)
+    await done.wait()
+with asyncio.Runner() as runner:
+    try:
+        runner.run(main())
+    except KeyboardInterrupt:
+        say("Ctrl-C")
+    say(runner.run(asyncio.sleep(0.01, "goes on")))
+""",
     "and the next run": """
 async def main():
     interrupt(0.2)

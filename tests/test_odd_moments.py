@@ -15,6 +15,7 @@ import trio
 
 import compat
 from compat import asyncio
+from compat.adapters._trio import scheduler
 from compat.adapters.events import MonotonicClock
 from worlds import FOREVER, WORLDS, hosted
 
@@ -231,6 +232,34 @@ def test_ctrl_c_where_the_main_task_only_yields():
 
     with pytest.raises(KeyboardInterrupt):
         trio.run(main, restrict_keyboard_interrupt_to_checkpoints=True)
+
+
+def test_ctrl_c_just_before_a_step(monkeypatch):
+    """The step is made later: without it the Task would never end, nor the loop, which waits for its Tasks."""
+    ended = []
+
+    async def main():
+        async def work():
+            try:
+                while True:
+                    await asyncio.sleep(0)
+            finally:
+                ended.append(True)
+
+        def interrupt_and_measure(step):
+            if type(step) is tuple and step[1].__self__ is task:
+                monkeypatch.undo()
+                signal.raise_signal(signal.SIGINT)
+            return len(step)
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+        monkeypatch.setattr(scheduler, "len", interrupt_and_measure, raising=False)
+        await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        compat.run(main)
+    assert ended
 
 
 @pytest.mark.parametrize("wait", ["bare yield", "checkpoint", "future that is done"])

@@ -269,6 +269,20 @@ async def fed_by_hand(asyncio):
         reader.feed_data(b"late")
     except AssertionError as error:
         log.append(str(error))
+
+    class Told(asyncio.ReadTransport):
+        def pause_reading(self):
+            log.append("pause")
+
+        def resume_reading(self):
+            log.append("resume")
+
+    for size in 3, 4:
+        full = asyncio.StreamReader(limit=1)
+        full.set_transport(Told())
+        full.feed_data(b"abc")
+        full.feed_eof()
+        log.append(await outcome(full.readexactly(size)))
     return log
 
 
@@ -1308,6 +1322,22 @@ def test_pausing_a_trio_stream_loses_nothing():
         await theirs.send_eof()
         assert await reader.read() == b"".join(b"%02d" % n for n in range(50))
         await closed(writer)
+
+    in_loop(main)
+
+
+@pytest.mark.parametrize("batches", range(6))
+def test_closed_while_a_trio_stream_sends_its_end(batches):
+    async def main():
+        ours, theirs = trio.testing.memory_stream_pair()
+        _, writer = compat.as_streams(ours)
+        writer.write(b"all")
+        writer.write_eof()
+        for _ in range(batches):
+            await asyncio.sleep(0)
+        await closed(writer)
+        assert b"".join([block async for block in theirs]) == b"all"
+        await theirs.aclose()
 
     in_loop(main)
 

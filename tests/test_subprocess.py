@@ -541,6 +541,16 @@ async def no_pipes_for_a_protocol(asyncio, log):
 
 
 @program
+async def who_waits_for_the_end_without_pipes(asyncio, log):
+    loop = asyncio.get_running_loop()
+    no_pipes = dict.fromkeys(("stdin", "stdout", "stderr"))
+    transport, _ = await loop.subprocess_exec(noting(asyncio, log), "sleep", "0.2", **no_pipes)
+    log.append(await transport._wait())
+    await asyncio.sleep(0)
+    transport.close()
+
+
+@program
 async def who_is_cancelled_when_the_end_comes_is_passed_over(asyncio, log):
     """Such a waiter is in line until its next step."""
     loop = asyncio.get_running_loop()

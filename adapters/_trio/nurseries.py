@@ -1,4 +1,8 @@
-"""Nurseries in asyncio Tasks, and the nursery of a loop."""
+"""Nurseries in asyncio Tasks, and the nursery of a loop: trio.Nursery, with Tasks in it that trio does not step.
+
+What differs: a Task has a trio task in the nursery only when somebody looks; if all that is inside was cancelled, a
+CancelledError leaves a nursery in a Task, and no group; and a TaskGroup leaves its nursery without trio's checkpoint.
+"""
 
 from __future__ import annotations
 

@@ -115,16 +115,21 @@ def make_step(step: Any) -> None:
         del step  # a traceback may lead to this frame
 
 
-_OPEN_TO_INTERRUPTS = {make_step.__code__, Handle._run.__code__}
+# What Ctrl-C may interrupt, and up to which line the entry has not begun to run then. It may come before the first
+# instruction, and in make_step() after len(), in the fourth line below that of its decorator.
+_OPEN_TO_INTERRUPTS = {
+    make_step.__code__: make_step.__code__.co_firstlineno + 4,
+    Handle._run.__code__: Handle._run.__code__.co_firstlineno,
+}
 
 
 def _has_begun(error: BaseException) -> bool:
-    """Tell whether an entry had begun to run when Ctrl-C came; it may come before the first instruction."""
+    """Tell whether an entry had begun to run when Ctrl-C came."""
     traceback = error.__traceback__
     while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if code in _OPEN_TO_INTERRUPTS:
-            return traceback.tb_lineno != code.co_firstlineno
+        last_line_before = _OPEN_TO_INTERRUPTS.get(traceback.tb_frame.f_code)
+        if last_line_before is not None:
+            return traceback.tb_lineno > last_line_before
         traceback = traceback.tb_next
     return True
 
@@ -802,7 +807,7 @@ _ki_code = ki_protection_enabled.__code__
 class _MissingTask:
     """The attribute `task` of trio's thread-local object, where a thread has not set it.
 
-    It is a descriptor, and no __getattr__() of the class, which would triple the time of each of trio's looks at it.
+    It is a descriptor. A __getattr__() of the class would slow down each of trio's looks at that object.
     """
 
     @enable_ki_protection

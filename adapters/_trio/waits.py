@@ -1,4 +1,8 @@
-"""trio's waits in an asyncio Task."""
+"""trio's waits in an asyncio Task.
+
+trio's functions yield a trap to trio's loop through one function, which is replaced here. In a Task it yields the
+Task's stand-in (`stand_ins.TrioStandIn`) to the interpreter, which waits for that as for a future.
+"""
 
 from __future__ import annotations
 
