@@ -640,8 +640,7 @@ def _noting(kind: str, method: Callable[P, T]) -> Callable[P, T]:
 def _holder() -> asyncio.Task[object] | None:
     """Who takes a lock now, or gives it back."""
     loop = get_running_loop()
-    task: asyncio.Task[object] | None = None if loop is None else current_task(loop)
-    return getattr(task, "_acts_for", None) or task
+    return None if loop is None else current_task(loop)
 
 
 def _watch_locks() -> None:
@@ -657,7 +656,7 @@ def _watch_locks() -> None:
 
     @functools.wraps(release)
     def watched_release(self: _Lock) -> None:
-        if self._holder is not _holder() and self.locked():
+        if self._holder is not (holder := _holder()) and self.locked() and not _are_one(self._holder, holder):
             _note("lock-other-task", _place_around(sys._getframe(1)))
         self._holder = None
         release(self)
