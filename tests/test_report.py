@@ -300,6 +300,20 @@ def test_star_imports(tmp_path):
     ]
 
 
+def test_await_of_what_gather_or_shield_gave_is_no_future_by_hand(tmp_path):
+    source = """\
+        import asyncio
+        async def f(coro, future: asyncio.Future):
+            both, kept = asyncio.gather(coro, coro), asyncio.shield(coro)
+            await both, await kept, await future
+            both.cancel()
+        """
+    assert found(source, tmp_path)[1:] == [
+        *("2 asyncio.Future annotation", "3 asyncio.gather", "3 asyncio.shield"),
+        *("4 asyncio.gather", "4 asyncio.shield", "4 asyncio.Future", "5 asyncio.Future.cancel"),
+    ]
+
+
 def test_what_is_not_asyncio(tmp_path):
     """Other modules of that name, names that hide it, text."""
     source = """\
