@@ -293,11 +293,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
     _source_traceback: list[FrameSummary] | None
 
     def __init__(self, coro: _types.AnyCoroutine, **kwargs: Any) -> None:
-        frame = sys._getframe(2)
-        if frame.f_code is _CREATE_TASK and sys._getframe(3).f_code is _OUR_CREATE_TASK:  # for speed
-            frame = sys._getframe(4)
-        else:
-            frame = sys._getframe(1)
+        frame = sys._getframe(3 if sys._getframe(2).f_code is _CREATE_TASK else 1)  # for speed
         in_group = False
         while not _is_program[(code := frame.f_code).co_filename]:
             name = code.co_qualname
@@ -406,7 +402,7 @@ _BASES: dict[type, type] = {Task: asyncio.Task, MadeFuture: Future}
 
 
 _weak, _new = weakref.ref, tuple.__new__
-_CREATE_TASK, _OUR_CREATE_TASK = asyncio.create_task.__code__, tasks.create_task.__code__
+_CREATE_TASK = tasks.create_task.__code__
 
 
 def _are_one(first: object, second: object) -> bool:
@@ -423,8 +419,11 @@ def _ends(task: Task) -> None:
             request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
     if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
         maker = made.task()
-        if maker is not None and not maker.done() and made.is_function(getattr(maker.get_coro(), "cr_frame", None)):
-            return
+        coro: Any = None if maker is None else maker.get_coro()
+        while (frame := getattr(coro, "cr_frame", None)) is not None:
+            if id(frame) == made.number and frame.f_code is made.function:
+                return
+            coro = coro.cr_await
     _settle(task)
 
 
@@ -593,10 +592,12 @@ def _watch_loops() -> None:
     @functools.wraps(call_soon)
     def watched_call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
         kind = type(callback)
+        if kind is STEP_TYPE:  # for speed
+            return call_soon(self, callback, context=context)
         if kind is _AtOnce:
             return callback(*args)
-        # The interpreter gives a context, with the step of a Task or what a Future calls when it is done.
-        if kind is not STEP_TYPE and (context is None or not (args and isinstance(args[0], Future))):
+        # The interpreter gives a context with what a Future calls when it is done.
+        if context is None or not (args and isinstance(args[0], Future)):
             _note("loop-callback", _place(sys._getframe(1)))
         handle = call_soon(self, callback, *args, context=context)
         return _hide_this(handle) if self._debug else handle
@@ -639,8 +640,7 @@ def _noting(kind: str, method: Callable[P, T]) -> Callable[P, T]:
 def _holder() -> asyncio.Task[object] | None:
     """Who takes a lock now, or gives it back."""
     loop = get_running_loop()
-    task: asyncio.Task[object] | None = None if loop is None else current_task(loop)
-    return getattr(task, "_acts_for", None) or task
+    return None if loop is None else current_task(loop)
 
 
 def _watch_locks() -> None:
@@ -656,7 +656,7 @@ def _watch_locks() -> None:
 
     @functools.wraps(release)
     def watched_release(self: _Lock) -> None:
-        if self._holder is not _holder() and self.locked():
+        if self._holder is not (holder := _holder()) and self.locked() and not _are_one(self._holder, holder):
             _note("lock-other-task", _place_around(sys._getframe(1)))
         self._holder = None
         release(self)

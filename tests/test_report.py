@@ -300,6 +300,20 @@ def test_star_imports(tmp_path):
     ]
 
 
+def test_await_of_what_gather_or_shield_gave_is_no_future_by_hand(tmp_path):
+    source = """\
+        import asyncio
+        async def f(coro, future: asyncio.Future):
+            both, kept = asyncio.gather(coro, coro), asyncio.shield(coro)
+            await both, await kept, await future
+            both.cancel()
+        """
+    assert found(source, tmp_path)[1:] == [
+        *("2 asyncio.Future annotation", "3 asyncio.gather", "3 asyncio.shield"),
+        *("4 asyncio.gather", "4 asyncio.shield", "4 asyncio.Future", "5 asyncio.Future.cancel"),
+    ]
+
+
 def test_what_is_not_asyncio(tmp_path):
     """Other modules of that name, names that hide it, text."""
     source = """\
@@ -723,20 +737,30 @@ def test_json(tree):
     old = next(file for file in data["files"] if file["path"].endswith("pack/old.py"))
     use = {"state": "runs", "native": {"verdict": "same", "why": ""}}
     assert old["asyncio"] == [
-        {
-            "line": 1,
-            "column": 8,
-            "api": "asyncio",
-            "kind": "import",
-            **use,
-            "native": _table.native_of("asyncio")._asdict(),
-        },
+        {"line": 1, "column": 8, "api": "asyncio", "kind": "import", **use},
         {"line": 2, "column": 9, "api": "asyncio.run", "kind": "code", **use},
     ]
     assert (old["world"], old["lines"], old["trio"], old["possible"], old["watch"]) == ("asyncio", 2, [], [], [])
     assert data["apis"]["asyncio.run"] == {"uses": 1, **_table.ROWS["asyncio.run"]._asdict(), **use}
     assert [package["name"] for package in data["packages"]] == ["pack", f"{tree}/", "pack.sub"]
     assert not data["partial"]
+
+
+def test_import_is_to_be_checked_where_nothing_else_shows_what_becomes_of_it(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import asyncio\nfrom asyncio import Event, gather, get_running_loop, wait_for\nasyncio.sleep(1)\ngather()\n"
+    )
+    data = json.loads(report("a.py", "--json", cwd=tmp_path).stdout)
+    verdicts = [(each["line"], each["api"], each["native"]["verdict"]) for each in data["files"][0]["asyncio"]]
+    assert verdicts == [
+        (1, "asyncio", "same"),
+        (2, "asyncio.Event", "same"),
+        (2, "asyncio.gather", "same"),
+        (2, "asyncio.get_running_loop", "refused"),
+        (2, "asyncio.wait_for", "check"),
+        (3, "asyncio.sleep", "same"),
+        (4, "asyncio.gather", "check"),
+    ]
 
 
 class Page(HTMLParser):

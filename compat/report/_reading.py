@@ -141,6 +141,13 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Outer(Instance):
+    """The Future that gather() or shield() gives: who awaits it uses that, whatever it is made of."""
+
+    by: str
+
+
+@dataclass(frozen=True)
 class Member:
     """An attribute of such an object."""
 
@@ -606,7 +613,7 @@ class Module(ast.NodeVisitor):
     def uses_in(self, node: ast.expr, scope: Scope, kind: str) -> Iterator[Use]:
         """What a chain of attributes refers to: its longest part that is asyncio's or trio's."""
         if node in self.waits and isinstance(instance := self.surely(node, scope, Instance), Instance):
-            api = WAITED_FOR.get((self.waits[node], instance.of))
+            api = instance.by if isinstance(instance, Outer) else WAITED_FOR.get((self.waits[node], instance.of))
             if api:
                 yield Use(*place(node), api, kind)
         if isinstance(node, ast.Subscript):
@@ -960,14 +967,14 @@ GIVES: dict[str, object] = {
     "asyncio.create_task": _TASK,
     "asyncio.current_task": _TASK,
     "asyncio.ensure_future": _TASK,
-    "asyncio.gather": _FUTURE,
+    "asyncio.gather": Outer("asyncio.Future", by="asyncio.gather"),
     "asyncio.get_event_loop": _LOOP,
     "asyncio.get_running_loop": _LOOP,
     "asyncio.new_event_loop": _LOOP,
     "asyncio.open_connection": _STREAMS,
     "asyncio.open_unix_connection": _STREAMS,
     "asyncio.run_coroutine_threadsafe": FOREIGN,
-    "asyncio.shield": _FUTURE,
+    "asyncio.shield": Outer("asyncio.Future", by="asyncio.shield"),
     "asyncio.start_server": _SERVER,
     "asyncio.start_unix_server": _SERVER,
     "asyncio.timeout": Instance("asyncio.Timeout"),

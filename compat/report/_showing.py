@@ -45,8 +45,13 @@ def state_of_use(use: Use) -> str:
     return "own loop" if use.kind == "subclass" and use.api in LOOPS else state_of(use.api)
 
 
-def on_native(use: Use) -> OnNative:
-    return native_of(use.api, use.arguments, use.kind)
+def on_native(use: Use, among: Iterable[Use] = ()) -> OnNative:
+    """What native does with a use. What an import brings is judged where it is used, if that is among these."""
+    native = native_of(use.api, use.arguments, use.kind)
+    if use.kind != "import" or native.verdict == "refused":
+        return native
+    is_used = any(other.kind != "import" and f"{other.api}.".startswith(f"{use.api}.") for other in among)
+    return OnNative("same", "") if is_used else native
 
 
 def verdicts(files: Iterable[Source]) -> Counter[str]:
@@ -223,7 +228,7 @@ def as_data(tree: Tree) -> dict[str, object]:
                 "world": file.world,
                 "lines": file.lines,
                 "asyncio": [
-                    {**_place(use), "state": state_of_use(use), "native": on_native(use)._asdict()}
+                    {**_place(use), "state": state_of_use(use), "native": on_native(use, file.asyncio)._asdict()}
                     for use in file.asyncio
                 ],
                 "possible": [_place(use) for use in file.possible],
