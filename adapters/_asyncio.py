@@ -50,6 +50,7 @@ try:
 
     # Callbacks by which a Task in Python schedules its step.
     PYTHON_STEPS = {vars(_tasks._PyTask)[name] for name in ("_Task__step", "_Task__wakeup")}
+    _PENDING, _PythonFuture = _std.futures._PENDING, _std.futures._PyFuture
 
     # 3.14 on: a Handle that another thread may cancel.
     ThreadSafeHandle: type[Handle] = getattr(_events, "_ThreadSafeHandle", Handle)
@@ -87,6 +88,7 @@ try:
         (asyncio.BaseTransport, "_extra"),
         (asyncio.TaskGroup, "_abort"),
         (_std_in_c.Task, "_callbacks"),
+        (_tasks._PyTask, "_state"),
         (asyncio.Server, "_attach _detach"),
         (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
         (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),
@@ -208,9 +210,19 @@ def report_failed_step(step: Step, error: BaseException) -> None:
 
 
 def replace_result(task: AnyTask, error: BaseException) -> None:
-    """Have a Task that has just ended, and whose result nobody has seen, end with an error instead."""
-    asyncio.Future.__init__(task, loop=task.get_loop())
-    asyncio.Future.set_exception(task, error)
+    """Have a Task that has just ended, and whose result nobody has seen, end with an error instead.
+
+    From 3.15 on a Task in C cannot be initialized again: its result stays, and the exception handler gets the error.
+    """
+    loop = task.get_loop()
+    if not isinstance(task, asyncio.Future):
+        task._state = _PENDING
+        _PythonFuture.set_exception(task, error)
+    elif sys.version_info < (3, 15):
+        asyncio.Future.__init__(task, loop=loop)
+        asyncio.Future.set_exception(task, error)
+    else:
+        loop.call_exception_handler({"message": "Error at the end of a Task", "exception": error, "task": task})
 
 
 def is_suspended(coro: object) -> bool:

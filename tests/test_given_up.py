@@ -161,9 +161,9 @@ def test_a_subclass_that_makes_transports():
     """asyncio does not call it for TLS."""
 
     class Loop(asyncio.SelectorEventLoop):
-        def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None):
+        def _make_socket_transport(self, sock, protocol, waiter=None, **options):
             made.append(protocol)
-            return super()._make_socket_transport(sock, protocol, waiter, extra=extra, server=server)
+            return super()._make_socket_transport(sock, protocol, waiter, **options)
 
     async def main():
         loop = asyncio.get_running_loop()

@@ -36,7 +36,7 @@ def test_it_has_the_names_of_the_library():
     code = "import trio_asyncio; print(*vars(trio_asyncio))"
     theirs = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     if theirs.returncode:
-        pytest.skip("the extra `set-ups` is not installed")
+        pytest.skip("trio-asyncio is not installed, or cannot be imported on this Python")
     names = {name for name in theirs.stdout.split() if not name.startswith("_")}
     modules = {"adapter", "async_", "base", "child", "handles", "loop", "sync", "util"}  # deprecated there
     assert names - modules <= set(dir(trio_asyncio))
