@@ -413,9 +413,9 @@ def test_a_program_does_the_same_afterwards(tmp_path):
     assert test_examples.run("-m", "compat", str(program)) == expected
 
 
-@pytest.fixture
-def changed_examples(tmp_path_factory, monkeypatch):
-    """The examples after the codemod, in the place where the tests of the examples look."""
+@pytest.fixture(scope="session")
+def examples_after(tmp_path_factory):
+    """A copy of the examples after the codemod."""
     copy = tmp_path_factory.mktemp("changed") / "examples"
     shutil.copytree(ROOT / "examples", copy)
     for example in copy.glob("*.py"):
@@ -423,10 +423,17 @@ def changed_examples(tmp_path_factory, monkeypatch):
     done = codemod(copy, "--write")
     assert done.returncode == 0
     assert "await trio.sleep(2)" in (copy / "codecount.py").read_text()
-    monkeypatch.setattr(test_examples, "EXAMPLES", copy)
-    # What runs on trio only is compared with what the original prints on asyncio.
-    monkeypatch.setattr(test_examples, "run", lambda *command, **options: run_original(copy, command, options))
     return copy
+
+
+@pytest.fixture
+def changed_examples(examples_after, monkeypatch):
+    """That copy, in the place where the tests of the examples look."""
+    monkeypatch.setattr(test_examples, "EXAMPLES", examples_after)
+    # What runs on trio only is compared with what the original prints on asyncio.
+    monkeypatch.setattr(
+        test_examples, "run", lambda *command, **options: run_original(examples_after, command, options)
+    )
 
 
 real_run = test_examples.run
