@@ -135,7 +135,7 @@ class Poller:
 
     def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
         """Tell for what a file is watched, as a selector does. Raises KeyError if it is not."""
-        fd = file if isinstance(file, int) else file.fileno()
+        fd = _fd_of(file)
         reader, writer = self.handles[fd]
         return _key(fd, reader is not None, writer is not None)
 
@@ -165,6 +165,10 @@ class Poller:
 def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
+
+
+def _fd_of(file: FileDescriptorLike) -> int:
+    return file if isinstance(file, int) else file.fileno()
 
 
 def _key(fd: int, reads: bool, writes: bool) -> selectors.SelectorKey:
@@ -223,7 +227,7 @@ class TrioPoller:
         return True
 
     def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
-        fd = file if isinstance(file, int) else file.fileno()
+        fd = _fd_of(file)
         return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import sys
 from collections.abc import Coroutine, Generator
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as Buffer  # typing's own from 3.12 on
@@ -29,6 +30,11 @@ else:
 AnyCoroutine: TypeAlias = CoroutineLike[Any]
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview  # what a transport sends
+
+# What subprocess.Popen takes: a word of the command; a descriptor, a file, PIPE or the like, None to inherit.
+Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+File: TypeAlias = int | IO[bytes] | IO[str] | None
+
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
 
 # What the methods of a socket take and return, for each of its families.

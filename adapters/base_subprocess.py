@@ -19,18 +19,17 @@ from asyncio.log import logger
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
 from ._asyncio import TOLD_OF_EXIT_AT_ONCE, WAIT_ENDS_WITH_PROCESS
 from ._interface import LoopPart
 from ._polling import READ, Activity, Watch
+from ._types import Argument, File
 
-Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Command: TypeAlias = str | bytes | Sequence[Argument]  # as subprocess.Popen takes it
 Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "PipeProtocol"]]]
-File: TypeAlias = int | IO[bytes] | IO[str] | None  # a descriptor, a file, PIPE or the like; None to inherit
 
 
 class Pidfd:

@@ -10,13 +10,11 @@ import asyncio
 import subprocess
 from asyncio import AbstractEventLoop
 from asyncio import subprocess as std
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ._types import Argument, File
 from .events import get_running_loop
 from .streams import DEFAULT_LIMIT, StreamReader
-
-if TYPE_CHECKING:
-    from .base_subprocess import Argument, File
 
 __all__ = std.__all__
 

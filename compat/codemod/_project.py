@@ -34,9 +34,7 @@ BACKGROUND = {
 }
 
 
-def others_of(
-    path: Path, before: Mapping[Path, str], after: Mapping[Path, str], replaced: frozenset[str] = frozenset()
-) -> Others:
+def others_of(path: Path, before: Mapping[Path, str], after: Mapping[Path, str], replaced: frozenset[str]) -> Others:
     """What the others have to do with a module, given the texts that are known, before and after the codemod."""
     background = cancels = ""
     for other, text in imported_texts(path.absolute(), after):
@@ -88,10 +86,16 @@ def taken_names(stem: str, callers: Iterable[str]) -> frozenset[str]:
     """What stands behind a dot, but compat's, as in mock.patch("it.asyncio.sleep"), and what is imported from it."""
     taken = set[str]()
     for text in callers:
-        taken.update(re.findall(r"(?<!\bcompat)\.(\w+)", text))
+        taken |= attributes(text)
         for names in re.findall(rf"^\s*from\s+(?:[\w.]*\.)?{stem}\s+import\s+(\([^)]*\)|.*)", text, re.M):
             taken.update(re.findall(r"\w+|\*", names))
     return frozenset(taken)
+
+
+@cache
+def attributes(text: str) -> frozenset[str]:
+    """What stands behind a dot in a source text, but compat's."""
+    return frozenset(re.findall(r"(?<!\bcompat)\.(\w+)", text))
 
 
 @cache
