@@ -38,7 +38,7 @@ def carried() -> Run:
         create_task, stand_in_for = loop.create_task, loop._scheduler.stand_in_for
 
         def create_carried_task(coro: Coroutine[Any, Any, Any], **options: Any) -> Any:
-            task = create_task(coro, **options)
+            task = create_task(coro, **options) if options else create_task(coro)
             stand_in_for(task)
             return task
 

@@ -248,7 +248,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """The loop ends. What is left in the run is trio's alone again."""
         self.ended = True
         self._leave_aio_task()
-        for stand_in in list(self.stand_ins.values()):
+        stand_ins = list(self.stand_ins.values())
+        self.stand_ins.clear()
+        for stand_in in stand_ins:
             stand_in.let_go()
         self.aio_stand_ins.clear()
         self.pending.clear()
@@ -672,7 +674,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """The trio task of an asyncio Task."""
         stand_in = self.stand_ins.get(aio_task)
         if stand_in is None:
-            new = make_stand_in(aio_task, self, self._home(aio_task) or self.nursery)
+            home = self._home(aio_task) if self.nursery_for or self.homes else None
+            new = make_stand_in(aio_task, self, home or self.nursery)
             stand_in = self.stand_ins.setdefault(aio_task, new)
             self.has_new_stand_in = True
             if stand_in is not new:  # a signal handler has come in between

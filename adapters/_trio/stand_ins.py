@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import trio
 from outcome import Error, Outcome, Value
-from trio.lowlevel import Abort
+from trio.lowlevel import Abort, enable_ki_protection
 
 from .. import _asyncio
 from .._types import AnyCoroutine, AnyFuture, AnyTask, StepFunction
@@ -147,34 +147,20 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         "wakeup",
     )
 
-    def __init__(self, aio_task: AnyTask, scheduler: Scheduler, nursery: trio.Nursery) -> None:
-        coro: Any = aio_task.get_coro()
-        if type(coro) is not CoroutineType and not hasattr(coro, "cr_frame"):
-            coro = _Coroutine(coro)
-        # The attributes of a trio task. Its own __init__() would take four times as long.
-        self._parent_nursery = nursery
-        self.coro = coro
-        self._runner = scheduler.runner
-        self.context = _context_of(aio_task)
-        self._ki_protected = False
-        self._next_send_fn = self._next_send = self._abort_func = None
-        self.custom_sleep_data = self._eventual_parent_nursery = None
-        self._counter = self._schedule_points = self._cancel_points = 0
-        self._child_nurseries = []
-        self._cancel_status = status = nursery._cancel_status
-        status._tasks.add(self)
+    _counter = 0  # of a deterministic order of the tasks that trio steps
+    _eventual_parent_nursery = None  # Nursery.start() has not made it
 
-        self.aio_task = aio_task
-        self.scheduler = scheduler
-        self.get_loop = scheduler.loop
-        self._asyncio_future_blocking = self.in_checkpoint = False
-        self.request: CancelRequest | None = None  # Task.cancel() has come in this wait
-        self.postponed: CancelRequest | None = None  # Task.cancel() has come in a wait that could not be interrupted
-        self.is_overcounted = False  # Task.cancelling() is one too high until the next step
-        self.interruption: Interruption | None = None
-        # How the interpreter wakes the Task after a wait of trio's; set with the first one.
-        self.wakeup: StepFunction
-        self.step_context: Context
+    aio_task: AnyTask
+    scheduler: Scheduler
+    get_loop: Callable[[], Any]
+    in_checkpoint: bool
+    request: CancelRequest | None  # Task.cancel() has come in this wait
+    postponed: CancelRequest | None  # Task.cancel() has come in a wait that could not be interrupted
+    is_overcounted: bool  # Task.cancelling() is one too high until the next step
+    interruption: Interruption | None
+    # How the interpreter wakes the Task after a wait of trio's; set with the first one.
+    wakeup: StepFunction
+    step_context: Context
 
     @property
     def name(self) -> str:
@@ -195,7 +181,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def end(self) -> None:
         """The Task has ended: so has this."""
         task: Any = self.aio_task
-        if self.scheduler.stand_ins.get(task) is not self:
+        if self.scheduler.stand_ins.pop(task, None) is None:
             return  # in this very step the loop has ended, or this has
         if self._child_nurseries or self._cancel_status.abandoned_by_misnesting:
             error = abandon_nurseries(self)
@@ -208,13 +194,12 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def let_go(self) -> None:
         """The Task has ended, or stays pending in a loop that is closed. trio hears no more of it."""
         scheduler = self.scheduler
-        del scheduler.stand_ins[self.aio_task]
         self._cancel_status._tasks.discard(self)
         self._cancel_status = None  # type: ignore[assignment]
         self.interruption = None
-        if self in PARKING_LOTS:
+        if PARKING_LOTS and self in PARKING_LOTS:
             break_parking_lots(self)
-        if self in scheduler.told.blocks:
+        if scheduler.told.blocks and self in scheduler.told.blocks:
             scheduler.told.forget(self)
         if scheduler.pending:
             scheduler.pending.pop(self, None)
@@ -338,8 +323,37 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         self.scheduler.told.note(self, task.cancelling())
 
 
-# TrioStandIn._create(), without a step in Python.
-make_stand_in = partial(type.__call__, TrioStandIn)
+_new = object.__new__
+
+
+@enable_ki_protection
+def make_stand_in(aio_task: AnyTask, scheduler: Scheduler, nursery: trio.Nursery) -> TrioStandIn:
+    """Make the trio task of an asyncio Task.
+
+    In place of __init__(): trio's metaclass and that of its Task would take longer than all of this.
+    """
+    self = _new(TrioStandIn)
+    coro: Any = aio_task.get_coro()
+    if type(coro) is not CoroutineType and not hasattr(coro, "cr_frame"):
+        coro = _Coroutine(coro)
+    # The attributes of a trio task.
+    self._parent_nursery = nursery
+    self.coro = coro
+    self._runner = scheduler.runner
+    self.context = _context_of(aio_task)
+    self._ki_protected = False
+    self._next_send_fn = self._next_send = self._abort_func = self.custom_sleep_data = None
+    self._schedule_points = self._cancel_points = 0
+    self._child_nurseries = []
+    self._cancel_status = status = nursery._cancel_status
+    status._tasks.add(self)
+
+    self.aio_task = aio_task
+    self.scheduler = scheduler
+    self.get_loop = scheduler.loop
+    self._asyncio_future_blocking = self.in_checkpoint = self.is_overcounted = False
+    self.request = self.postponed = self.interruption = None
+    return self
 
 
 # --- the asyncio Task of a trio task ----------------------------------------------------------------------------------
