@@ -21,7 +21,7 @@ from asyncio import Future
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
@@ -56,7 +56,7 @@ get_running_loop, current_task = _asyncio.get_running_loop, _asyncio.interpreter
 # Each kind of finding: what happened, and what to do before the port.
 KINDS = {
     "cancel-swallowed": (
-        "A task was cancelled, and its coroutine caught CancelledError and went on or returned.",
+        "A cancelled task caught CancelledError and waited again, or ended although who awaited it was cancelled, too.",
         "Raise CancelledError again after the clean-up: trio raises Cancelled at each wait until the scope is left.",
     ),
     "cleanup-wait": (
@@ -222,9 +222,11 @@ class _Request(NamedTuple):
     """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
 
     place: Place  # of the call, if the task has cancelled itself
-    waiter: _types.AnyFuture | None  # what the task awaited
+    waiter: _types.AnyFuture | None  # what the task awaited; None if what comes of that does not matter
     cancelling: int  # task.cancelling(), with this request
     frames: list[tuple[object, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
+    origin: _Origin | None  # what makes a difference of its end; None, if it may swallow the error and end
+    in_clean_up: bool = False  # it has waited while it handled the error
 
     def was_swallowed(self, task: Task) -> bool:
         """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
@@ -234,11 +236,120 @@ class _Request(NamedTuple):
 
     def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
         """Note it for the first of the frames that may have caught it."""
+        place = self.place_of(catching)
+        if place is not _NOWHERE:
+            _note("cancel-swallowed", place)
+
+    def place_of(self, catching: Iterator[tuple[FrameType, int]]) -> Place:
         frame, instruction = next(catching, (None, 0))
         if not self.frames:
-            _note("cancel-swallowed", self.place)
-        elif frame is not None and _is_program[frame.f_code.co_filename]:
-            _note("cancel-swallowed", (frame.f_code.co_filename, _line(frame.f_code, instruction)))
+            return self.place
+        if frame is not None and _is_program[frame.f_code.co_filename]:
+            return frame.f_code.co_filename, _line(frame.f_code, instruction)
+        return _NOWHERE
+
+
+class _Origin:
+    """Who has cancelled a task, if it is not the program by Task.cancel(), a timeout, or the end of the run.
+
+    For these it makes no difference whether a task ends by CancelledError or swallows it and ends.
+    """
+
+    def end(self, task: Task, request: _Request) -> None:
+        """The task has ended. Here: what awaits it was cancelled, and goes on with its result. trio cancels both."""
+        if (place := _swallowed_at(task, request)) is not None:
+            _note("cancel-swallowed", place)
+
+    def is_left(self, frames: list[FrameType]) -> bool:
+        """Tell whether a task waits in these frames for what has cancelled it, and is not cancelled any more."""
+        return False
+
+
+@dataclass(slots=True)
+class _Together(_Origin):
+    """Who waits for several tasks was cancelled. If all swallow it, asyncio raises it there, and trio does not."""
+
+    left: int = 0
+    swallowed: list[Place] = field(default_factory=list)
+
+    def end(self, task: Task, request: _Request) -> None:
+        self.left -= 1
+        if task.cancelled() or _error_of(task) is not None:
+            self.left = -1
+        elif (place := _swallowed_at(task, request)) is not None:
+            self.swallowed.append(place)
+        if self.left == 0:
+            for place in self.swallowed:
+                _note("cancel-swallowed", place)
+
+
+@dataclass(slots=True)
+class _OfGroup(_Origin):
+    """A TaskGroup has cancelled the task that has opened it, and waits there for the others, also in trio."""
+
+    group: object
+
+    def end(self, task: Task, request: _Request) -> None:
+        pass
+
+    def is_left(self, frames: list[FrameType]) -> bool:
+        return any(frame.f_code.co_name in _LEAVING and _owner(frame) is self.group for frame in frames)
+
+
+_by_awaiter = _Origin()
+_LEAVING = "__aexit__", "_aexit"  # of a TaskGroup
+
+
+def _owner(frame: FrameType) -> Any:
+    """The object whose method a frame runs."""
+    return frame.f_locals.get(frame.f_code.co_varnames[0])
+
+
+def _origin_of(frame: FrameType, task: Task) -> _Origin | None:
+    """Who cancels the task, by the frame of the call, which is not the program's."""
+    code, outer = frame.f_code, frame.f_back
+    name = code.co_qualname
+    if code is _CANCEL:
+        return _by_awaiter
+    if code.co_filename == _STAND_INS:  # a scope around the await; or around the task itself, which waits for nothing
+        return None if code.co_name == "_interrupt_bare_yield" else _by_awaiter
+    if code.co_filename == _TASKS:
+        if name == "_GatheringFuture.cancel":
+            gathering = _owner(frame)
+            if all(type(child) is Task and child._made is None for child in gathering._children):
+                return _together(gathering)
+        elif name == "_cancel_and_wait":  # of wait_for(), up to 3.11
+            # When its own wait is cancelled it raises CancelledError, whatever the task does that it has made.
+            # When the time is over it returns the result, also of a task that it was given.
+            is_cancelled = isinstance(sys.exception(), asyncio.CancelledError)
+            if is_cancelled == (task._acts_for is not None):
+                return _by_awaiter
+    elif name == "TaskGroup._on_task_done":
+        return _OfGroup(_owner(frame))
+    elif name == "TaskGroup._abort":
+        while outer is not None and outer.f_code.co_name == "_abort":
+            outer = outer.f_back
+        parent = current_task(task.get_loop())
+        request: _Request | None = getattr(parent, "_request", None)
+        if request is not None and any(inner is outer for _, inner, _ in request.frames):
+            return _together(_owner(frame))
+    return None
+
+
+def _together(owner: Any) -> _Together:
+    together = getattr(owner, "_cancelled_together", None)
+    if together is None:
+        together = owner._cancelled_together = _Together()
+    together.left += 1
+    return together
+
+
+def _swallowed_at(task: Task, request: _Request) -> Place | None:
+    """Where a task that has ended has swallowed the CancelledError of the request."""
+    if task.cancelled() or _error_of(task) is not None or request.in_clean_up or not request.was_swallowed(task):
+        return None
+    place = request.place_of((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    return None if place is _NOWHERE else place
 
 
 @dataclass(slots=True)
@@ -340,15 +451,22 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             _add_done_callback(self, _on_end)
 
     def cancel(self, msg: object = None) -> bool:
-        if self._request is not None and current_task(self.get_loop()) is not self:
-            _look_after(self, self._request)
+        request, origin = self._request, None
+        if request is not None and current_task(self.get_loop()) is not self:
+            if _is_to_step(self):
+                origin = request.origin
+            else:
+                _look_after(self, request)
         waiter = self._fut_waiter
         if not _cancel(self, msg):
             return False
         frame = sys._getframe(1)
-        if frame.f_code.co_filename not in _RUNNERS:
+        file = frame.f_code.co_filename
+        if file not in _RUNNERS:
             self._is_told_to_end = True
         if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
+            if not _is_program[file]:
+                origin = _origin_of(frame, self) or origin
             if self._made is None:
                 self._tell_end()
             place, frames = _NOWHERE, []
@@ -356,8 +474,9 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
                 place = _place_around(frame)
             else:
                 frames = [(coro, inner, inner.f_lasti) for coro, inner in parts_of(self.get_coro())]
-            self._request = _new(_Request, (place, waiter, self.cancelling(), frames))
-            _look_later(self, self._request, waiter)
+            told_by = None if self._must_cancel else waiter
+            request = self._request = _new(_Request, (place, told_by, self.cancelling(), frames, origin, False))
+            _look_later(self, request, waiter)
         return True
 
     def add_done_callback(self, fn: Callable[[Task], object], *, context: Context | None = None) -> None:
@@ -382,7 +501,9 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
 
 
-_TASKS, _RUNNERS = asyncio.tasks.__file__, {asyncio.runners.__file__, runners.__file__}
+_CANCEL = Task.cancel.__code__
+_TASKS, _STAND_INS = asyncio.tasks.__file__, os.path.join(adapters.__path__[0], "_trio", "stand_ins.py")
+_RUNNERS = {asyncio.runners.__file__, runners.__file__}
 Task.__module__ = asyncio.Task.__module__
 
 
@@ -415,8 +536,8 @@ def _ends(task: Task) -> None:
     request, made = task._request, task._made
     if request is not None:
         task._request = None
-        if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
-            request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+        if request.origin is not None:
+            request.origin.end(task, request)
     if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
         maker = made.task()
         coro: Any = None if maker is None else maker.get_coro()
@@ -482,10 +603,16 @@ def _look(task: Task, request: _Request, waiter: object = None) -> None:
     awaited = task._fut_waiter
     if awaited is not None and not isinstance(awaited, Future):
         task._request = None  # a wait of trio's
-    elif task._must_cancel or (awaited is not None and awaited.done()):
-        _look_later(task, request, awaited)  # the step is still to come
+    elif _is_to_step(task):
+        _look_later(task, request, awaited)
     else:
         _look_after(task, request)
+
+
+def _is_to_step(task: Task) -> bool:
+    """Tell whether a step of the task is still to come, which gives it what it was told."""
+    awaited = task._fut_waiter
+    return task._must_cancel or (isinstance(awaited, Future) and awaited.done())
 
 
 def _look_after(task: Task, request: _Request) -> None:
@@ -495,18 +622,25 @@ def _look_after(task: Task, request: _Request) -> None:
         return
     coroutines = list(parts_of(task.get_coro()))
     now = {id(coro) for coro, _ in coroutines}
-    request.frames[:] = [each for each in request.frames if id(each[0]) in now]
+    request.frames[:] = [
+        each for each in request.frames if id(each[0]) in now or _last_operation(each[1]).startswith("RETURN")
+    ]
     # The error that a coroutine handles is among what it refers to.
     handling = [
         number
         for number, (coro, _) in enumerate(coroutines)
         if any(isinstance(each, asyncio.CancelledError) for each in gc.get_referents(coro))
     ]
-    if not handling:
-        task._request = None
+    if handling:  # a clean-up; later looks will tell whether the task waits again after it
+        if not request.in_clean_up:
+            request = task._request = request._replace(in_clean_up=True)
+            _note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
+        awaited: Any = task._fut_waiter
+        _look_later(task, request, awaited)
+        return
+    task._request = None
+    if request.origin is None or not request.origin.is_left([frame for _, frame in coroutines]):
         request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
-    else:  # a clean-up; the end will tell whether it swallows the error
-        _note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
 
 
 def _place_of_clean_up(frames: list[FrameType]) -> Place:
