@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import dis
+import errno
 import functools
 import gc
 import inspect
 import json
 import os
+import stat
 import sys
 import weakref
 from asyncio import Future
@@ -825,8 +828,7 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
 
     Call it before compat.install(), which brings the functions to the program.
     """
-    if json_file is not None:
-        _check_json_file(json_file)
+    target = None if json_file is None else _target_of(json_file)
     vars(events)["Task"] = Task
     _watch_loops()
     _watch_locks()
@@ -840,25 +842,92 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
         replaced["eager_task_factory"] = asyncio.create_eager_task_factory(Task)
     vars(tasks).update(replaced)
     vars(futures).update(Future=MadeFuture)
-    path = json_file and os.path.abspath(json_file)
-    atexit.register(_end, program, prints, path, os.getpid())
+    atexit.register(_end, program, prints, target, os.getpid())
 
 
-def _check_json_file(path: str) -> None:
-    """Exit with status 2 if the list cannot be written there, or something else would be lost."""
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _target_of(path: str) -> str | int:
+    """Where to write the list: a file, links followed, or one of this process's files, as /dev/stdout is.
+
+    Exits with status 2 if it cannot be written there, or something else would be lost. The file stays as it is.
+    """
     try:
-        with open(path, "a+") as file:
-            file.seek(0)
-            content = file.read()
+        target = _follow(os.path.abspath(path) if path else path)
+        if isinstance(target, int):
+            os.write(target, b"")
+            return target
+        try:
+            status = os.stat(target)
+        except FileNotFoundError:
+            with open(target, "x"):
+                pass
+            os.unlink(target)
+            return target
+        if stat.S_ISREG(status.st_mode):
+            with open(target, "r+") as file:
+                content = file.read()
+            if content and FORMAT not in content:
+                sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
+        elif stat.S_ISDIR(status.st_mode) or not os.access(target, os.W_OK):
+            number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EACCES
+            raise OSError(number, os.strerror(number))
     except (OSError, ValueError) as error:
         sys.exit(_cannot_write(path, error))
-    if content and FORMAT not in content:
-        sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
+    return target
+
+
+def _follow(path: str) -> str | int:
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(path)  # raises OSError for links that go in a circle
+    while os.path.islink(path):
+        folder, name = os.path.split(path)
+        if os.path.realpath(folder) == f"/proc/{os.getpid()}/fd":
+            return int(name)
+        path = os.path.join(folder, os.readlink(path))
+    return path
 
 
 def _cannot_write(path: str, why: object) -> int:
     print(f"--watch-json: cannot write {path}: {why}", file=sys.stderr)
     return 2
+
+
+def _write(target: str | int, text: str) -> None:
+    """Write the list. Who reads the file finds the whole of it, or what was there before, whatever ends the process."""
+    if isinstance(target, int):
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
+        with open(target, "w", encoding="utf-8", closefd=False) as stream:  # so its place in a file moves
+            stream.write(text)
+        return
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        status = None
+    if status is None or stat.S_ISREG(status.st_mode):
+        beside = os.path.join(os.path.dirname(target), f".watch-json-{os.getpid()}")
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError:
+            if status is None:
+                raise  # else the folder takes no new file, and the file is written in its place
+        else:
+            try:
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+                if status is not None:
+                    with contextlib.suppress(PermissionError):
+                        os.chown(beside, status.st_uid, status.st_gid)
+                    os.chmod(beside, stat.S_IMODE(status.st_mode))
+                os.replace(beside, target)
+            except BaseException:
+                os.unlink(beside)
+                raise
+            return
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -873,7 +942,7 @@ def fail(error: BaseException) -> None:
 _program_has_failed = False
 
 
-def _end(program: list[str], prints: bool, path: str | None, process: int) -> None:
+def _end(program: list[str], prints: bool, target: str | int | None, process: int) -> None:
     if os.getpid() != process:
         return  # of os.fork()
     for thing in gc.get_objects():
@@ -886,9 +955,8 @@ def _end(program: list[str], prints: bool, path: str | None, process: int) -> No
         elif issubclass(kind, queues._Base) and not _program_has_failed:
             _note_left_items(thing)
     found = sorted(_found.items(), key=lambda item: (list(KINDS).index(item[0][0]), item[0][1]))
-    if path is not None:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(_as_json(program, found), file, indent=1)
+    if target is not None:
+        _write(target, json.dumps(_as_json(program, found), indent=1) + "\n")
     if prints:
         print(_as_text(found), file=sys.stderr)
 
