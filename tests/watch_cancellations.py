@@ -265,6 +265,24 @@ async def waits_again_in_a_loop():
 
 
 @finds(SWALLOWED)
+async def raises_another_error_and_waits_again():
+    async def inner():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError from None
+
+    async def worker():
+        try:
+            await inner()
+        except ValueError:
+            await asyncio.sleep(0)
+            seen.append("went on")
+
+    await cancel(worker())
+
+
+@finds(SWALLOWED)
 async def generator_waits_again():
     async def ticks():
         for _ in range(2):
@@ -594,6 +612,50 @@ async def group_fails_and_its_body_waits_again():
             seen.append("went on")
 
     await outcome(worker())
+
+
+@finds()
+async def group_fails_when_its_body_has_ended():
+    async def worker():
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(60))
+                group.create_task(fails())
+        except* ValueError:
+            seen.append("failed")
+        await asyncio.sleep(0)
+        seen.append("went on")
+
+    await outcome(worker())
+
+
+@finds()
+async def group_fails_inside_of_another_that_waits():
+    async def worker():
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(asyncio.sleep(60))
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(fails())
+
+    await outcome(worker())
+
+
+@finds()
+async def groups_are_cancelled_and_the_inner_one_fails():
+    async def fails_in_the_end():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ValueError
+
+    async def worker():
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(asyncio.sleep(60))
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(fails_in_the_end())
+                await asyncio.sleep(60)
+
+    await cancel(worker())
 
 
 @finds(SWALLOWED)
