@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     class _Lock(asyncio.Lock):
         _holder: asyncio.Task[object] | None  # who has taken it
+        _used_in: Callable[[], object]  # the loop, as far as it is there; up to 3.11 to ask for it takes long
         _locked: bool
         _waiters: deque[asyncio.Future[object]] | None
 
@@ -252,6 +253,8 @@ def _maker(frame: FrameType, in_group: bool) -> tuple[_Made, FrameType | None]:
     ):
         outer = outer.f_back
     maker = outer or frame
+    while maker.f_code.co_name in _COMPREHENSIONS and maker.f_back is not None:
+        maker = maker.f_back
     is_trios = task is None and maker.f_code.co_flags & _ASYNC
     reference = None if task is None else _weak(task)
     made = code, frame.f_lasti, maker.f_code, 0 if is_trios else id(maker), reference
@@ -444,6 +447,9 @@ _CREATE = {
     "_watch_loops.<locals>.watched_create_task",
 }
 _START = {"Runner.run", "Loop.run_until_complete"}
+
+# Up to 3.11 functions of their own.
+_COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>"}
 
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -871,8 +877,14 @@ def _watch_locks() -> None:
             await acquire(self)
         else:  # for speed; it is the same
             self._locked = True
-        loop = get_running_loop()
-        self._holder = None if loop is None else current_task(loop)
+        loop = self._used_in()
+        holder = None if loop is None else current_task(loop)
+        if holder is None:
+            loop = get_running_loop()
+            if loop is not None:
+                holder = current_task(loop)
+                self._used_in = _weak(loop)
+        self._holder = holder
         return True
 
     @functools.wraps(release)
@@ -890,7 +902,7 @@ def _watch_locks() -> None:
     def watched_init(self: asyncio.Condition, lock: asyncio.Lock | None = None) -> None:
         init(self, locks.Lock() if lock is None else lock)
 
-    lock._holder = None
+    lock._holder, lock._used_in = None, type(None)
     lock.acquire, lock.release, condition.__init__ = watched_acquire, watched_release, watched_init
 
 

@@ -312,3 +312,69 @@ print(task.cancel())
     done = run("--watch", "-c", code, cwd=tmp_path)
     assert done.stdout == run("-c", code, cwd=tmp_path).stdout == "True\n"
     assert "Error" not in done.stderr
+
+
+def test_tasks_that_a_trio_task_makes_in_a_comprehension(tmp_path):
+    code = """
+import asyncio, compat
+
+async def main():
+    tasks = [asyncio.create_task(asyncio.sleep(0.001)) for _ in range(2)]
+    for task in tasks:
+        await task
+
+compat.run(main)
+"""
+    assert run("--watch", "-c", code, cwd=tmp_path).stderr == "compat --watch: nothing found\n"
+
+
+def test_tasks_made_in_each_other_way(tmp_path):
+    """Those that come to the loop's create_task() by other ways than asyncio.create_task() and a TaskGroup."""
+    code = """
+import asyncio
+
+class Named(asyncio.Task):
+    def __init__(self, coro, **options):
+        super().__init__(coro, **options)
+
+def factory(loop, coro, **options):
+    return Named(coro, loop=loop, **options)  # made
+
+async def late():
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+async def direct():
+    return asyncio.Task(late(), loop=asyncio.get_running_loop())  # made
+
+async def by_factory():
+    asyncio.get_running_loop().set_task_factory(factory)
+    task = asyncio.create_task(late())
+    asyncio.get_running_loop().set_task_factory(None)
+    return task
+
+async def by_loop():
+    return asyncio.get_running_loop().create_task(late(), name="late")  # made
+
+async def in_lambda():
+    return (lambda: asyncio.ensure_future(late()))()  # made
+
+async def main():
+    for function in direct, by_factory, by_loop, in_lambda:
+        task = await function()
+        print(type(task) in (asyncio.Task, Named), isinstance(task, asyncio.Task), task.get_name())
+        await task
+    try:
+        asyncio.get_running_loop().create_task(None)
+    except TypeError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+    done = run("--watch-json", "found.json", "-c", code, cwd=tmp_path)
+    assert done.stdout == run("-c", code, cwd=tmp_path).stdout
+    assert done.stdout.count("True True") == 4
+    found = json.loads((tmp_path / "found.json").read_text())["findings"]
+    made = [number for number, line in enumerate(code.splitlines(), 1) if line.endswith("  # made")]
+    assert [each["line"] for each in found if each["kind"] == "task-outlived"] == made
+    assert len(made) == 4
