@@ -342,16 +342,17 @@ class _Origin:
 class _Together(_Origin):
     """Who waits for several tasks was cancelled. If all swallow it, asyncio raises it there, and trio does not."""
 
-    left: int = 0
+    running: set[Task] = field(default_factory=set)
+    has_raised: bool = False  # one of them
     swallowed: list[Place] = field(default_factory=list)
 
     def end(self, task: Task, request: _Request) -> None:
-        self.left -= 1
+        self.running.discard(task)
         if task.cancelled() or _error_of(task) is not None:
-            self.left = -1
+            self.has_raised = True
         elif (place := _swallowed_at(task, request)) is not None:
             self.swallowed.append(place)
-        if self.left == 0:
+        if not self.running and not self.has_raised:
             for place in self.swallowed:
                 _note("cancel-swallowed", place)
 
@@ -383,7 +384,7 @@ def _origin_of(frame: FrameType, task: Task) -> _Origin | None:
         if name == "_GatheringFuture.cancel":
             gathering = _owner(frame)
             if all(type(child) is Task and child._made is None for child in gathering._children):
-                return _together(gathering)
+                return _together(gathering, task)
         elif name == "_cancel_and_wait":  # of wait_for(), up to 3.11
             # When its own wait is cancelled it raises CancelledError, whatever the task does that it has made.
             # When the time is over it returns the result, also of a task that it was given.
@@ -400,15 +401,15 @@ def _origin_of(frame: FrameType, task: Task) -> _Origin | None:
         parent = current_task(task.get_loop())
         request: _Request | None = getattr(parent, "_request", None)
         if request is not None and any(inner is outer for _, inner, _ in request.frames):
-            return _together(_owner(frame))
+            return _together(_owner(frame), task)
     return None
 
 
-def _together(owner: Any) -> _Together:
-    together = getattr(owner, "_cancelled_together", None)
+def _together(owner: Any, task: Task) -> _Together:
+    together: _Together | None = getattr(owner, "_cancelled_together", None)
     if together is None:
         together = owner._cancelled_together = _Together()
-    together.left += 1
+    together.running.add(task)
     return together
 
 

@@ -528,6 +528,19 @@ async def gather_with_exceptions_is_cancelled():
     await cancel(worker())
 
 
+@finds(SWALLOWED)
+async def gather_is_cancelled_twice():
+    async def worker():
+        seen.append(await asyncio.gather(swallows(), swallows()))
+        return "went on"
+
+    task = asyncio.create_task(worker())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    task.cancel()
+    await outcome(task)
+
+
 @finds()
 async def gather_is_cancelled_and_one_part_raises_it():
     async def worker():
