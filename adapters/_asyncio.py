@@ -94,6 +94,8 @@ try:
         (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),
         (SetBy(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
         (asyncio.Lock, "_get_loop _loop"),
+        (SetBy(asyncio.Lock.__init__), "_locked _waiters"),
+        (SetBy(_tasks._GatheringFuture.__init__), "_children"),
         (BaseDefaultEventLoopPolicy, "_loop_factory"),
         (asyncio.Queue, "_wakeup_next"),
         (SetBy(asyncio.Runner.__init__), "_loop _interrupt_count"),

@@ -38,7 +38,8 @@ Without one it is standard input; in a terminal that is a prompt, which has "awa
   --tasks-on SIGNAL  print all tasks and what they await when the signal comes, such as USR1 (compat.print_tasks)
   --watch            at the end, list on stderr where the program, and what it has installed, relied on a meaning that
                      trio does not have; other processes, as of multiprocessing or pytest-xdist, are not watched
-  --watch-json FILE  write the list to a file, as JSON
+  --watch-json FILE  write the list to a file, as JSON, in one step at the end; a program that is killed, or ended by a
+                     SIGTERM that it does not handle, leaves none: stop it by SIGINT
   -h, --help         show this
   --version          show the version
 

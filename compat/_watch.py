@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import dis
+import errno
 import functools
 import gc
 import inspect
 import json
 import os
+import stat
 import sys
 import weakref
 from asyncio import Future
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
-from dataclasses import dataclass
-from types import CodeType, FrameType, ModuleType
+from dataclasses import dataclass, field
+from types import CodeType, CoroutineType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import outcome
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from traceback import FrameSummary
 
     class _Lock(asyncio.Lock):
-        _holder: asyncio.Task[object] | None
+        _holder: asyncio.Task[object] | None  # who has taken it
+        _used_in: Callable[[], object]  # the loop, as far as it is there; up to 3.11 to ask for it takes long
+        _locked: bool
+        _waiters: deque[asyncio.Future[object]] | None
 
     class _Queue(asyncio.Queue[object]):
         _made_in: _Run
@@ -50,13 +56,13 @@ __all__ = ["fail", "install"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-STEP_TYPE, WAKEUP_TYPE = _asyncio.STEP_TYPE, _asyncio.WAKEUP_TYPE
+STEP_TYPE, WAKEUP_TYPE, WAKEUP_NAME = _asyncio.STEP_TYPE, _asyncio.WAKEUP_TYPE, _asyncio.WAKEUP_NAME
 get_running_loop, current_task = _asyncio.get_running_loop, _asyncio.interpreters_current_task
 
 # Each kind of finding: what happened, and what to do before the port.
 KINDS = {
     "cancel-swallowed": (
-        "A task was cancelled, and its coroutine caught CancelledError and went on or returned.",
+        "A cancelled task caught CancelledError and waited again, or ended although who awaited it was cancelled, too.",
         "Raise CancelledError again after the clean-up: trio raises Cancelled at each wait until the scope is left.",
     ),
     "cleanup-wait": (
@@ -189,42 +195,115 @@ class _StandsFor(type):
         return issubclass(other, _BASES[cls]) if cls in _BASES else super().__subclasscheck__(other)
 
 
-class _Made(NamedTuple):
-    """Where a task was made, and by which function, whose frame is not kept: the objects in it would live longer."""
+class _Tasks(_StandsFor):
+    """Of Task, whose objects get to know where they are made before they begin. An __init__() for that takes longer."""
 
-    code: CodeType
-    instruction: int
-    function: CodeType
-    number: int  # id() of the function's frame; 0, if a TaskGroup takes care of the task, or a trio task has made it
-    task: weakref.ref[asyncio.Task[object]] | None  # in which it runs; None in a callback, and outside of a loop
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        new: Any = cls.__new__
+        task: Task = new(cls, *args, **kwargs)
+        task._made = task._awaiter = task._request = None
+        frame, function, in_group = _program_that_calls(sys._getframe(1))
+        if frame is None:
+            task.__init__(*args, **kwargs)  # type: ignore[misc]
+            _note_user(task, function)
+        else:
+            task._made, task._generator = _maker(frame, in_group)
+            task.__init__(*args, **kwargs)  # type: ignore[misc]
+            _add_done_callback(task, _on_end, context=_no_context)
+        if task._source_traceback:
+            _hide_this(task)
+        return task
 
-    def place(self) -> Place:
-        return self.code.co_filename, _line(self.code, self.instruction)
 
-    def is_function(self, frame: FrameType | None) -> bool:
-        return frame is not None and id(frame) == self.number and frame.f_code is self.function
+def _program_that_calls(frame: FrameType) -> tuple[FrameType | None, str, bool]:
+    """The program's frame that comes to a Task of its own by this one, and whether it does so by a TaskGroup.
 
-    def function_has_ended(self) -> bool:
-        if self.task is None:
-            frame: FrameType | None = sys._getframe(1)
-            while frame is not None and not self.is_function(frame):
-                frame = frame.f_back
-            return frame is None
-        task = self.task()
-        if task is None or task.done():
-            return True
-        if current_task(task.get_loop()) is task:
-            return False
-        return not any(self.is_function(frame) for _, frame in parts_of(task.get_coro()))
+    If there is none: None, and the function that the task is for.
+    """
+    in_group = False
+    while not _is_program[(code := frame.f_code).co_filename]:
+        name = code.co_qualname
+        in_group = in_group or name == "TaskGroup.create_task"
+        if name not in _CREATE or frame.f_back is None:
+            return None, name, in_group
+        frame = frame.f_back
+    return frame, "", in_group
+
+
+def _note_user(task: Task, function: str) -> None:
+    if function in _START:
+        _begin_run(task)
+    elif function == "wait_for":  # up to 3.11
+        task._acts_for = current_task(task.get_loop())
+
+
+def _maker(frame: FrameType, in_group: bool) -> tuple[_Made, FrameType | None]:
+    """Find the async function that makes a task in this frame, and its frame if it is a generator's.
+
+    Outside of a task, it is the function.
+    """
+    loop = get_running_loop()
+    task = None if loop is None else current_task(loop)
+    code = frame.f_code
+    if in_group:
+        return (code, frame.f_lasti, code, 0, None), None
+    outer: FrameType | None = frame if task is not None else None
+    while outer is not None and not (
+        outer.f_code.co_flags & _ASYNC and outer.f_code.co_name[0] != "<" and _is_program[outer.f_code.co_filename]
+    ):
+        outer = outer.f_back
+    maker = outer or frame
+    while maker.f_code.co_name in _COMPREHENSIONS and maker.f_back is not None:
+        maker = maker.f_back
+    is_trios = task is None and maker.f_code.co_flags & _ASYNC
+    reference = None if task is None else _weak(task)
+    made = code, frame.f_lasti, maker.f_code, 0 if is_trios else id(maker), reference
+    is_generator = maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<"
+    return made, maker if is_generator else None
+
+
+# Where a task was made, and by which function, whose frame is not kept: the objects in it would live longer. A plain
+# tuple, for speed:
+#   the code and the instruction;
+#   the function;
+#   id() of the function's frame; 0, if a TaskGroup takes care of the task, or a trio task has made it;
+#   the task in which the function runs; None in a callback, and outside of a loop.
+_Made: TypeAlias = tuple[CodeType, int, CodeType, int, weakref.ref[asyncio.Task[object]] | None]
+
+
+def _place_of(made: _Made) -> Place:
+    return made[0].co_filename, _line(made[0], made[1])
+
+
+def _has_ended(made: _Made) -> bool:
+    """Tell whether the function that has made the task has ended."""
+    _, _, function, number, reference = made
+
+    def is_function(frame: FrameType) -> bool:
+        return id(frame) == number and frame.f_code is function
+
+    if reference is None:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not is_function(frame):
+            frame = frame.f_back
+        return frame is None
+    task = reference()
+    if task is None or task.done():
+        return True
+    if current_task(task.get_loop()) is task:
+        return False
+    return not any(is_function(frame) for _, frame in parts_of(task.get_coro()))
 
 
 class _Request(NamedTuple):
     """A task was told to cancel. The frames in which it was are kept until it is clear whether one swallows it."""
 
     place: Place  # of the call, if the task has cancelled itself
-    waiter: _types.AnyFuture | None  # what the task awaited
+    waiter: _types.AnyFuture | None  # what the task awaited; None if what comes of that does not matter
     cancelling: int  # task.cancelling(), with this request
     frames: list[tuple[object, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
+    origin: _Origin | None  # what makes a difference of its end; None, if it may swallow the error and end
+    in_clean_up: bool = False  # it has waited while it handled the error
 
     def was_swallowed(self, task: Task) -> bool:
         """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
@@ -234,11 +313,112 @@ class _Request(NamedTuple):
 
     def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
         """Note it for the first of the frames that may have caught it."""
+        place = self.place_of(catching)
+        if place is not _NOWHERE:
+            _note("cancel-swallowed", place)
+
+    def place_of(self, catching: Iterator[tuple[FrameType, int]]) -> Place:
         frame, instruction = next(catching, (None, 0))
         if not self.frames:
-            _note("cancel-swallowed", self.place)
-        elif frame is not None and _is_program[frame.f_code.co_filename]:
-            _note("cancel-swallowed", (frame.f_code.co_filename, _line(frame.f_code, instruction)))
+            return self.place
+        if frame is not None and _is_program[frame.f_code.co_filename]:
+            return frame.f_code.co_filename, _line(frame.f_code, instruction)
+        return _NOWHERE
+
+
+class _Origin:
+    """Who has cancelled a task, if it is not the program by Task.cancel(), a timeout, or the end of the run.
+
+    For these it makes no difference whether a task ends by CancelledError or swallows it and ends.
+    """
+
+    def end(self, task: Task, request: _Request) -> None:
+        """The task has ended. Here: what awaits it was cancelled, and goes on with its result. trio cancels both."""
+        if (place := _swallowed_at(task, request)) is not None:
+            _note("cancel-swallowed", place)
+
+
+@dataclass(slots=True)
+class _Together(_Origin):
+    """Who waits for several tasks was cancelled. If all swallow it, asyncio raises it there, and trio does not."""
+
+    running: set[Task] = field(default_factory=set)
+    has_raised: bool = False  # one of them
+    swallowed: list[Place] = field(default_factory=list)
+
+    def end(self, task: Task, request: _Request) -> None:
+        self.running.discard(task)
+        if task.cancelled() or _error_of(task) is not None:
+            self.has_raised = True
+        elif (place := _swallowed_at(task, request)) is not None:
+            self.swallowed.append(place)
+        if not self.running and not self.has_raised:
+            for place in self.swallowed:
+                _note("cancel-swallowed", place)
+
+
+_by_awaiter, _by_itself = _Origin(), _Origin()
+
+
+def _owner(frame: FrameType) -> Any:
+    """The object whose method a frame runs."""
+    return frame.f_locals.get(frame.f_code.co_varnames[0])
+
+
+def _groups_left(frames: Iterator[FrameType]) -> Iterator[asyncio.TaskGroup]:
+    """The TaskGroups that are being left in the frames: they wait there for their tasks, and so does trio."""
+    for frame in frames:
+        if frame.f_code.co_name in ("__aexit__", "_aexit") and isinstance(group := _owner(frame), asyncio.TaskGroup):
+            yield group
+
+
+def _origin_of(frame: FrameType, task: Task) -> _Origin | None:
+    """Who cancels the task, by the frame of the call, which is not the program's."""
+    code, outer = frame.f_code, frame.f_back
+    name = code.co_qualname
+    if code is _CANCEL:
+        return _by_awaiter
+    if code.co_filename == _STAND_INS:  # a scope around the await; or around the task itself, which waits for nothing
+        return None if code.co_name == "_interrupt_bare_yield" else _by_awaiter
+    if code.co_filename == _TASKS:
+        if name == "_GatheringFuture.cancel":
+            gathering = _owner(frame)
+            if all(type(child) is Task and child._made is None for child in gathering._children):
+                return _together(gathering, task)
+        elif name == "_cancel_and_wait":  # of wait_for(), up to 3.11
+            # When its own wait is cancelled it raises CancelledError, whatever the task does that it has made.
+            # When the time is over it returns the result, also of a task that it was given.
+            is_cancelled = isinstance(sys.exception(), asyncio.CancelledError)
+            if is_cancelled == (task._acts_for is not None):
+                return _by_awaiter
+    elif name == "TaskGroup._on_task_done":
+        group = _owner(frame)
+        if any(each is group for each in _groups_left(inner for _, inner in parts_of(task.get_coro()))):
+            return _by_itself
+    elif name == "TaskGroup._abort":
+        while outer is not None and outer.f_code.co_name == "_abort":
+            outer = outer.f_back
+        parent = current_task(task.get_loop())
+        request: _Request | None = getattr(parent, "_request", None)
+        if request is not None and any(inner is outer for _, inner, _ in request.frames):
+            return _together(_owner(frame), task)
+    return None
+
+
+def _together(owner: Any, task: Task) -> _Together:
+    together: _Together | None = getattr(owner, "_cancelled_together", None)
+    if together is None:
+        together = owner._cancelled_together = _Together()
+    together.running.add(task)
+    return together
+
+
+def _swallowed_at(task: Task, request: _Request) -> Place | None:
+    """Where a task that has ended has swallowed the CancelledError of the request."""
+    if task.cancelled() or _error_of(task) is not None or request.in_clean_up or not request.was_swallowed(task):
+        return None
+    place = request.place_of((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
+    return None if place is _NOWHERE else place
 
 
 @dataclass(slots=True)
@@ -265,8 +445,12 @@ def _error_of(future: _types.AnyFuture) -> BaseException | None:
 _CREATE = {
     *("create_task", "ensure_future", "_ensure_future", "create_eager_task_factory.<locals>.factory"),
     *("BaseLoop.create_task", "BaseLoop._make_task", "_call", "_LoopOfNursery.create_task", "TaskGroup.create_task"),
+    "_watch_loops.<locals>.watched_create_task",
 }
 _START = {"Runner.run", "Loop.run_until_complete"}
+
+# Up to 3.11 functions of their own.
+_COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>"}
 
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -274,16 +458,20 @@ _ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC
 _init, _cancel, _add_done_callback = asyncio.Task.__init__, asyncio.Task.cancel, asyncio.Task.add_done_callback
 
 
-class Task(asyncio.Task[Any], metaclass=_StandsFor):
+class Task(asyncio.Task[Any], metaclass=_Tasks):
     """A Task that knows where it was made, who waits for it, and how it was cancelled."""
 
-    _made: _Made | None = None
+    __slots__ = "_awaiter", "_made", "_request"
+
+    if TYPE_CHECKING:
+        _made: _Made | None
+        _awaiter: weakref.ref[asyncio.Task[object]] | None  # who has waited for it first
+        _request: _Request | None
+
     _generator: FrameType | None = None  # of its maker: it may be suspended where nobody sees it
-    _awaiter: weakref.ref[asyncio.Task[object]] | None = None  # who has waited for it first
     _is_shared = False
-    _request: _Request | None = None
     _survivals: tuple[_Survival, ...] = ()
-    _is_told_to_end = False  # by somebody else than the end of the run
+    _is_told_by_run = False  # to cancel, at the end of the run, and by nobody else
     _tells_its_end = False
     _acts_for: asyncio.Task[object] | None = None  # who waits for it by wait_for(), which is no other task from 3.12 on
 
@@ -292,80 +480,58 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
     _must_cancel: bool
     _source_traceback: list[FrameSummary] | None
 
-    def __init__(self, coro: _types.AnyCoroutine, **kwargs: Any) -> None:
-        frame = sys._getframe(3 if sys._getframe(2).f_code is _CREATE_TASK else 1)  # for speed
-        in_group = False
-        while not _is_program[(code := frame.f_code).co_filename]:
-            name = code.co_qualname
-            in_group = in_group or name == "TaskGroup.create_task"
-            if name not in _CREATE or frame.f_back is None:
-                _init(self, coro, **kwargs)
-                if name in _START:
-                    _begin_run(self)
-                elif name == "wait_for":  # up to 3.11
-                    self._acts_for = current_task(self.get_loop())
-                break
-            frame = frame.f_back
-        else:
-            loop = get_running_loop()
-            task = None if loop is None else current_task(loop)
-            if in_group:
-                self._made = _new(_Made, (code, frame.f_lasti, code, 0, None))
-            elif task is not None and code.co_flags & inspect.CO_COROUTINE:
-                self._made = _new(_Made, (code, frame.f_lasti, code, id(frame), _weak(task)))
-            else:
-                self._set_maker(frame, task)
-            _init(self, coro, **kwargs)
-            _add_done_callback(self, _on_end)
-        if self._source_traceback:
-            _hide_this(self)
-
-    def _set_maker(self, frame: FrameType, task: asyncio.Task[object] | None) -> None:
-        """Find the async function that makes it in this frame. Outside of a task, it is the function."""
-        outer: FrameType | None = frame if task is not None else None
-        while outer is not None and not (
-            outer.f_code.co_flags & _ASYNC and outer.f_code.co_name[0] != "<" and _is_program[outer.f_code.co_filename]
-        ):
-            outer = outer.f_back
-        maker = outer or frame
-        is_trios = task is None and maker.f_code.co_flags & _ASYNC
-        reference = None if task is None else _weak(task)
-        self._made = _Made(frame.f_code, frame.f_lasti, maker.f_code, 0 if is_trios else id(maker), reference)
-        if maker.f_code.co_flags & _GENERATORS and maker.f_code.co_name[0] != "<":
-            self._generator = maker
-
     def _tell_end(self) -> None:
         if self._made is None and not self._tells_its_end:
             self._tells_its_end = True
-            _add_done_callback(self, _on_end)
+            _add_done_callback(self, _on_end, context=_no_context)
 
     def cancel(self, msg: object = None) -> bool:
-        if self._request is not None and current_task(self.get_loop()) is not self:
-            _look_after(self, self._request)
+        request, origin = self._request, None
+        if request is not None and current_task(self.get_loop()) is not self:
+            if _is_to_step(self):
+                origin = request.origin
+            else:
+                _look_after(self, request)
         waiter = self._fut_waiter
         if not _cancel(self, msg):
             return False
         frame = sys._getframe(1)
-        if frame.f_code.co_filename not in _RUNNERS:
-            self._is_told_to_end = True
-        if waiter is None or isinstance(waiter, Future):  # else a wait of trio's
-            if self._made is None:
-                self._tell_end()
-            place, frames = _NOWHERE, []
-            if waiter is None and current_task(self.get_loop()) is self:
-                place = _place_around(frame)
-            else:
-                frames = [(coro, inner, inner.f_lasti) for coro, inner in parts_of(self.get_coro())]
-            self._request = _new(_Request, (place, waiter, self.cancelling(), frames))
-            _look_later(self, self._request, waiter)
+        file = frame.f_code.co_filename
+        cancelling = self.cancelling()
+        if file in _RUNNERS:
+            self._is_told_by_run = cancelling == 1
+        elif self._is_told_by_run:
+            self._is_told_by_run = False
+        if waiter is not None and not isinstance(waiter, Future):
+            return True  # a wait of trio's
+        if not _is_program[file]:
+            origin = _origin_of(frame, self) or origin
+            if origin is _by_itself:  # a TaskGroup that is being left, of the task that leaves it
+                return True
+        if self._made is None:
+            self._tell_end()
+        place: Place = _NOWHERE
+        frames: list[tuple[object, FrameType, int]] = []
+        if waiter is None and current_task(self.get_loop()) is self:
+            place = _place_around(frame)
+        else:
+            coro: Any = self.get_coro()
+            while type(coro) is CoroutineType and (inner := coro.cr_frame) is not None:  # for speed
+                frames.append((coro, inner, inner.f_lasti))
+                coro = coro.cr_await
+            frames += [(part, inner, inner.f_lasti) for part, inner in parts_of(coro)]
+        told_by = None if self._must_cancel else waiter
+        request = self._request = _new(_Request, (place, told_by, cancelling, frames, origin, False))
+        _look_later(self, request, waiter)
         return True
 
     def add_done_callback(self, fn: Callable[[Task], object], *, context: Context | None = None) -> None:
         _add_done_callback(self, fn, context=context)
+        awaiter: Any
         if self._made is None:
             return  # of asyncio's own, as the parts of gather() are
         if type(fn) is WAKEUP_TYPE:
-            awaiter: Any = fn.__self__
+            awaiter = fn.__self__
         elif getattr(getattr(fn, "__code__", None), "co_filename", None) == _TASKS:  # gather(), wait() ...
             awaiter = current_task(self.get_loop())
         else:
@@ -374,7 +540,7 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
             self._awaiter = None if awaiter is None else _weak(awaiter)
         elif not self._is_shared and not self.done() and not _are_one(self._awaiter(), awaiter):
             self._is_shared = True
-            _note("task-shared", self._made.place())
+            _note("task-shared", _place_of(self._made))
 
     @property
     def _callbacks(self) -> list[tuple[Callable[[Task], object], Context]] | None:  # type: ignore[override]
@@ -382,7 +548,9 @@ class Task(asyncio.Task[Any], metaclass=_StandsFor):
         return [each for each in super()._callbacks or () if type(each[0]) is not _AtOnce] or None
 
 
-_TASKS, _RUNNERS = asyncio.tasks.__file__, {asyncio.runners.__file__, runners.__file__}
+_CANCEL = Task.cancel.__code__
+_TASKS, _STAND_INS = asyncio.tasks.__file__, os.path.join(adapters.__path__[0], "_trio", "stand_ins.py")
+_RUNNERS = {asyncio.runners.__file__, runners.__file__}
 Task.__module__ = asyncio.Task.__module__
 
 
@@ -402,7 +570,9 @@ _BASES: dict[type, type] = {Task: asyncio.Task, MadeFuture: Future}
 
 
 _weak, _new = weakref.ref, tuple.__new__
-_CREATE_TASK = tasks.create_task.__code__
+_make: Any = type.__call__.__get__(Task)  # without what the metaclass does
+_no_context = Context()
+_CREATE_TASK, _GROUPS_CREATE_TASK = tasks.create_task.__code__, asyncio.TaskGroup.create_task.__code__
 
 
 def _are_one(first: object, second: object) -> bool:
@@ -412,18 +582,24 @@ def _are_one(first: object, second: object) -> bool:
 
 def _ends(task: Task) -> None:
     """Called when a task is done, before anything else can know it."""
-    request, made = task._request, task._made
+    request = task._request
     if request is not None:
         task._request = None
-        if not task.cancelled() and _error_of(task) is None and request.was_swallowed(task):
-            request.note((frame, at) for _, frame, at in reversed(request.frames) if _went_on(frame, at))
-    if made is not None and made.task is not None and not task._survivals:  # the usual case, for speed
-        maker = made.task()
-        coro: Any = None if maker is None else maker.get_coro()
-        while (frame := getattr(coro, "cr_frame", None)) is not None:
-            if id(frame) == made.number and frame.f_code is made.function:
+        if request.origin is not None:
+            request.origin.end(task, request)
+    if task._survivals:
+        _settle(task)
+        return
+    made = task._made
+    if made is not None and (reference := made[4]) is not None and (maker := reference()) is not None:  # for speed
+        coro: Any = maker.get_coro()
+        function, number = made[2], made[3]
+        while type(coro) is CoroutineType and (frame := coro.cr_frame) is not None:
+            if id(frame) == number and frame.f_code is function:
                 return
             coro = coro.cr_await
+    elif (made is None or made[3] == 0) and task._generator is None:
+        return
     _settle(task)
 
 
@@ -432,10 +608,10 @@ def _settle(task: Task) -> None:
     if generator is not None:
         has_outlived = _last_operation(generator).startswith(("RETURN", "RERAISE"))
     else:
-        has_outlived = task._made is not None and task._made.number != 0 and task._made.function_has_ended()
+        has_outlived = task._made is not None and task._made[3] != 0 and _has_ended(task._made)
     if has_outlived:
         _note_task("task-outlived", task)
-    if task._survivals and not (task.cancelled() and task._is_told_to_end):
+    if task._survivals and (not task.cancelled() or task._is_told_by_run):
         for survival in task._survivals:
             survival.note()
         task._survivals = ()
@@ -443,7 +619,7 @@ def _settle(task: Task) -> None:
 
 def _note_task(kind: str, task: Task) -> None:
     if task._made is not None:
-        _note(kind, task._made.place())
+        _note(kind, _place_of(task._made))
 
 
 _on_end = _AtOnce(_ends)
@@ -482,10 +658,16 @@ def _look(task: Task, request: _Request, waiter: object = None) -> None:
     awaited = task._fut_waiter
     if awaited is not None and not isinstance(awaited, Future):
         task._request = None  # a wait of trio's
-    elif task._must_cancel or (awaited is not None and awaited.done()):
-        _look_later(task, request, awaited)  # the step is still to come
+    elif _is_to_step(task):
+        _look_later(task, request, awaited)
     else:
         _look_after(task, request)
+
+
+def _is_to_step(task: Task) -> bool:
+    """Tell whether a step of the task is still to come, which gives it what it was told."""
+    awaited = task._fut_waiter
+    return task._must_cancel or (isinstance(awaited, Future) and awaited.done())
 
 
 def _look_after(task: Task, request: _Request) -> None:
@@ -493,20 +675,29 @@ def _look_after(task: Task, request: _Request) -> None:
     if not request.was_swallowed(task):
         task._request = None
         return
+    awaited: Any = task._fut_waiter
     coroutines = list(parts_of(task.get_coro()))
     now = {id(coro) for coro, _ in coroutines}
-    request.frames[:] = [each for each in request.frames if id(each[0]) in now]
+    request.frames[:] = [
+        each for each in request.frames if id(each[0]) in now or _last_operation(each[1]).startswith("RETURN")
+    ]
     # The error that a coroutine handles is among what it refers to.
     handling = [
         number
         for number, (coro, _) in enumerate(coroutines)
         if any(isinstance(each, asyncio.CancelledError) for each in gc.get_referents(coro))
     ]
-    if not handling:
-        task._request = None
-        request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
-    else:  # a clean-up; the end will tell whether it swallows the error
-        _note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
+    if handling:  # a clean-up; later looks will tell whether the task waits again after it
+        if not request.in_clean_up:
+            request = task._request = request._replace(in_clean_up=True)
+            _note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
+        _look_later(task, request, awaited)
+        return
+    if any(getattr(group, "_aborting", False) for group in _groups_left(frame for _, frame in coroutines)):
+        _look_later(task, request, awaited)
+        return
+    task._request = None
+    request.note((frame, instruction) for _, frame, instruction in reversed(request.frames))
 
 
 def _place_of_clean_up(frames: list[FrameType]) -> Place:
@@ -587,13 +778,19 @@ _gather, _shield = asyncio.gather, asyncio.shield
 
 def _watch_loops() -> None:
     loop: Any = events.BaseLoop
-    call_soon = loop.call_soon
+    call_soon, create_task = loop.call_soon, loop.create_task
 
     @functools.wraps(call_soon)
     def watched_call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
         kind = type(callback)
-        if kind is STEP_TYPE:  # for speed
-            return call_soon(self, callback, context=context)
+        if kind is STEP_TYPE:  # for speed, as all that is not _note()
+            if self._closed:
+                call_soon(self, callback, context=context)
+            self._append((context, callback))
+            return None
+        if kind is WAKEUP_TYPE and callback.__name__ == WAKEUP_NAME and not self._closed:
+            self._append((context, callback, args[0]))
+            return None
         if kind is _AtOnce:
             return callback(*args)
         # The interpreter gives a context with what a Future calls when it is done.
@@ -602,7 +799,40 @@ def _watch_loops() -> None:
         handle = call_soon(self, callback, *args, context=context)
         return _hide_this(handle) if self._debug else handle
 
-    loop.call_soon = watched_call_soon
+    @functools.wraps(create_task)
+    def watched_create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
+        frame: Any = sys._getframe(1)
+        caller = code = frame.f_code
+        if code is _CREATE_TASK or code is _GROUPS_CREATE_TASK:
+            frame = frame.f_back
+            code = frame.f_code
+        if self._closed or self._debug or self._task_factory is not None or "eager_start" in kwargs:
+            return create_task(self, coro, **kwargs)
+        made: _Made
+        generator = None
+        if not _is_program[code.co_filename]:
+            found, function, in_group = _program_that_calls(frame)
+            if found is None:
+                task = _make(coro, loop=self, **kwargs)
+                task._made = task._awaiter = task._request = None
+                _note_user(task, function)
+                return task
+            made, generator = _maker(found, in_group)
+        elif caller is _GROUPS_CREATE_TASK:
+            made = code, frame.f_lasti, code, 0, None
+        elif code.co_flags & inspect.CO_COROUTINE and (maker := current_task(self)) is not None:
+            made = code, frame.f_lasti, code, id(frame), _weak(maker)
+        else:
+            made, generator = _maker(frame, False)
+        task = _make(coro, loop=self, **kwargs)
+        task._made = made
+        if generator is not None:
+            task._generator = generator
+        task._awaiter = task._request = None
+        _add_done_callback(task, _on_end, context=_no_context)
+        return task
+
+    loop.call_soon, loop.create_task = watched_call_soon, watched_create_task
     for name, kind in (
         ("call_later", "loop-callback"),
         ("call_at", "loop-callback"),
@@ -637,12 +867,6 @@ def _noting(kind: str, method: Callable[P, T]) -> Callable[P, T]:
     return noting
 
 
-def _holder() -> asyncio.Task[object] | None:
-    """Who takes a lock now, or gives it back."""
-    loop = get_running_loop()
-    return None if loop is None else current_task(loop)
-
-
 def _watch_locks() -> None:
     lock: Any = locks.Lock
     condition: Any = locks.Condition
@@ -650,14 +874,28 @@ def _watch_locks() -> None:
 
     @functools.wraps(acquire)
     async def watched_acquire(self: _Lock) -> bool:
-        taken: bool = await acquire(self)
-        self._holder = _holder()
-        return taken
+        if self._locked or self._waiters:
+            await acquire(self)
+        else:  # for speed; it is the same
+            self._locked = True
+        loop = self._used_in()
+        holder = None if loop is None else current_task(loop)
+        if holder is None:
+            loop = get_running_loop()
+            if loop is not None:
+                holder = current_task(loop)
+                self._used_in = _weak(loop)
+        self._holder = holder
+        return True
 
     @functools.wraps(release)
     def watched_release(self: _Lock) -> None:
-        if self._holder is not (holder := _holder()) and self.locked() and not _are_one(self._holder, holder):
-            _note("lock-other-task", _place_around(sys._getframe(1)))
+        holder = self._holder
+        if holder is None or current_task(holder.get_loop()) is not holder:  # up to 3.11 to ask for the loop takes long
+            loop = get_running_loop()
+            releasing = None if loop is None else current_task(loop)
+            if holder is not releasing and self._locked and not _are_one(holder, releasing):
+                _note("lock-other-task", _place_around(sys._getframe(1)))
         self._holder = None
         release(self)
 
@@ -665,7 +903,7 @@ def _watch_locks() -> None:
     def watched_init(self: asyncio.Condition, lock: asyncio.Lock | None = None) -> None:
         init(self, locks.Lock() if lock is None else lock)
 
-    lock._holder = None
+    lock._holder, lock._used_in = None, type(None)
     lock.acquire, lock.release, condition.__init__ = watched_acquire, watched_release, watched_init
 
 
@@ -691,8 +929,7 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
 
     Call it before compat.install(), which brings the functions to the program.
     """
-    if json_file is not None:
-        _check_json_file(json_file)
+    target = None if json_file is None else _target_of(json_file)
     vars(events)["Task"] = Task
     _watch_loops()
     _watch_locks()
@@ -706,25 +943,92 @@ def install(program: list[str], prints: bool, json_file: str | None) -> None:
         replaced["eager_task_factory"] = asyncio.create_eager_task_factory(Task)
     vars(tasks).update(replaced)
     vars(futures).update(Future=MadeFuture)
-    path = json_file and os.path.abspath(json_file)
-    atexit.register(_end, program, prints, path, os.getpid())
+    atexit.register(_end, program, prints, target, os.getpid())
 
 
-def _check_json_file(path: str) -> None:
-    """Exit with status 2 if the list cannot be written there, or something else would be lost."""
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _target_of(path: str) -> str | int:
+    """Where to write the list: a file, links followed, or one of this process's files, as /dev/stdout is.
+
+    Exits with status 2 if it cannot be written there, or something else would be lost. The file stays as it is.
+    """
     try:
-        with open(path, "a+") as file:
-            file.seek(0)
-            content = file.read()
+        target = _follow(os.path.abspath(path) if path else path)
+        if isinstance(target, int):
+            os.write(target, b"")
+            return target
+        try:
+            status = os.stat(target)
+        except FileNotFoundError:
+            with open(target, "x"):
+                pass
+            os.unlink(target)
+            return target
+        if stat.S_ISREG(status.st_mode):
+            with open(target, "r+") as file:
+                content = file.read()
+            if content and FORMAT not in content:
+                sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
+        elif stat.S_ISDIR(status.st_mode) or not os.access(target, os.W_OK):
+            number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EACCES
+            raise OSError(number, os.strerror(number))
     except (OSError, ValueError) as error:
         sys.exit(_cannot_write(path, error))
-    if content and FORMAT not in content:
-        sys.exit(_cannot_write(path, "it is there, and is no list of --watch-json's"))
+    return target
+
+
+def _follow(path: str) -> str | int:
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(path)  # raises OSError for links that go in a circle
+    while os.path.islink(path):
+        folder, name = os.path.split(path)
+        if os.path.realpath(folder) == f"/proc/{os.getpid()}/fd":
+            return int(name)
+        path = os.path.join(folder, os.readlink(path))
+    return path
 
 
 def _cannot_write(path: str, why: object) -> int:
     print(f"--watch-json: cannot write {path}: {why}", file=sys.stderr)
     return 2
+
+
+def _write(target: str | int, text: str) -> None:
+    """Write the list. Who reads the file finds the whole of it, or what was there before, whatever ends the process."""
+    if isinstance(target, int):
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
+        with open(target, "w", encoding="utf-8", closefd=False) as stream:  # so its place in a file moves
+            stream.write(text)
+        return
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        status = None
+    if status is None or stat.S_ISREG(status.st_mode):
+        beside = os.path.join(os.path.dirname(target), f".watch-json-{os.getpid()}")
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError:
+            if status is None:
+                raise  # else the folder takes no new file, and the file is written in its place
+        else:
+            try:
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+                if status is not None:
+                    with contextlib.suppress(PermissionError):
+                        os.chown(beside, status.st_uid, status.st_gid)
+                    os.chmod(beside, stat.S_IMODE(status.st_mode))
+                os.replace(beside, target)
+            except BaseException:
+                os.unlink(beside)
+                raise
+            return
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -739,7 +1043,7 @@ def fail(error: BaseException) -> None:
 _program_has_failed = False
 
 
-def _end(program: list[str], prints: bool, path: str | None, process: int) -> None:
+def _end(program: list[str], prints: bool, target: str | int | None, process: int) -> None:
     if os.getpid() != process:
         return  # of os.fork()
     for thing in gc.get_objects():
@@ -752,9 +1056,8 @@ def _end(program: list[str], prints: bool, path: str | None, process: int) -> No
         elif issubclass(kind, queues._Base) and not _program_has_failed:
             _note_left_items(thing)
     found = sorted(_found.items(), key=lambda item: (list(KINDS).index(item[0][0]), item[0][1]))
-    if path is not None:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(_as_json(program, found), file, indent=1)
+    if target is not None:
+        _write(target, json.dumps(_as_json(program, found), indent=1) + "\n")
     if prints:
         print(_as_text(found), file=sys.stderr)
 

@@ -906,6 +906,17 @@ def test_watch_files_with_wrong_content(tmp_path, changes, reason):
         read_watch_file(watch_file(tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("length", "reason"), [(0, "it is empty: run "), (90, "it is cut off ("), (9, "it is not JSON: ")]
+)
+def test_watch_files_of_a_program_that_was_killed(tmp_path, length, reason):
+    path = watch_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=re.escape(reason)) as raised:
+        read_watch_file(path)
+    assert ("stop it by Ctrl-C or SIGINT" in str(raised.value)) == (length != 9)
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", None])
 def test_watch_files_that_are_none(tree, content):
     if content is not None:

@@ -5,8 +5,11 @@ import json
 import os
 import re
 import runpy
+import signal
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -130,6 +133,121 @@ def test_writes_json(arguments, file, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
+def test_file_of_a_program_that_is_killed_stays_as_it_was(number, tmp_path):
+    (tmp_path / "app.py").write_text(
+        SHIELD + "import os, signal\nif sys.argv[1:]: os.kill(os.getpid(), signal.Signals[sys.argv[1]])"
+    )
+    kill = "--watch-json", "found.json", "app.py", number
+    assert run(*kill, cwd=tmp_path).returncode == -signal.Signals[number]
+    assert [path.name for path in tmp_path.iterdir()] == ["app.py"]
+    assert run("--watch-json", "found.json", "app.py", cwd=tmp_path).returncode == 0
+    content = (tmp_path / "found.json").read_bytes()
+    assert json.loads(content)["findings"]
+    run(*kill, cwd=tmp_path)
+    assert (tmp_path / "found.json").read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_list_at_ctrl_c(tmp_path):
+    (tmp_path / "app.py").write_text(SHIELD + "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    assert run("--watch-json", "found.json", "app.py", cwd=tmp_path).returncode == -signal.SIGINT
+    assert json.loads((tmp_path / "found.json").read_text())["findings"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_list_on_standard_output(name, kind, tmp_path):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    command = [sys.executable, "-m", "compat", "--watch-json", name, "-c", "print('said by the program')\n" + SHIELD]
+    with open(tmp_path / "output", "w") as file:
+        output = file if kind == "file" else subprocess.PIPE
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, stdout=output, text=True, timeout=PATIENCE, check=True
+        )
+        file.write("written after it")
+    said, _, written = ((tmp_path / "output").read_text() if kind == "file" else done.stdout).partition("\n")
+    assert said == "said by the program"
+    assert json.loads(written.removesuffix("written after it"))["findings"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, None])
+def test_file_keeps_its_mode_and_links_to_it(mode, tmp_path):
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to("folder/found.json")
+    target = _watch._target_of(str(link))
+    assert list(folder.iterdir()) == []
+    if mode is not None:
+        link.write_text(f'"{_watch.FORMAT}"')
+        link.chmod(mode)
+        assert _watch._target_of(str(link)) == target
+    old = os.umask(0o027)
+    try:
+        _watch._write(target, "new")
+    finally:
+        os.umask(old)
+    assert link.is_symlink()
+    assert link.read_text() == "new"
+    assert stat.S_IMODE(link.stat().st_mode) == (0o640 if mode is None else mode)
+    assert list(folder.iterdir()) == [folder / "found.json"]
+
+
+def test_file_whose_folder_takes_no_other(tmp_path):
+    (tmp_path / f".watch-json-{os.getpid()}").mkdir()
+    target = tmp_path / "found.json"
+    with pytest.raises(FileExistsError):
+        _watch._write(str(target), "new")
+    target.write_text("old")
+    _watch._write(str(target), "new")
+    assert target.read_text() == "new"
+
+
+def test_file_that_cannot_be_written_to_its_end(tmp_path):
+    target = tmp_path / "found.json"
+    target.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        _watch._write(str(target), "new\udcff")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_list_into_a_fifo(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    target = _watch._target_of(str(fifo))
+    writer = threading.Thread(target=_watch._write, args=(target, "new"))
+    writer.start()
+    assert fifo.read_text() == "new"
+    writer.join(PATIENCE)
+    assert fifo.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("circle", "Too many levels of symbolic links"),
+        (".", "Is a directory"),
+        ("nowhere/found.json", "No such file or directory"),
+        ("text", "it is there, and is no list of --watch-json's"),
+        ("", "No such file or directory"),
+    ],
+)
+def test_where_no_list_can_be_written(path, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "text").write_text("a letter")
+    with pytest.raises(SystemExit) as exit:
+        _watch._target_of(path)
+    assert exit.value.code == 2
+    assert f"--watch-json: cannot write {path}: " in (text := capsys.readouterr().err)
+    assert reason in text
+    assert (tmp_path / "text").read_text() == "a letter"
+
+
+@pytest.mark.slow
 def test_watches_a_test_suite(tmp_path):
     (tmp_path / "test_app.py").write_text(
         "import asyncio, unittest\n"
@@ -194,3 +312,69 @@ print(task.cancel())
     done = run("--watch", "-c", code, cwd=tmp_path)
     assert done.stdout == run("-c", code, cwd=tmp_path).stdout == "True\n"
     assert "Error" not in done.stderr
+
+
+def test_tasks_that_a_trio_task_makes_in_a_comprehension(tmp_path):
+    code = """
+import asyncio, compat
+
+async def main():
+    tasks = [asyncio.create_task(asyncio.sleep(0.001)) for _ in range(2)]
+    for task in tasks:
+        await task
+
+compat.run(main)
+"""
+    assert run("--watch", "-c", code, cwd=tmp_path).stderr == "compat --watch: nothing found\n"
+
+
+def test_tasks_made_in_each_other_way(tmp_path):
+    """Those that come to the loop's create_task() by other ways than asyncio.create_task() and a TaskGroup."""
+    code = """
+import asyncio
+
+class Named(asyncio.Task):
+    def __init__(self, coro, **options):
+        super().__init__(coro, **options)
+
+def factory(loop, coro, **options):
+    return Named(coro, loop=loop, **options)  # made
+
+async def late():
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+async def direct():
+    return asyncio.Task(late(), loop=asyncio.get_running_loop())  # made
+
+async def by_factory():
+    asyncio.get_running_loop().set_task_factory(factory)
+    task = asyncio.create_task(late())
+    asyncio.get_running_loop().set_task_factory(None)
+    return task
+
+async def by_loop():
+    return asyncio.get_running_loop().create_task(late(), name="late")  # made
+
+async def in_lambda():
+    return (lambda: asyncio.ensure_future(late()))()  # made
+
+async def main():
+    for function in direct, by_factory, by_loop, in_lambda:
+        task = await function()
+        print(type(task) in (asyncio.Task, Named), isinstance(task, asyncio.Task), task.get_name())
+        await task
+    try:
+        asyncio.get_running_loop().create_task(None)
+    except TypeError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+    done = run("--watch-json", "found.json", "-c", code, cwd=tmp_path)
+    assert done.stdout == run("-c", code, cwd=tmp_path).stdout
+    assert done.stdout.count("True True") == 4
+    found = json.loads((tmp_path / "found.json").read_text())["findings"]
+    made = [number for number, line in enumerate(code.splitlines(), 1) if line.endswith("  # made")]
+    assert [each["line"] for each in found if each["kind"] == "task-outlived"] == made
+    assert len(made) == 4

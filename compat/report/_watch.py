@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["FORMAT", "VERSION", "Finding", "read_watch_file"]
 
 FORMAT, VERSION = "asyncio-on-trio watch", 1
+WRITE_AGAIN = "run the program with --watch-json again, and stop it by Ctrl-C or SIGINT if it does not end"
 
 
 @dataclass(frozen=True, order=True)
@@ -26,9 +27,14 @@ class Finding:
 
 def read_watch_file(path: Path) -> list[Finding]:
     """The findings, by file and line. Raises OSError, and ValueError, which says what is wrong, for other content."""
+    content = path.read_bytes()
+    if not content.strip():
+        raise ValueError(f"it is empty: {WRITE_AGAIN}")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
     except ValueError as error:
+        if FORMAT.encode() in content:
+            raise ValueError(f"it is cut off ({error}): {WRITE_AGAIN}") from None
         raise ValueError(f"it is not JSON: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f'it has no "format": "{FORMAT}", which `python -m compat --watch --watch-json FILE` writes')

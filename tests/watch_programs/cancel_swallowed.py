@@ -4,15 +4,32 @@ import contextlib
 counted = 0
 
 
-async def returns():
+async def ends():
     global counted
     try:
-        await asyncio.sleep(60)  # finds: cancel-swallowed x2
+        await asyncio.sleep(60)  # finds: cancel-swallowed x6
     except asyncio.CancelledError:
         counted += 1
+    return "a result"
 
 
-async def cleans_up_and_returns():
+async def cleans_up():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0)  # finds: cleanup-wait x2
+
+
+async def catches_after_clean_up():
+    global counted
+    try:
+        await cleans_up()  # finds: cancel-swallowed
+    except BaseException:
+        counted += 1
+    await asyncio.sleep(0)
+
+
+async def catches_before_clean_up():
     global counted
     try:
         await asyncio.sleep(60)  # finds: cancel-swallowed
@@ -21,19 +38,18 @@ async def cleans_up_and_returns():
         counted += 1
 
 
-async def inner():
-    try:
-        await asyncio.sleep(60)
-    finally:
-        await asyncio.sleep(0)  # finds: cleanup-wait
+async def waits_after_clean_up():
+    await catches_before_clean_up()
+    await asyncio.sleep(0)
 
 
 async def outer_catches():
     global counted
     try:
-        await inner()  # finds: cancel-swallowed
+        await cleans_up()  # finds: cancel-swallowed
     except asyncio.CancelledError:
         counted += 1
+    await asyncio.sleep(0)
     return "a result"
 
 
@@ -47,14 +63,16 @@ async def goes_on(event):
 
 async def ticks():
     global counted
+    ticked = []
     while True:
         try:
-            await asyncio.sleep(60)  # finds: cancel-swallowed x2
+            await asyncio.sleep(60)  # finds: cancel-swallowed
         except asyncio.CancelledError:
+            ticked.append(len(ticked))
+            if len(ticked) == 2:
+                return  # at the second cancellation, and does not wait again
             counted += 1
-            if counted == 8:
-                return
-        yield counted
+        yield ticked
 
 
 async def iterates():
@@ -63,7 +81,18 @@ async def iterates():
 
 
 async def awaits(task):
-    await task  # not told: the task has swallowed it
+    print(await task)  # not told: the task has swallowed it
+    return "went on"
+
+
+async def gathers():
+    await asyncio.gather(ends(), ends())
+
+
+async def groups():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ends())
+        group.create_task(ends())
 
 
 async def cancels_itself():
@@ -73,19 +102,18 @@ async def cancels_itself():
         await asyncio.sleep(0)
     except asyncio.CancelledError:
         counted += 1
+    await asyncio.sleep(0)
 
 
 async def main():
-    for function in returns, cleans_up_and_returns, outer_catches:
-        task = asyncio.create_task(function())
+    awaited = asyncio.create_task(ends())
+    for coro in catches_after_clean_up(), waits_after_clean_up(), outer_catches(), awaits(awaited), gathers(), groups():
+        task = asyncio.create_task(coro)
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
-        await task
-    task = asyncio.create_task(awaits(asyncio.create_task(returns())))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    await task
+        print(await asyncio.gather(task, return_exceptions=True))
+    print(await asyncio.wait_for(asyncio.create_task(ends()), 0.001))
     await asyncio.create_task(cancels_itself())
     for coro in goes_on(asyncio.Event()), iterates():
         task = asyncio.create_task(coro)

@@ -7,7 +7,7 @@ async def cleans_up():
     try:
         await asyncio.sleep(60)
     finally:
-        await asyncio.sleep(0)  # finds: cleanup-wait x10
+        await asyncio.sleep(0)  # finds: cleanup-wait x12
         print("clean")
 
 
@@ -35,6 +35,26 @@ async def takes_it_back():
     return "taken back"
 
 
+async def ends():
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("ends")
+    return "a result"
+
+
+async def cleans_up_and_ends():
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)  # finds: cleanup-wait
+    return "a result"
+
+
+async def gathers():
+    await asyncio.gather(ends(), asyncio.sleep(60))
+
+
 async def waits_for_condition(condition):
     async with condition:
         await condition.wait()
@@ -54,7 +74,8 @@ async def fails():
 
 
 async def main():
-    for function in cleans_up, raises_again, fails_in_clean_up, takes_it_back, has_a_group, has_children:
+    functions = cleans_up, raises_again, fails_in_clean_up, takes_it_back, has_a_group, has_children
+    for function in *functions, ends, cleans_up_and_ends, gathers:
         task = asyncio.create_task(function())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -94,6 +115,13 @@ async def main():
                 await cleans_up()
         except* ValueError:
             print("group")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                group.create_task(cleans_up())
+                await ends()
+        except* ValueError:
+            print("group whose body ends")
     await asyncio.sleep(0)
 
 
