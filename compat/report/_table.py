@@ -18,8 +18,10 @@ from typing import NamedTuple
 __all__ = [
     "CLASSES",
     "LOOPS",
+    "ORDER",
     "PUBLIC",
     "ROWS",
+    "STARTS",
     "SUBMODULES",
     "OnNative",
     "Row",
@@ -63,6 +65,13 @@ IN_PLACE_OF_LOOP = "It takes trio.lowlevel.current_trio_token() in place of the 
 OWNER = "Only the task that has taken it can release it; asyncio lets any."
 LATE = "An error that nobody asks for is raised at the end of the run; asyncio logs it."
 CHILD = "What still runs at the end of the run is killed and waited for; asyncio leaves it running."
+
+# It holds for each program with several tasks, and is no change of a single use: a report says it once for a file.
+ORDER = (
+    "Tasks start, and go on when several are woken at once, in no particular order; asyncio has them in the order in "
+    "which they were made and woken."
+)
+STARTS = {"asyncio.TaskGroup.create_task", "asyncio.create_task", "asyncio.gather"}
 
 # Recipes of several lines.
 HANDLER = """\
@@ -164,7 +173,7 @@ _GROUPED = {
     "asyncio.create_task": (
         "nursery.start_soon(fn, arg)",
         f"{NO_NURSERY} {NO_TASK}",
-        "An error that nobody awaits ends the run; asyncio logs it. Tasks start in no particular order.",
+        "An error that nobody awaits ends the run; asyncio logs it.",
     ),
     "asyncio.ensure_future": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
     "asyncio.TaskGroup": (
@@ -211,7 +220,7 @@ _GROUPED = {
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
         "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
-        "unseen. All start when gather() is awaited, in no particular order.",
+        "unseen. All start when gather() is awaited.",
     ),
     "asyncio.wait": (
         RACE,
