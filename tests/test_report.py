@@ -260,7 +260,7 @@ def test_what_the_report_says_of_the_order_of_tasks(way):
     assert orders(asyncio) == orders(drop_in) == {(0, 1, 2, 3)}
     assert len(orders(native)) > 1
     assert way.partition(",")[0] in _table.STARTS
-    assert _table.STARTS == {each.partition(",")[0] for each in STARTING}
+    assert {each.partition(",")[0] for each in STARTING} == _table.STARTS
 
 
 def test_the_order_of_tasks_is_said_once_for_a_file(tmp_path):
