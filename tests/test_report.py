@@ -233,6 +233,8 @@ def test_calls_that_native_refuses():
     assert _table.native_of("asyncio.QueueFull", kind="subclass").verdict == "same"
     assert _table.native_of("asyncio").verdict == "check"
     assert _table.native_of("asyncio.tasks._enter_task").verdict == "refused"
+    assert _table.native_of("asyncio.Task.__name__").verdict == "same"
+    assert _table.native_of("asyncio.Future.__name__").verdict == "refused"
 
 
 STARTING = {
@@ -291,7 +293,7 @@ def test_what_has_no_row_is_told_apart():
     assert _table.row_of("asyncio.tasks") is _table.SUBMODULE
     assert _table.row_of("asyncio.coroutine") is _table.ELSEWHERE
     assert _table.row_of("asyncio.tasks._enter_task") is _table.row_of("loop._ready") is _table.PRIVATE
-    assert _table.row_of("asyncio.Lock.locked") is _table.ROWS["asyncio.Lock"]
+    assert _table.row_of("asyncio.Lock.locked") is _table.row_of("asyncio.Lock.__name__") is _table.ROWS["asyncio.Lock"]
 
 
 # --- what is found ---------------------------------------------------------------------------------------------------

@@ -689,12 +689,17 @@ def is_method(owner: str, name: str) -> bool:
     return not name.startswith("_") and hasattr(value, name)
 
 
+def is_private(name: str) -> bool:
+    """Tell whether a name is asyncio's own affair. `__name__` and the like are Python's."""
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+
+
 def row_of(api: str) -> Row:
     """What the API becomes; a method that has no row of its own stands under its class."""
     if api in ROWS:
         return ROWS[api]
-    owner, _, name = api.rpartition(".")
-    if name.startswith("_") or any(part.startswith("_") for part in owner.split(".")):
+    owner, _, _ = api.rpartition(".")
+    if any(map(is_private, api.split("."))):
         return PRIVATE
     if owner in ROWS:
         return ROWS[owner] if state_of(api) != "unknown" else ELSEWHERE
@@ -724,7 +729,7 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
     from compat import native
 
     owner, *names = api.split(".")
-    if any(name.startswith("_") for name in names):
+    if any(map(is_private, names)):
         return OnNative("refused", "asyncio's own machine is not there.")
     if owner == "loop":
         return OnNative("refused", what_it_says(native, "get_running_loop").partition(": ")[2])
@@ -797,7 +802,7 @@ def state_of(api: str) -> str:
 
     owner, *names = api.split(".")
     value: object = events.Loop if owner == "loop" else drop_in
-    if any(name.startswith("_") for name in names):
+    if any(map(is_private, names)):
         return "private"
     for name in names:
         owner_value = value
