@@ -974,6 +974,11 @@ FUTURE = "from __future__ import annotations"
         ),
         ("import math\nimport trio\n{native}, adapters\n", "import math\nimport trio\nfrom compat import adapters\n"),
         ("{native}\nimport trio\n\n\n", "import math\n\nimport trio\n\n\n"),
+        (
+            "#!/usr/bin/env python\n# A licence.\n{native}\n",
+            "#!/usr/bin/env python\n# A licence.\nimport math\n\nimport trio\n",
+        ),
+        ("'Doc.'; {native}; x = 1\n", f"'Doc.'; {NATIVE}; x = 1\nimport trio\nimport math\n"),
     ],
 )
 def test_where_imports_go(before, after):

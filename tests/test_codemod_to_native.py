@@ -29,7 +29,7 @@ from compat.codemod._to_native import (
 )
 from test_codemod import ENVIRONMENT, codemod
 from test_codemod_native import printed
-from worlds import PATIENCE
+from worlds import PATIENCE, ROOT
 
 # --- the imports: each form before and after --------------------------------------------------------------------------
 
@@ -486,6 +486,14 @@ def test_programs_print_the_same(name):
     assert on_trio.refusal == ""
     assert "trio." in on_trio.text or name in NOTHING_FOR_TRIO
     assert printed(on_trio.text) == expected
+
+
+def test_the_step_of_the_guide():
+    guide = ROOT / "examples" / "guide"
+    texts = [(guide / name).read_text() for name in ("step2_advice.py", "step3_native.py")]
+    after = to_native(texts[0])
+    assert (after.refusal, after.left) == ("", [])
+    assert after.text.partition('"""\n')[2] == texts[1].partition('"""\n')[2]
 
 
 # --- several modules -------------------------------------------------------------------------------------------------

@@ -231,6 +231,10 @@ def test_calls_that_native_refuses():
     assert _table.native_of("asyncio.run", ("*", "**")).verdict == "same"
     assert _table.native_of("asyncio.Queue", kind="subclass").verdict == "check"
     assert _table.native_of("asyncio.QueueFull", kind="subclass").verdict == "same"
+    derived = _table.native_of("asyncio.CancelledError", kind="subclass")
+    assert derived == ("refused", "trio.Cancelled cannot be derived from.")
+    with pytest.raises(TypeError):
+        type(native.CancelledError)("Derived", (native.CancelledError,), {})
     assert _table.native_of("asyncio").verdict == "check"
     assert _table.native_of("asyncio.tasks._enter_task").verdict == "refused"
     assert _table.native_of("asyncio.Task.__name__").verdict == "same"

@@ -10,6 +10,9 @@ Which rules hold follows from what a module's asyncio is:
 Any other is refused, and so is a module that defines an event loop: trio's functions might be called in a loop of the
 real asyncio there.
 
+--to-native puts native in the place of asyncio, in each form of import. What native does not have stays asyncio's where
+that is right; else the module is left as it is, also where one beside it stays on asyncio and would not work with it.
+
 On native:
 
     asyncio.run(main(x))                    trio.run(main, x)                    if nothing left needs its nursery

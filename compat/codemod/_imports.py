@@ -94,10 +94,15 @@ def add_import(text: str, statement: str) -> str:
     same_before = bool(before) and order_of(before[-1])[0] == new[0]
     same_after = after is not None and order_of(after)[0] == new[0]
     inserted = [statement + newline]
-    if same_after and not same_before and after is not None:
+    if not before and after is not None and after.lineno <= end_of(tree, tree.body[0]) and after is not tree.body[0]:
+        at = end_of(tree, after)  # it shares its line with the docstring
+        if not lines[at - 1].endswith(("\n", "\r")):
+            lines[at - 1] += newline
+    elif same_after and not same_before and after is not None:
         at = after.lineno - 1
         while at and lines[at - 1].lstrip().startswith("#"):
             at -= 1  # a comment on the import that follows
+        at = at or after.lineno - 1  # those at the top are the file's, as `#!` and a licence
     elif before:
         at = end_of(tree, before[-1])
         if not lines[at - 1].endswith(("\n", "\r")):

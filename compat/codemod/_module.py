@@ -12,6 +12,7 @@ __all__ = ["defines_a_loop", "is_in", "is_native", "uses_asyncio"]
 
 
 def is_in(package: str, name: str) -> bool:
+    """Whether a dotted name is that of a package, or of something in it."""
     return name == package or name.startswith(f"{package}.")
 
 

@@ -270,7 +270,8 @@ def judged(
         raise Refusal(REFUSED, wrong + with_a_loop)
     for name in (name for names in bound.values() for name in names if not name.to):
         needs = f", {NEEDS_LOOP}" if any(use.api == name.api for use, _ in with_a_loop) else ""
-        left.append((use_of(name.alias, name.api), f"{STAYS}{needs}: {native_of(name.api).why}"))
+        why = native_of(name.api).why or "it is of the module itself."
+        left.append((use_of(name.alias, name.api), f"{STAYS}{needs}: {why}"))
     return left
 
 

@@ -125,6 +125,7 @@ class Tree:
         return self.api_named(self.full_name(node))
 
     def api_named(self, name: str) -> str:
+        """The name of native's that a dotted name is."""
         if not name.startswith(f"{NATIVE}."):
             return ""
         first, _, rest = name.removeprefix(f"{NATIVE}.").partition(".")

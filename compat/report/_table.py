@@ -746,12 +746,24 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
         why = refusal(api, value, arguments, is_method=isinstance(of, type))
         if why:
             return OnNative("refused", why)
-    if kind == "subclass" and isinstance(value, type) and not issubclass(value, BaseException):
-        return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
+    if kind == "subclass" and isinstance(value, type):
+        if not can_be_derived_from(value):
+            return OnNative("refused", f"{value.__module__.partition('.')[0]}.{value.__name__} cannot be derived from.")
+        if not issubclass(value, BaseException):
+            return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
     if api == "asyncio.gather" and arguments is not None and "return_exceptions" in arguments:
         return OnNative("same", "")
     row = ROWS.get(api)
     return OnNative("check", row.native) if row is not None and row.native else OnNative("same", "")
+
+
+def can_be_derived_from(value: type) -> bool:
+    """Tell whether a class lets others derive from it: trio.Cancelled does not."""
+    try:
+        type(value)("Derived", (value,), {})
+    except TypeError:
+        return False
+    return True
 
 
 def what_it_says(owner: object, name: str) -> str:
