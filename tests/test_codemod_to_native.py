@@ -521,6 +521,28 @@ TOGETHER = {
         set(),
         ["a.py: left alone: it shares Queue, sleep with main.py"],
     ),
+    "a name is another module's": (
+        {
+            "a/__init__.py": "",
+            "a/tools.py": "from asyncio import sleep\n",
+            "b/__init__.py": "from . import tools\n",
+            "b/tools.py": "def sleep(): print('b')\n",
+            "main.py": "import b\nfrom asyncio import isfuture\nfrom b.tools import sleep\nsleep()\nb.tools.sleep()\n"
+            "isfuture(b)\n",
+        },
+        {"a/tools.py"},
+        ["main.py: left alone: native does not have"],
+    ),
+    "a name goes by a package": (
+        {
+            "a/__init__.py": "from .tools import sleep as nap\n",
+            "a/tools.py": "from asyncio import sleep\n",
+            "b/__init__.py": "import a\nfrom asyncio import isfuture\nisfuture(a.nap)\n",
+            "main.py": "import b\nprint(b.a.nap.__module__)\n",
+        },
+        set(),
+        ["a/tools.py: left alone: it shares nap with b/__init__.py"],
+    ),
     "a run has no loop for what stays": (
         {
             "lib.py": "from asyncio import get_event_loop, Event\nasync def work():\n    event = Event()\n"
@@ -581,6 +603,7 @@ TOGETHER = {
 def test_modules_of_one_program_go_together(name, tmp_path):
     files, changed, said = TOGETHER[name]
     for path, text in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
 
     def run_program() -> tuple[int, str]:
@@ -599,6 +622,16 @@ def test_modules_of_one_program_go_together(name, tmp_path):
     # A loop that is open in a run of asyncio's is an error there.
     assert run_program() == ((0, "True\n") if name == "a loop is open" else on_asyncio)
     assert codemod("--to-native", "--check", ".", cwd=tmp_path).returncode == 0
+
+
+def test_a_file_that_is_given_alone(tmp_path):
+    """What runs it is not known then: `python -m compat` may."""
+    (tmp_path / "lib.py").write_text("from asyncio import sleep\n")
+    (tmp_path / "main.py").write_text("import asyncio, lib\nasyncio.get_event_loop()\nasyncio.run(lib.sleep(0))\n")
+    done = codemod("--to-native", "--write", ".", cwd=tmp_path)
+    assert "lib.py: left alone: main.py runs it, and stays on asyncio" in done.stderr
+    assert codemod("--to-native", "--write", "lib.py", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "lib.py").read_text() == "from compat.native import sleep\n"
 
 
 def test_what_the_command_says(tmp_path):

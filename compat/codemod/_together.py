@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from compat.report._reading import Module, parse
 
@@ -101,11 +102,11 @@ def shared_names(texts: Mapping[Path, str]) -> dict[tuple[Path, Path], set[str]]
     for path in texts:
         named[stem_of(path)].append(path)
     takes = [
-        (path, other, name, bound)
+        (path, other, taken.name, taken.bound)
         for path, text in texts.items()
-        for stem, name, bound in taken_by(text, path)
-        for other in named[stem]
-        if other != path
+        for taken in taken_by(text)
+        for other in named[taken.module.rpartition(".")[2] or stem_of(folder_of(path, taken.level))]
+        if other != path and is_module(other, taken.level, taken.module, path)
     ]
     links = defaultdict[tuple[Path, Path], set[str]](set)
     before = -1
@@ -146,21 +147,43 @@ def own_names(text: str) -> frozenset[str]:
     )
 
 
-def taken_by(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
-    """What a module takes from others: the last part of the other's name, the name there, "*" for all, and here."""
+class Taken(NamedTuple):
+    """What a module takes from another."""
+
+    level: int  # how many dots stand before the other's name
+    module: str
+    name: str  # there; "*" for all
+    bound: str  # here; "" if it is an attribute of the module
+
+
+def taken_by(text: str) -> Iterator[Taken]:
+    """What a module imports from others, and takes from modules as their attribute."""
     try:
         tree = parse(text, "<source>")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    modules: dict[str, str] = {}
+    modules: dict[str, tuple[int, str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.level or not package_of(node.module or "")):
-            stem = (node.module or "").rpartition(".")[2] or path.absolute().parent.name
             for alias in node.names:
-                yield stem, alias.name, bound_by(alias)
-                modules[bound_by(alias)] = alias.name
+                yield Taken(node.level, node.module or "", alias.name, bound_by(alias))
+                modules[bound_by(alias)] = node.level, ".".join(filter(None, (node.module, alias.name)))
         elif isinstance(node, ast.Import):
-            modules.update((alias.asname or alias.name, alias.name.rpartition(".")[2]) for alias in node.names)
+            modules.update((alias.asname or alias.name, (0, alias.name)) for alias in node.names)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and (of := modules.get(ast.unparse(node.value))):
-            yield of, node.attr, ""
+        if isinstance(node, ast.Attribute) and (module := modules.get(ast.unparse(node.value))):
+            yield Taken(*module, node.attr, "")
+
+
+def folder_of(path: Path, level: int) -> Path:
+    """The folder from which an import with so many dots counts."""
+    return Path(*path.absolute().parts[:-level]) if level else path.absolute().parent
+
+
+def is_module(other: Path, level: int, module: str, path: Path) -> bool:
+    """Whether a file may be what a module names so."""
+    place = other.absolute().parent if other.stem == "__init__" else other.absolute().with_suffix("")
+    names = tuple(module.split(".")) if module else ()
+    if level:
+        return place.parts == (*folder_of(path, level).parts, *names)
+    return place.parts[-len(names) :] == names
