@@ -626,12 +626,13 @@ def test_modules_of_one_program_go_together(name, tmp_path):
 
 def test_a_file_that_is_given_alone(tmp_path):
     """What runs it is not known then: `python -m compat` may."""
-    (tmp_path / "lib.py").write_text("from asyncio import sleep\n")
-    (tmp_path / "main.py").write_text("import asyncio, lib\nasyncio.get_event_loop()\nasyncio.run(lib.sleep(0))\n")
+    lib = "from asyncio import sleep\nasync def work(): await sleep(0)\n"
+    (tmp_path / "lib.py").write_text(lib)
+    (tmp_path / "main.py").write_text("import asyncio, lib\nasyncio.get_event_loop()\nasyncio.run(lib.work())\n")
     done = codemod("--to-native", "--write", ".", cwd=tmp_path)
     assert "lib.py: left alone: main.py runs it, and stays on asyncio" in done.stderr
     assert codemod("--to-native", "--write", "lib.py", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "lib.py").read_text() == "from compat.native import sleep\n"
+    assert (tmp_path / "lib.py").read_text() == lib.replace("asyncio", "compat.native")
 
 
 def test_what_the_command_says(tmp_path):
