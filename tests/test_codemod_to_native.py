@@ -17,8 +17,10 @@ from compat.codemod._to_native import (
     DEFINES_A_LOOP,
     DOCTEST,
     FALLBACK,
+    FOR_EXACT,
     FREE,
     NAMES,
+    NO_NURSERY,
     NOT_SURE,
     REFUSED,
     SAME,
@@ -214,6 +216,15 @@ LEFT = {
         NOT_SURE,
         {4: FALLBACK},
     ),
+    # What compat's exact side is given.
+    "import compat\nfrom asyncio import Queue\nsend, receive = compat.as_channels(Queue())\n": (
+        REFUSED,
+        {3: FOR_EXACT},
+    ),
+    "from compat import run\nfrom asyncio import create_task\nasync def main(): create_task(main())\nrun(main)\n": (
+        REFUSED,
+        {4: NO_NURSERY.format(name="asyncio.create_task")},
+    ),
     "from asyncio import (sleep, iscoroutine,  # two\n    run)\n": (NOT_SURE, {1: COMMENTS}),
     "import asyncio\nclass Mine(asyncio.SelectorEventLoop): pass\n": (DEFINES_A_LOOP, {}),
     # What would hang, or tell objects apart by their classes.
@@ -274,6 +285,9 @@ NAMED = {
     "from __future__ import annotations\nimport asyncio\ndef f(x: asyncio.Future): asyncio.run(x)\n": [3],
     "import asyncio\ndef f(x: 'asyncio.Future[int]'): asyncio.run(x)\n": [2],
     "from asyncio import get_running_loop, sleep\nasync def f(): await sleep(get_running_loop().time())\n": [1],
+    "import compat\nfrom asyncio import sleep\nasync def f(): await sleep(1)\ncompat.run(f)\n": [],
+    "import asyncio, compat\nasync def f():\n    async with compat.open_loop(): asyncio.create_task(f())\n"
+    "asyncio.run(f())\n": [],
 }
 
 

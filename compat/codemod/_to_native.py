@@ -21,11 +21,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from compat import native
-from compat.report._reading import Module, Use, as_api, imported_module, parse
+from compat.report._reading import Known, Module, Use, as_api, imported_module, parse, place
 from compat.report._table import native_of
 
 from ._imports import NATIVE, add_import, blocks_of, bound_by, imports_at_top, section_of_statement
 from ._module import defines_a_loop, is_in, is_native, uses_asyncio
+from ._project import BACKGROUND
 from ._text import Edit, Text
 
 __all__ = [
@@ -49,6 +50,10 @@ STAR = "`import *` does not say which names it brings: name them"
 BY_CALL = "it imports asyncio by a call: change that by hand"
 FALLBACK = "it is this one only where another import fails: decide which it is"
 COMMENTS = "comments stand between what native has and what it has not: write two imports"
+FOR_EXACT = "it takes asyncio's objects, and gives them"
+NO_NURSERY = (
+    "it opens no nursery for {name}() of native's: write the import by hand, and native.open_background() in it"
+)
 DOCTEST = "a doctest imports it: change that by hand"
 STAYS = "it stays asyncio's"
 NEEDS_LOOP = "which needs a loop (compat.open_loop())"
@@ -76,6 +81,9 @@ SAME = {
     *("ALL_COMPLETED", "BrokenBarrierError", "FIRST_COMPLETED", "FIRST_EXCEPTION", "IncompleteReadError"),
     *("InvalidStateError", "LimitOverrunError", "QueueEmpty", "QueueFull", "TimeoutError"),
 }
+# What of compat's belongs to the exact side.
+TAKE_OBJECTS = {"compat.as_channels", "compat.as_queue", "compat.as_streams", "compat.as_trio_stream"}
+ENTER_LOOPS = {"compat.run", "compat.open_loop"}
 OTHER_SYSTEM = "|".join(
     (
         r"sys\.platform == 'win32'",
@@ -225,6 +233,7 @@ def judged(
 ) -> list[tuple[Use, str]]:
     """What stays asyncio's, and why. Raises Refusal if the module has to stay as it is."""
     check_fallbacks(tree, statements)
+    check_exact(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and as_api(imported_module(node) or "").startswith("asyncio"):
             raise Refusal(NOT_SURE, [(use_of(node, "asyncio", "code"), BY_CALL)])
@@ -233,10 +242,10 @@ def judged(
         bound[name.bound].append(name)
     elsewhere = lines_for_other_systems(tree)
     quoted = {
-        place
+        offset
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        for place in range(*source.span(node))
+        for offset in range(*source.span(node))
     }
     is_deferred = any(
         isinstance(node, ast.ImportFrom) and node.module == "__future__" and "annotations" in ast.unparse(node)
@@ -273,6 +282,24 @@ def judged(
         why = native_of(name.api).why or "it is of the module itself."
         left.append((use_of(name.alias, name.api), f"{STAYS}{needs}: {why}"))
     return left
+
+
+def check_exact(module: Module) -> None:
+    """Raise Refusal where compat's exact side is given what would be native's, or runs it without its nursery."""
+    used = [
+        (Use(*place(node), value.name, "code"), value.name)
+        for node, scope, _ in module.references
+        for value in module.values(node, scope)
+        if isinstance(value, Known)
+    ]
+    wrong = [(use, FOR_EXACT) for use, name in used if name in TAKE_OBJECTS]
+    apis = {use.api for use in module.uses() if use.kind == "code"}
+    background = sorted(apis & {f"asyncio.{name}" for name in BACKGROUND})
+    has_nursery = not apis.isdisjoint(("asyncio.run", "asyncio.Runner"))
+    if background and not has_nursery:
+        wrong += [(use, NO_NURSERY.format(name=background[0])) for use, name in used if name in ENTER_LOOPS]
+    if wrong:
+        raise Refusal(REFUSED, wrong)
 
 
 def name_before(source: Text, use: Use) -> tuple[str, bool]:
@@ -443,11 +470,11 @@ def doctests_of(tree: ast.Module, source: Text) -> Iterator[tuple[list[Edit], li
             for found in re.finditer(r"^([ \t]*>>>[ \t]+)(.*\bimport\b.*?)[ \t\r]*$", source.text[start:end], re.M):
                 if re.search(r"\basyncio\b", found[2]):
                     line = first.value.lineno + source.text[start : start + found.start()].count("\n")
-                    place = start + found.start(2), start + found.end(2)
+                    span = start + found.start(2), start + found.end(2)
                     changed = to_native(found[2]).text
                     is_whole = not re.search(r"\b(from|import) (compat\.)?asyncio\b", changed)
                     if is_whole and changed != found[2]:
-                        yield [Edit(*place, changed)], []
+                        yield [Edit(*span, changed)], []
                     else:
                         yield [], [(Use(line, found.start(2) - found.start() + 1, "asyncio", "import"), DOCTEST)]
 
