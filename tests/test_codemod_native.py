@@ -2,11 +2,12 @@
 
 import contextlib
 import io
+import re
 import textwrap
 
 import pytest
 
-from compat.codemod import NOT_PLAIN, change, to_native
+from compat.codemod import NOT_AT_THE_TOP, change
 from compat.codemod._project import Others
 from test_codemod import codemod
 
@@ -500,6 +501,76 @@ def test_rules(name):
     assert change(changed.text).text == changed.text
 
 
+def by_names(text: str) -> str:
+    """A program that imports names from native, in the place of native itself."""
+    found = re.compile(r"\basyncio\.(?:exceptions\.)?(\w+)")
+    names = sorted(set(found.findall(text)))
+    head = f"from compat.native import {', '.join(names)}\n" if names else ""
+    return head + found.sub(lambda name: name[1], text)
+
+
+@pytest.mark.parametrize("name", [name for name, (before, _) in RULES.items() if "subprocess" not in before])
+def test_rules_for_names_that_are_imported_from_native(name):
+    before, after = (by_names(textwrap.dedent(text)) for text in RULES[name])
+    changed = change(before)
+    assert body_of(changed.text) == body_of(after)
+    assert printed(changed.text) == printed(before) != ""
+    assert change(changed.text).text == changed.text
+
+
+NAMES_THAT_GO = {
+    # what is left keeps its lines and comments
+    "from compat.native import (\n    TimeoutError,\n    # two\n    sleep,  # a nap\n    gather,\n)\n"
+    "async def f(x):\n    await sleep(1), gather(x)\n    raise TimeoutError\n": (
+        "import trio\nfrom compat.native import (\n    # two\n    gather,\n)\n"
+        "async def f(x):\n    await trio.sleep(1), gather(x)\n    raise TimeoutError\n"
+    ),
+    "from compat.native import (sleep, gather)  # both\nasync def f(x): await sleep(1), gather(x)\n": (
+        "import trio\nfrom compat.native import (gather)  # both\nasync def f(x): await trio.sleep(1), gather(x)\n"
+    ),
+    "from compat.native import (sleep,  # one\n    gather)\nasync def f(x): await sleep(1), gather(x)\n": (
+        "import trio\nfrom compat.native import (sleep,  # one\n    gather)\n"
+        "async def f(x): await trio.sleep(1), gather(x)\n"
+    ),
+    "from compat.native import sleep, \\\n    gather\nasync def f(x): await sleep(1), gather(x)\n": (
+        "import trio\nfrom compat.native import gather\nasync def f(x): await trio.sleep(1), gather(x)\n"
+    ),
+    # in a function; alone in its block
+    "'''Doc.'''\n\nasync def f():\n    from compat.native import sleep\n    await sleep(1)\n": (
+        "'''Doc.'''\n\nimport trio\n\nasync def f():\n    await trio.sleep(1)\n"
+    ),
+    "import os\nif os:\n    from compat.native import sleep\nasync def f(): await sleep(1)\n": (
+        "import os\n\nimport trio\nif os:\n    from compat.native import sleep\nasync def f(): await trio.sleep(1)\n"
+    ),
+    # beside what stays asyncio's
+    "from asyncio import iscoroutine\nfrom compat.native import sleep\nasync def f(): iscoroutine, await sleep(1)\n": (
+        "from asyncio import iscoroutine\nimport trio\nasync def f(): iscoroutine, await trio.sleep(1)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("before", NAMES_THAT_GO)
+def test_names_that_nothing_needs_any_more(before):
+    after = change(before)
+    assert (after.text, after.refusal) == (NAMES_THAT_GO[before], "")
+
+
+def test_a_name_that_may_be_something_else_is_left():
+    """And is taken for native's where that forbids something."""
+    text = (
+        "import os\ntry:\n    from compat.native import create_task, timeout\nexcept ImportError:\n"
+        "    from async_timeout import timeout\n    create_task = None\nfrom compat.native import run\n"
+        "async def main():\n    async with timeout(1): create_task(main())\nrun(main())\n"
+    )
+    after = change(text)
+    assert after.text == text
+    assert [(use.line, use.api, reason) for use, reason in after.left] == [
+        (9, "asyncio.timeout", "the name may be something else's, too"),
+        (9, "asyncio.create_task", "the name may be something else's, too"),
+        (10, "asyncio.run", "create_task() in line 9 needs the nursery that it opens"),
+    ]
+
+
 # --- programs that might see a difference ----------------------------------------------------------------------------
 
 TRICKY = {
@@ -903,6 +974,11 @@ FUTURE = "from __future__ import annotations"
         ),
         ("import math\nimport trio\n{native}, adapters\n", "import math\nimport trio\nfrom compat import adapters\n"),
         ("{native}\nimport trio\n\n\n", "import math\n\nimport trio\n\n\n"),
+        (
+            "#!/usr/bin/env python\n# A licence.\n{native}\n",
+            "#!/usr/bin/env python\n# A licence.\nimport math\n\nimport trio\n",
+        ),
+        ("'Doc.'; {native}; x = 1\n", f"'Doc.'; {NATIVE}; x = 1\nimport trio\nimport math\n"),
     ],
 )
 def test_where_imports_go(before, after):
@@ -921,37 +997,14 @@ def test_native_stays_where_it_is_used():
     ("text", "refusal"),
     [
         (f"{NATIVE}\nimport asyncio.events\n", "asyncio is native and something else in this file"),
-        ("from compat.native import *\n", "native is not imported by the module itself, under a name"),
-        (f"def f():\n    {NATIVE}\n", "native is not imported by the module itself, under a name"),
+        ("from compat.native import *\n", NOT_AT_THE_TOP),
+        (f"'Doc.'; x = 1\ndef f():\n    {NATIVE}\n", NOT_AT_THE_TOP),
         ("import asyncio\nclass Mine(asyncio.SelectorEventLoop): pass\n", "it defines an event loop"),
         (f"{NATIVE}\nclass Mine(asyncio.AbstractEventLoop): pass\n", "it defines an event loop"),
     ],
 )
 def test_refused(text, refusal):
     assert change(text) == (text, [], refusal)
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("import asyncio\n", f"{NATIVE}\n"),
-        ("import asyncio  # why\nimport os\n", f"{NATIVE}  # why\nimport os\n"),
-        ("import asyncio\nimport os\n\nimport attr\n", f"import os\n\nimport attr\n{NATIVE}\n"),
-        ("import os\n\nfrom compat import asyncio\n", f"import os\n\n{NATIVE}\n"),
-        ("import asyncio as aio\nimport os\n", "import os\n\nfrom compat import native as aio\n"),
-        ("from compat import asyncio as aio\n", "from compat import native as aio\n"),
-    ],
-)
-def test_to_native(before, after):
-    assert to_native(before + "asyncio.x\n").text == after + "asyncio.x\n"
-    assert to_native(after) == (after, [], "")
-
-
-@pytest.mark.parametrize(
-    "text", ["from asyncio import sleep\n", "import asyncio, os\n", "try: import asyncio\nfinally: pass\n"]
-)
-def test_not_to_native(text):
-    assert to_native(text) == (text, [], NOT_PLAIN)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import trio.testing
 
 import bytecode
 from compat import _redirect, native
+from compat import asyncio as drop_in
 from compat.report import _cache, _table, _tree
 from compat.report._reading import as_api, read, uses_in
 from compat.report._tree import python_files, read_tree
@@ -135,8 +136,6 @@ def test_whether_it_runs_is_asked_of_the_code(monkeypatch):
     assert _table.state_of("asyncio.Queue.get") == "runs"
     assert _table.state_of("asyncio.coroutine") == _table.state_of("asyncio.Queue.nope") == "unknown"
     assert _table.state_of("asyncio.tasks._enter_task") == _table.state_of("loop._ready") == "private"
-    from compat import asyncio as drop_in
-
     try:
         _table.state_of.cache_clear()
         monkeypatch.setattr(_redirect, "_refusing", [drop_in.sleep])
@@ -232,8 +231,65 @@ def test_calls_that_native_refuses():
     assert _table.native_of("asyncio.run", ("*", "**")).verdict == "same"
     assert _table.native_of("asyncio.Queue", kind="subclass").verdict == "check"
     assert _table.native_of("asyncio.QueueFull", kind="subclass").verdict == "same"
+    derived = _table.native_of("asyncio.CancelledError", kind="subclass")
+    assert derived == ("refused", "trio.Cancelled cannot be derived from.")
+    with pytest.raises(TypeError):
+        type(native.CancelledError)("Derived", (native.CancelledError,), {})
     assert _table.native_of("asyncio").verdict == "check"
     assert _table.native_of("asyncio.tasks._enter_task").verdict == "refused"
+    assert _table.native_of("asyncio.Task.__name__").verdict == "same"
+    assert _table.native_of("asyncio.Future.__name__").verdict == "refused"
+
+
+STARTING = {
+    "asyncio.create_task": "tasks = [a.create_task(work(n)) for n in range(4)]\nfor task in tasks: await task",
+    "asyncio.TaskGroup.create_task": "async with a.TaskGroup() as g:\n    for n in range(4): g.create_task(work(n))",
+    "asyncio.gather": "await a.gather(*map(work, range(4)))",
+    "asyncio.gather, return_exceptions": "await a.gather(*map(work, range(4)), return_exceptions=True)",
+}
+
+
+@pytest.mark.parametrize("way", STARTING)
+def test_what_the_report_says_of_the_order_of_tasks(way):
+    """It names what starts tasks on native in an order that differs from run to run; the exact side has asyncio's."""
+
+    def orders(of) -> set[tuple[int, ...]]:
+        namespace = {"a": of}
+        body = textwrap.indent(STARTING[way], "    ")
+        exec(
+            "async def main():\n    seen = []\n"
+            f"    async def work(n): seen.append(n)\n{body}\n    return tuple(seen)\n",
+            namespace,
+        )
+        return {of.run(namespace["main"]()) for _ in range(200)}
+
+    assert orders(asyncio) == orders(drop_in) == {(0, 1, 2, 3)}
+    assert len(orders(native)) > 1
+    assert way.partition(",")[0] in _table.STARTS
+    assert {each.partition(",")[0] for each in STARTING} == _table.STARTS
+
+
+def test_the_order_of_tasks_is_said_once_for_a_file(tmp_path):
+    """What is the same but for this stays so: it is a note, and counts nowhere."""
+    (tmp_path / "starts.py").write_text(
+        "import asyncio\nasync def main(f):\n    async with asyncio.TaskGroup() as g:\n        g.create_task(f())\n"
+        "    await asyncio.gather(f(), f(), return_exceptions=True)\n"
+    )
+    (tmp_path / "many.py").write_text("import asyncio\n" + "asyncio.gather(x, y, return_exceptions=True)\n" * 12)
+    (tmp_path / "none.py").write_text("import asyncio\nfrom asyncio import gather\nasyncio.sleep(1)\n")
+    text = " ".join(report(".", cwd=tmp_path).stdout.split())
+    assert text.count(_table.ORDER) == 2
+    assert f"note {_table.ORDER} See lines 4, 5. " in text
+    assert f"note {_table.ORDER} See lines {', '.join(map(str, range(2, 12)))} and 2 more. " in text
+    assert "4 same asyncio.TaskGroup.create_task" in text
+    assert "Native, same: but for the order in which tasks start." in text
+    assert "With native: 16 as it stands." in text
+
+    data = json.loads(report(".", "--json", cwd=tmp_path).stdout)
+    notes = {file["path"]: file["notes"] for file in data["files"]}
+    assert (len(notes["starts.py"]), len(notes["many.py"]), notes["none.py"]) == (1, 1, [])
+    page = Page(report(".", "--html", cwd=tmp_path).stdout)
+    assert page.says(f"Native: {_table.ORDER} See lines 4, 5.")
 
 
 def test_what_has_no_row_is_told_apart():
@@ -241,7 +297,7 @@ def test_what_has_no_row_is_told_apart():
     assert _table.row_of("asyncio.tasks") is _table.SUBMODULE
     assert _table.row_of("asyncio.coroutine") is _table.ELSEWHERE
     assert _table.row_of("asyncio.tasks._enter_task") is _table.row_of("loop._ready") is _table.PRIVATE
-    assert _table.row_of("asyncio.Lock.locked") is _table.ROWS["asyncio.Lock"]
+    assert _table.row_of("asyncio.Lock.locked") is _table.row_of("asyncio.Lock.__name__") is _table.ROWS["asyncio.Lock"]
 
 
 # --- what is found ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ Which rules hold follows from what a module's asyncio is:
 Any other is refused, and so is a module that defines an event loop: trio's functions might be called in a loop of the
 real asyncio there.
 
+--to-native puts native in the place of asyncio, in each form of import. What native does not have stays asyncio's where
+that is right; else the module is left as it is, also where one beside it stays on asyncio and would not work with it.
+
 On native:
 
     asyncio.run(main(x))                    trio.run(main, x)                    if nothing left needs its nursery
@@ -39,34 +42,24 @@ any more goes, unless another of these modules takes the name from there.
 from __future__ import annotations
 
 import ast
-import re
-from typing import NamedTuple
 
-from compat.report._reading import Module, Use, parse
+from compat.report._reading import Module, parse
 
 from ._exact import change_exact, is_on_trio
-from ._imports import NATIVE, add_import, drop_import, imports_at_top
+from ._imports import NATIVE, bound_by, imports_at_top, place_for_imports
+from ._module import defines_a_loop, is_in, is_native, uses_asyncio
 from ._project import Others
+from ._to_native import DEFINES_A_LOOP, Change, to_native
 
 __all__ = ["Change", "change", "is_on_native", "to_native"]
 
 THE_REAL_ONE = "this file imports the real asyncio: write `from compat import asyncio`, or let --to-native do it"
 SEVERAL = "asyncio is native and something else in this file"
-NOT_AT_THE_TOP = "native is not imported by the module itself, under a name"
-DEFINES_A_LOOP = "it defines an event loop"
-NOT_PLAIN = "it does not import asyncio by one plain line at the top: change the import by hand to native's"
+NOT_AT_THE_TOP = "native is imported by a star, or there is no line for imports at the top"
 NO_LIBCST = "it is on native, which takes libcst: pip install 'asyncio-on-trio[codemod]'"
 
 
 ALONE = Others()
-
-
-class Change(NamedTuple):
-    """What becomes of a source text."""
-
-    text: str
-    left: list[tuple[Use, str]]  # what was not touched, and why
-    refusal: str = ""  # why nothing was
 
 
 def change(text: str, others: Others = ALONE) -> Change:
@@ -78,7 +71,7 @@ def change(text: str, others: Others = ALONE) -> Change:
     if defines_a_loop(tree):
         return Change(text, [], DEFINES_A_LOOP)
     if is_native(module):
-        if any(name.split(".")[0] == "asyncio" or is_in("compat.asyncio", name) for _, _, name in module.imports):
+        if not names_of_native(tree).isdisjoint(names_of_asyncio(tree)):
             return Change(text, [], SEVERAL)
         if not native_at_top(tree):
             return Change(text, [], NOT_AT_THE_TOP)
@@ -98,75 +91,33 @@ def change(text: str, others: Others = ALONE) -> Change:
     return Change(changed, left)
 
 
-def to_native(text: str) -> Change:
-    """The text with native imported in the place of asyncio, where that is imported by one plain line at the top."""
-    tree = parse(text, "<source>")
-    module = Module(tree)
-    if not uses_asyncio(module) or is_native(module):
-        return Change(text, [])
-    if defines_a_loop(tree):
-        return Change(text, [], DEFINES_A_LOOP)
-    lines = text.splitlines(keepends=True)
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    of_asyncio = [node for node in imports if is_of_asyncio(node)]
-    [found] = of_asyncio if len(of_asyncio) == 1 else [None]
-    spelled = ast.unparse(found) if found is not None else ""
-    line = lines[found.lineno - 1] if found is not None else ""
-    plain = PLAIN_IMPORT.fullmatch(spelled)
-    if found not in imports_at_top(tree) or plain is None or line.partition("#")[0].strip() != spelled:
-        return Change(text, [], NOT_PLAIN)
-    assert found is not None
-    name = plain[1] or "asyncio"
-    native = f"from compat import native as {name}"
-    if len(imports_at_top(tree)) == 1 or isinstance(found, ast.ImportFrom) or "#" in line:
-        lines[found.lineno - 1] = line.replace(spelled, native)
-        return Change("".join(lines), [])
-    return Change(add_import(drop_import(text, name), native), [])
-
-
-PLAIN_IMPORT = re.compile(r"(?:from compat )?import asyncio(?: as (\w+))?")
-
-
-def is_of_asyncio(node: ast.Import | ast.ImportFrom) -> bool:
-    if isinstance(node, ast.Import):
-        return any(is_in("asyncio", alias.name) or is_in("compat.asyncio", alias.name) for alias in node.names)
-    names = [f"{node.module}.{alias.name}" for alias in node.names]
-    return not node.level and any(is_in("asyncio", name) or is_in("compat.asyncio", name) for name in names)
-
-
 def is_on_native(text: str) -> bool:
     """Whether a text is that of a module on native."""
     return "native" in text and is_native(Module(parse(text, "<source>")))
 
 
-def is_in(package: str, name: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
-
-
-def is_native(module: Module) -> bool:
-    """Whether a module imports native."""
-    return any(is_in(NATIVE, name) for _, _, name in module.imports)
-
-
-def uses_asyncio(module: Module) -> bool:
-    """Whether a module has to do with asyncio at all, under whatever name."""
-    return is_native(module) or any(use.api.startswith(("asyncio", "loop.")) for use in module.uses())
-
-
 def native_at_top(tree: ast.Module) -> bool:
-    """Whether native is imported by the module itself, and not by a star; and there is a place for more imports."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and imports_native(node)]
-    is_sure = all(each in tree.body and each.names[0].name != "*" for each in found)
-    return is_sure and bool(imports_at_top(tree))
+    """Whether native is imported by names, and not by a star; and there is a place for more imports."""
+    has_place = bool(imports_at_top(tree)) or place_for_imports(tree) is not None
+    return "*" not in names_of_native(tree) and has_place
 
 
-def imports_native(node: ast.Import | ast.ImportFrom) -> bool:
-    if isinstance(node, ast.Import):
-        return any(is_in(NATIVE, alias.name) for alias in node.names)
-    return not node.level and any(is_in(NATIVE, f"{node.module}.{alias.name}") for alias in node.names)
+def names_of_native(tree: ast.Module) -> set[str]:
+    """The names that imports of native bind, in whatever scope."""
+    return names_of(tree, NATIVE)
 
 
-def defines_a_loop(tree: ast.Module) -> bool:
-    """Whether a class of the module is an event loop, or a policy that makes them."""
-    bases = (base for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases)
-    return any(ast.unparse(base).endswith(("EventLoop", "EventLoopPolicy")) for base in bases)
+def names_of_asyncio(tree: ast.Module) -> set[str]:
+    """Those of asyncio, real or exact. A star may bind any."""
+    found = names_of(tree, "asyncio") | names_of(tree, "compat.asyncio")
+    return found | names_of_native(tree) if "*" in found else found
+
+
+def names_of(tree: ast.Module, package: str) -> set[str]:
+    found = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(bound_by(alias) for alias in node.names if is_in(package, alias.name))
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.update(bound_by(alias) for alias in node.names if is_in(package, f"{node.module}.{alias.name}"))
+    return found

@@ -17,6 +17,8 @@ from compat.report._tree import describe, python_files, wrong_path
 
 from . import NO_LIBCST, Change, change, is_on_native, to_native
 from ._project import Others, others_of, replaced_names, siblings
+from ._text import split_lines
+from ._together import leave_what_would_break
 
 STATUS = """\
 exit status: 0; 1 with --check if something would change; 2 for a wrong command line, also for a folder without Python
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the files")
     parser.add_argument("--check", action="store_true", help="print nothing; exit with status 1 if a file would change")
     parser.add_argument("--quiet", action="store_true", help="do not name what is left")
-    parser.add_argument("--to-native", action="store_true", help="only put native in the place of asyncio's import")
+    parser.add_argument("--to-native", action="store_true", help="only put native in the place of asyncio's imports")
     options = parser.parse_args(arguments)
     if options.write and options.check:
         parser.error("--check writes nothing")
@@ -62,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread += 1
             print(f"{path}: not read: {describe(error)}", file=sys.stderr)
-    if not options.to_native:
+    if options.to_native:
+        leave_what_would_break(changes, {path: texts[path] for path in changes})
+    else:
         regard_others(changes, [path for path in changes if path in native or changes[path].text != texts[path]], texts)
 
     changed = {path: each.text for path, each in changes.items() if each.text != texts[path]}
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if each.refusal and (each.refusal == NO_LIBCST or not options.quiet):
             print(f"{path}: left alone: {each.refusal}", file=sys.stderr)
         for use, reason in each.left:
-            left += 1
+            left += not each.refusal
             if not options.quiet:
                 print(f"{path}:{use.line}: {use.api} left alone: {reason}", file=sys.stderr)
     sys.stdout.flush()
@@ -114,9 +118,7 @@ def regard_others(changes: dict[Path, Change], paths: list[Path], texts: dict[Pa
 def difference(before: str, after: str, path: Path) -> Iterator[str]:
     """A unified diff, for a reader or for patch."""
     name = path.as_posix()
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
-    )
+    lines = difflib.unified_diff(split_lines(before), split_lines(after), f"a/{name}", f"b/{name}")
     for line in lines:
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 

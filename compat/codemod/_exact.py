@@ -26,6 +26,7 @@ from compat.report._reading import Known, Module, Use, as_api, deep_recursion, p
 
 from ._imports import add_imports, drop_import, imports_at_top
 from ._project import REPLACED, Others
+from ._text import split_lines
 
 __all__ = ["DECLARATION", "change_exact", "is_on_trio"]
 
@@ -46,7 +47,7 @@ class Edit(NamedTuple):
 def change_exact(text: str, tree: ast.Module, module: Module, others: Others) -> tuple[str, list[tuple[Use, str]]]:
     """Replace what is sure; what was not touched, and why."""
     uses = uses_of_asyncio(module)
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+    lines = split_lines(text)
     finder = Finder(module, lines)
     with deep_recursion():
         finder.visit(tree)

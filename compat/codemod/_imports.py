@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-__all__ = ["NATIVE", "add_import", "add_imports", "drop_import", "imports_at_top"]
+from compat.report._reading import parse
+
+from ._text import Edit, Text, split_lines
+
+__all__ = [
+    "NATIVE",
+    "add_import",
+    "add_imports",
+    "drop_import",
+    "imports_at_top",
+    "place_for_imports",
+    "section_of_statement",
+]
 
 NATIVE = "compat.native"
 FUTURE, STDLIB, THIRD_PARTY = range(3)
@@ -16,6 +28,11 @@ def section_of(name: str) -> int:
     """The section of a module's import. What is not the standard library's goes with trio's."""
     root = name.partition(".")[0]
     return FUTURE if root == "__future__" else STDLIB if root in sys.stdlib_module_names else THIRD_PARTY
+
+
+def section_of_statement(statement: ast.Import | ast.ImportFrom) -> int:
+    """The section of an import statement."""
+    return order_of(statement)[0]
 
 
 def order_of(statement: ast.Import | ast.ImportFrom) -> tuple[int, bool, str]:
@@ -43,19 +60,33 @@ def add_imports(text: str, names: Iterable[str]) -> str:
     for name in sorted(names):
         if not any(
             isinstance(each, ast.Import) and any(alias.name == name and not alias.asname for alias in each.names)
-            for each in imports_at_top(ast.parse(text))
+            for each in imports_at_top(parse(text, "<source>"))
         ):
             text = add_import(text, f"import {name}")
     return text
 
 
+def place_for_imports(tree: ast.Module) -> ast.stmt | None:
+    """The statement before which the first import goes; None if a docstring shares its line, or stands alone."""
+    is_doc = bool(tree.body) and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant)
+    rest = tree.body[is_doc:]
+    return rest[0] if rest and (not is_doc or rest[0].lineno > (tree.body[0].end_lineno or 0)) else None
+
+
 def add_import(text: str, statement: str) -> str:
-    """The text with an import. There is one at the top."""
-    tree = ast.parse(text)
+    """The text with an import. There is one at the top, or a place for it."""
+    tree = parse(text, "<source>")
     top = imports_at_top(tree)
+    if not top:
+        first = place_for_imports(tree)
+        assert first is not None
+        lines = split_lines(text)
+        at = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", ()))]) - 1
+        newline = "\r\n" if lines[at].endswith("\r\n") else "\n"
+        return "".join([*lines[:at], statement + newline, newline, *lines[at:]])
     [made] = ast.parse(statement).body
     assert isinstance(made, ast.Import | ast.ImportFrom)
-    lines = text.splitlines(keepends=True)
+    lines = split_lines(text)
     newline = "\r\n" if lines[top[0].lineno - 1].endswith("\r\n") else "\n"
     new = order_of(made)
     before = [each for each in top if order_of(each) < new]
@@ -63,10 +94,15 @@ def add_import(text: str, statement: str) -> str:
     same_before = bool(before) and order_of(before[-1])[0] == new[0]
     same_after = after is not None and order_of(after)[0] == new[0]
     inserted = [statement + newline]
-    if same_after and not same_before and after is not None:
+    if not before and after is not None and after.lineno <= end_of(tree, tree.body[0]) and after is not tree.body[0]:
+        at = end_of(tree, after)  # it shares its line with the docstring
+        if not lines[at - 1].endswith(("\n", "\r")):
+            lines[at - 1] += newline
+    elif same_after and not same_before and after is not None:
         at = after.lineno - 1
         while at and lines[at - 1].lstrip().startswith("#"):
             at -= 1  # a comment on the import that follows
+        at = at or after.lineno - 1  # those at the top are the file's, as `#!` and a licence
     elif before:
         at = end_of(tree, before[-1])
         if not lines[at - 1].endswith(("\n", "\r")):
@@ -93,24 +129,63 @@ def end_of(tree: ast.Module, statement: ast.stmt) -> int:
 
 
 def drop_import(text: str, name: str) -> str:
-    """The text without the module's import that binds a name, which nothing in it uses, if there is one."""
-    tree = ast.parse(text)
-    lines = text.splitlines(keepends=True)
-    for statement in tree.body:
-        if not isinstance(statement, ast.Import | ast.ImportFrom):
-            continue
-        kept = [alias for alias in statement.names if (alias.asname or alias.name).partition(".")[0] != name]
-        if len(kept) == len(statement.names):
-            continue
-        start, end = statement.lineno - 1, statement.end_lineno or statement.lineno
-        if any(each.lineno <= end and (each.end_lineno or 0) > start for each in tree.body if each is not statement):
-            return text  # it shares its line
-        if kept:
-            newline = "\r\n" if lines[start].endswith("\r\n") else "\n"
-            statement.names = kept
-            lines[start:end] = [ast.unparse(statement) + newline]
-        else:
-            is_alone = start and not lines[start - 1].strip() and end < len(lines) and not lines[end].strip()
-            lines[start - bool(is_alone) : end] = []
-        return "".join(lines)
+    """The text without the imports that bind a name, which nothing in it uses: the module's, and native's in functions.
+
+    What shares its line with another statement, or is alone in its block, stays.
+    """
+    tree = parse(text, "<source>")
+    found = [
+        (each, block)
+        for block in blocks_of(tree)
+        for each in block
+        if isinstance(each, ast.Import | ast.ImportFrom) and any(bound_by(alias) == name for alias in each.names)
+    ]
+    of_module = [each for each, block in found if block is tree.body][:1]
+    for statement, block in sorted(found, key=lambda each: -each[0].lineno):
+        if statement in of_module or (block is not tree.body and len(block) > 1 and is_of_native(statement)):
+            text = without_name(text, statement, name)
     return text
+
+
+def blocks_of(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    """The lists of statements: the module's, those of functions, of branches."""
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list) and block:
+                yield block
+
+
+def bound_by(alias: ast.alias) -> str:
+    return alias.asname or alias.name.partition(".")[0]
+
+
+def is_of_native(statement: ast.Import | ast.ImportFrom) -> bool:
+    name = ast.unparse(statement)
+    return name.startswith((f"from {NATIVE} ", f"from {NATIVE}.", "from compat import native"))
+
+
+def without_name(text: str, statement: ast.Import | ast.ImportFrom, name: str) -> str:
+    """The text without one name of an import. Comments stay, but for one on the line of that name alone."""
+    source = Text(text)
+    kept = [alias for alias in statement.names if bound_by(alias) != name]
+    if not kept:
+        return source.without(statement) if source.is_alone(statement) else text
+    start, end = source.span(statement.names[0])[0], source.span(statement.names[-1])[1]
+    if "\n" not in text[start:end]:
+        return source.changed([Edit(start, end, ", ".join(source.of(alias) for alias in kept))])
+    shared = {statement.lineno, statement.end_lineno, *(line for alias in kept for line in lines_of(alias))}
+    dropped = {line for alias in statement.names if alias not in kept for line in lines_of(alias)}
+    if shared.isdisjoint(dropped):
+        lines = ["" if number in dropped else line for number, line in enumerate(source.lines, 1)]
+        changed = "".join(lines)
+        if ast.dump(parse(changed, "<source>")) != ast.dump(parse(text, "<source>")):
+            return changed
+    if "#" in source.of(statement):
+        return text
+    made = type(statement)(**{**vars(statement), "names": kept})
+    return source.changed([Edit(*source.span(statement), ast.unparse(made))])
+
+
+def lines_of(alias: ast.alias) -> range:
+    return range(alias.lineno, (alias.end_lineno or alias.lineno) + 1)

@@ -55,6 +55,9 @@ WHY = {
     "wait": "trio has no object for a task",
 }
 
+AMBIGUOUS = "the name may be something else's, too"
+BUILTIN_ERROR = "TimeoutError"
+
 
 def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]]:
     """The text with what trio can say in trio's names, and what is left, with the reason and the lines of the old text.
@@ -75,8 +78,10 @@ def change_native(text: str, others: Others) -> tuple[str, list[tuple[Use, str]]
         return re.sub(r"\bline (\d+)", lambda found: f"line {lines.get(int(found[1]), found[1])}", reason)
 
     left = [(Use(lines[use.line], *use[1:]), old(reason)) for use, reason in rules.left]
-    for name in used - {code(node).partition(".")[0] for node, _ in rules.uses}:
-        if not rules.tree.is_read(name) and others.taken.isdisjoint((name, "*")):
+    still = {code(node).partition(".")[0] for node, api in rules.uses if not rules.is_builtin_by_name(node, api)}
+    for name in sorted(used - still):
+        is_builtin = name == BUILTIN_ERROR and rules.tree.is_native_error(name)
+        if (is_builtin or not rules.tree.is_read(name)) and others.taken.isdisjoint((name, "*")):
             text = drop_import(text, name)
     return text, left
 
@@ -92,11 +97,11 @@ def old_lines(before: str, after: str) -> dict[int, int]:
 
 
 def references(tree: Tree) -> Iterator[tuple[cst.Name | cst.Attribute, str]]:
-    """Each use of native's names, as the longest part of a chain of attributes that is one."""
+    """Each use of native's names, as the longest part of a chain of attributes that is one, or may be."""
     for node in tree.nodes:
         if not isinstance(node, cst.Name | cst.Attribute) or not is_chain(node):
             continue
-        api = tree.api(node)
+        api = tree.api(node) or tree.possible_api(node)
         if not api or "." in api.removeprefix("subprocess."):
             continue
         parent = tree.parent(node)
@@ -151,6 +156,8 @@ class Rules:
     def try_rule(self, node: cst.Name | cst.Attribute, api: str) -> str:
         """Apply the rule for a name; the reason if it cannot be."""
         rule = RULES.get(api)
+        if not self.tree.api(node):
+            return AMBIGUOUS
         if rule is None:
             return WHY.get(api, "it has no counterpart in trio")
         if api in self.others.replaced:
@@ -198,8 +205,12 @@ class Rules:
         if any(isinstance(each, cst.Comment) for each in self.tree.walk(node)):
             raise Left("there is a comment inside")
 
+    def is_builtin_by_name(self, node: cst.CSTNode, api: str) -> bool:
+        """Whether a name that is imported from native is that of the built-in class that it is."""
+        return api == BUILTIN_ERROR and code(node) == api and self.tree.is_native_error(api)
+
     def builtin(self, name: str) -> str:
-        if self.tree.is_bound(name):
+        if self.tree.is_bound(name) and not self.tree.is_native_error(name):
             raise Left(f"{name} is the name of something else in this file")
         return name
 
@@ -325,8 +336,9 @@ class Rules:
         """It is the built-in one."""
         if node in self.edits:
             return  # trio.TooSlowError
-        if code(node) == "TimeoutError":
-            raise Left("it is the built-in one, under its own name")
+        if self.is_builtin_by_name(node, api):
+            self.edit(node, lambda new: new)  # all that goes is the import
+            return
         self.builtin("TimeoutError")
         self.edit(node, lambda new: cst.Name("TimeoutError", lpar=new.lpar, rpar=new.rpar))
 
@@ -510,7 +522,7 @@ class Rules:
         return ""
 
     def is_timeout_error(self, node: cst.BaseExpression) -> bool:
-        return self.tree.is_builtin(node, "TimeoutError") or self.tree.api(node) == "TimeoutError"
+        return self.tree.is_builtin(node, BUILTIN_ERROR) or self.tree.api(node) == BUILTIN_ERROR
 
     def is_quiet(self, node: cst.CSTNode) -> bool:
         """Whether what is done in a piece of source surely raises no TimeoutError of its own."""

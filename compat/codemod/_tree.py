@@ -122,11 +122,35 @@ class Tree:
 
     def api(self, node: cst.CSTNode) -> str:
         """The name of native's that a node is: "sleep", "subprocess.PIPE"; "" if it is none."""
-        name = self.full_name(node)
+        return self.api_named(self.full_name(node))
+
+    def api_named(self, name: str) -> str:
+        """The name of native's that a dotted name is."""
         if not name.startswith(f"{NATIVE}."):
             return ""
         first, _, rest = name.removeprefix(f"{NATIVE}.").partition(".")
         return rest if rest and first in SUBMODULES else f"{first}.{rest}".rstrip(".")
+
+    def possible_api(self, node: cst.CSTNode) -> str:
+        """The name of native's that a name may be that has several meanings, by `try: import`; "" if it has not."""
+        scope = self.scopes.get(node)
+        if scope is None or self.is_store(node):
+            return ""
+        names = scope.get_qualified_names_for(node)
+        found = {self.api_named(name.name) for name in names if name.source is QualifiedNameSource.IMPORT} - {""}
+        return min(found) if len(names) > 1 and found else ""
+
+    def is_native_error(self, name: str) -> bool:
+        """Whether all that binds a name imports native's exception of that name, which is the interpreter's."""
+        bindings = self.bindings.get(name, ())
+        return bool(bindings) and all(
+            isinstance(node, cst.ImportFrom)
+            and node.module is not None
+            and not isinstance(node.names, cst.ImportStar)
+            and code(node.module) in (NATIVE, f"{NATIVE}.exceptions")
+            and any(alias.evaluated_name == name and alias.asname is None for alias in node.names)
+            for node in bindings
+        )
 
     def is_builtin(self, node: cst.CSTNode, *names: str) -> bool:
         """Whether a node is one of these built-in names, which the module binds nowhere."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ._reading import Source, Use
-from ._table import LOOPS, OnNative, native_of, row_of, state_of
+from ._table import LOOPS, ORDER, STARTS, OnNative, native_of, row_of, state_of
 from ._tree import Package, Tree, count
 from ._watch import Finding
 
@@ -27,6 +27,7 @@ STATES = {
 }
 PLURALS = {"runs": "run", "is": "are", "does": "do"}
 VERDICTS = {"same": "as it stands", "check": "to be checked", "refused": "refused"}
+LINES_NAMED = 10
 PARTIAL = "Interrupted: this is what was read until then."
 
 
@@ -52,6 +53,16 @@ def on_native(use: Use, among: Iterable[Use] = ()) -> OnNative:
         return native
     is_used = any(other.kind != "import" and f"{other.api}.".startswith(f"{use.api}.") for other in among)
     return OnNative("same", "") if is_used else native
+
+
+def notes_on_native(file: Source) -> list[str]:
+    """What native changes for a file as a whole, and not for one of its uses."""
+    lines = sorted({use.line for use in file.asyncio if use.api in STARTS and use.kind == "code"})
+    if not lines:
+        return []
+    more = f" and {len(lines) - LINES_NAMED} more" if len(lines) > LINES_NAMED else ""
+    named = ", ".join(map(str, lines[:LINES_NAMED]))
+    return [f"{ORDER} See {'line' if len(lines) == 1 else 'lines'} {named}{more}."]
 
 
 def verdicts(files: Iterable[Source]) -> Counter[str]:
@@ -104,6 +115,10 @@ def _files(tree: Tree) -> Iterator[str]:
         lines += [(each.line, f"{'watch':8}  {_finding(each)}") for each in tree.found_in.get(file.path, ())]
         yield "   line  native    use"
         yield from (f"  {line:5}  {text}" for line, text in sorted(lines, key=lambda entry: entry[0]))
+        yield from (
+            textwrap.fill(note, 110, initial_indent="   note  ", subsequent_indent=" " * 9, break_on_hyphens=False)
+            for note in notes_on_native(file)
+        )
         yield ""
 
 
@@ -142,6 +157,8 @@ def _apis(tree: Tree) -> Iterator[str]:
                 yield filled(row.changes)
             if native.why:
                 yield filled(f"Native, {native.verdict}: {native.why}")
+            elif api in STARTS:
+                yield filled("Native, same: but for the order in which tasks start.")
             if "\n" in row.trio:
                 yield textwrap.indent(row.trio, " " * 10)
     if not heading:
@@ -234,6 +251,7 @@ def as_data(tree: Tree) -> dict[str, object]:
                 "possible": [_place(use) for use in file.possible],
                 "trio": [_place(use) for use in file.trio],
                 "watch": [dataclasses.asdict(finding) for finding in tree.found_in.get(file.path, ())],
+                "notes": notes_on_native(file),
             }
             for file in tree.files
         ],
@@ -425,7 +443,8 @@ def _html_uses(file: Source, tree: Tree) -> str:
         f'<tr><td class="number">{line}</td>{cells}</tr>' for line, cells in sorted(rows, key=lambda row: row[0])
     )
     heads = "".join(f"<th>{head}</th>" for head in ("line", "asyncio", "native", "trio"))
-    return f'<div class="wide"><table><tr>{heads}</tr>{text}</table></div>'
+    notes = "".join(f'<p class="note">Native: {html.escape(note)}</p>' for note in notes_on_native(file))
+    return f'<div class="wide"><table><tr>{heads}</tr>{text}</table>{notes}</div>'
 
 
 def _html_state(use: Use) -> str:

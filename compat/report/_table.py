@@ -18,8 +18,10 @@ from typing import NamedTuple
 __all__ = [
     "CLASSES",
     "LOOPS",
+    "ORDER",
     "PUBLIC",
     "ROWS",
+    "STARTS",
     "SUBMODULES",
     "OnNative",
     "Row",
@@ -63,6 +65,13 @@ IN_PLACE_OF_LOOP = "It takes trio.lowlevel.current_trio_token() in place of the 
 OWNER = "Only the task that has taken it can release it; asyncio lets any."
 LATE = "An error that nobody asks for is raised at the end of the run; asyncio logs it."
 CHILD = "What still runs at the end of the run is killed and waited for; asyncio leaves it running."
+
+# It holds for each program with several tasks, and is no change of a single use: a report says it once for a file.
+ORDER = (
+    "Tasks start, and go on when several are woken at once, in no particular order; asyncio has them in the order in "
+    "which they were made and woken."
+)
+STARTS = {"asyncio.TaskGroup.create_task", "asyncio.create_task", "asyncio.gather"}
 
 # Recipes of several lines.
 HANDLER = """\
@@ -164,7 +173,7 @@ _GROUPED = {
     "asyncio.create_task": (
         "nursery.start_soon(fn, arg)",
         f"{NO_NURSERY} {NO_TASK}",
-        "An error that nobody awaits ends the run; asyncio logs it. Tasks start in no particular order.",
+        "An error that nobody awaits ends the run; asyncio logs it.",
     ),
     "asyncio.ensure_future": ("nursery.start_soon(fn, arg)", f"{NO_NURSERY} {NO_TASK}"),
     "asyncio.TaskGroup": (
@@ -211,7 +220,7 @@ _GROUPED = {
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
         "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
-        "unseen. All start when gather() is awaited, in no particular order.",
+        "unseen. All start when gather() is awaited.",
     ),
     "asyncio.wait": (
         RACE,
@@ -680,12 +689,17 @@ def is_method(owner: str, name: str) -> bool:
     return not name.startswith("_") and hasattr(value, name)
 
 
+def is_private(name: str) -> bool:
+    """Tell whether a name is asyncio's own affair. `__name__` and the like are Python's."""
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+
+
 def row_of(api: str) -> Row:
     """What the API becomes; a method that has no row of its own stands under its class."""
     if api in ROWS:
         return ROWS[api]
-    owner, _, name = api.rpartition(".")
-    if name.startswith("_") or any(part.startswith("_") for part in owner.split(".")):
+    owner, _, _ = api.rpartition(".")
+    if any(map(is_private, api.split("."))):
         return PRIVATE
     if owner in ROWS:
         return ROWS[owner] if state_of(api) != "unknown" else ELSEWHERE
@@ -715,7 +729,7 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
     from compat import native
 
     owner, *names = api.split(".")
-    if any(name.startswith("_") for name in names):
+    if any(map(is_private, names)):
         return OnNative("refused", "asyncio's own machine is not there.")
     if owner == "loop":
         return OnNative("refused", what_it_says(native, "get_running_loop").partition(": ")[2])
@@ -732,12 +746,24 @@ def native_of(api: str, arguments: tuple[str, ...] | None = None, kind: str = "c
         why = refusal(api, value, arguments, is_method=isinstance(of, type))
         if why:
             return OnNative("refused", why)
-    if kind == "subclass" and isinstance(value, type) and not issubclass(value, BaseException):
-        return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
+    if kind == "subclass" and isinstance(value, type):
+        if not can_be_derived_from(value):
+            return OnNative("refused", f"{value.__module__.partition('.')[0]}.{value.__name__} cannot be derived from.")
+        if not issubclass(value, BaseException):
+            return OnNative("check", "The subclass may rely on what asyncio's class does inside.")
     if api == "asyncio.gather" and arguments is not None and "return_exceptions" in arguments:
         return OnNative("same", "")
     row = ROWS.get(api)
     return OnNative("check", row.native) if row is not None and row.native else OnNative("same", "")
+
+
+def can_be_derived_from(value: type) -> bool:
+    """Tell whether a class lets others derive from it: trio.Cancelled does not."""
+    try:
+        type(value)("Derived", (value,), {})
+    except TypeError:
+        return False
+    return True
 
 
 def what_it_says(owner: object, name: str) -> str:
@@ -788,7 +814,7 @@ def state_of(api: str) -> str:
 
     owner, *names = api.split(".")
     value: object = events.Loop if owner == "loop" else drop_in
-    if any(name.startswith("_") for name in names):
+    if any(map(is_private, names)):
         return "private"
     for name in names:
         owner_value = value
