@@ -71,6 +71,11 @@ def folder(tmp_path):
         ["--check-hash-based-pycs", "never", "show.py"],
         ["-I", "show.py"],
         ["-P", "-c", SHOW],
+        ["-OBc", SHOW, "-uc"],
+        ["-uc" + SHOW, "a"],
+        ["-um", "show", "a"],
+        ["-BW", "error", "-umpackage"],
+        ["-uc"],
         ["-E", "-s", "-m", "json.tool", "--help"],
         ["-V"],
         ["--help"],
@@ -112,6 +117,7 @@ STARTERS = {
             await process.wait()
         asyncio.run(main())
         """,
+    "flags and -c in one word": "print(subprocess.check_output([sys.executable, '-uc', CODE], text=True), end='')",
     "bytes": "subprocess.run([os.fsencode(sys.executable), b'-c', CODE.encode()])",
     "os.execv": "os.execv(sys.executable, (sys.executable, '-c', CODE))",
     "os.execl": "os.execl(sys.executable, sys.executable, '-c', CODE)",
