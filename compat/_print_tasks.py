@@ -54,7 +54,7 @@ def print_tasks_on(signum: int | str) -> None:
     try:
         number = signal.Signals["SIG" + signum.upper().removeprefix("SIG")] if isinstance(signum, str) else signum
         signal.signal(number, lambda signum, frame: _write(_describe_all(frame), sys.stderr))
-    except (KeyError, OSError):
+    except (KeyError, OSError, OverflowError):
         names = ", ".join(each.name[3:] for each in signal.Signals if each.name not in ("SIGKILL", "SIGSTOP"))
         raise ValueError(f"{signum!r} is no signal that can be handled; these can be: {names}") from None
     if hasattr(signal, "siginterrupt"):

@@ -478,12 +478,13 @@ def test_other_names_of_a_signal(name):
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-@pytest.mark.parametrize("name", ["USR9", "KILL", "9", "9999", ""])
+@pytest.mark.parametrize("name", ["USR9", "KILL", "9", "9999", "99999999999999999999", ""])
 def test_what_is_no_signal(name):
     command = [sys.executable, "-m", "compat", "--tasks-on", name, "-c", "pass"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    reason = "signal number out of range" if name == "9999" else f"{9 if name == '9' else repr(name)} is no signal that"
+    shown = name if name.isdecimal() else repr(name)
+    reason = "signal number out of range" if name == "9999" else f"{shown} is no signal that"
     assert done.stderr.startswith(f"--tasks-on: {reason}")
     assert name == "9999" or " USR1, " in done.stderr
 
