@@ -8,7 +8,7 @@ is what closing the sending end of a channel is.
 import heapq
 import math
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import trio
 
@@ -17,8 +17,6 @@ from .exceptions import QueueEmpty, QueueFull, QueueShutDown
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown"]
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Queue(Generic[T]):
@@ -165,29 +163,12 @@ class LifoQueue(Queue[T]):
         return channel, channel
 
 
-class _Statistics(Protocol):
-    @property
-    def current_buffer_used(self) -> int: ...
-
-
-class _Sender(Protocol[T_contra]):
-    async def send(self, value: T_contra, /) -> None: ...
-    def send_nowait(self, value: T_contra, /) -> None: ...
-    def close(self) -> None: ...
-    def statistics(self) -> _Statistics: ...
-
-
-class _Receiver(Protocol[T_co]):
-    async def receive(self) -> T_co: ...
-    def receive_nowait(self) -> T_co: ...
-
-
 class _Channel(Generic[T]):
     """Both ends of a memory channel whose buffer is any list, with a way to put an item in and one to take it out."""
 
     def __init__(self, size: float, push: Callable[[list[Any], Any], object], pop: Callable[[list[Any]], Any]) -> None:
         self._size, self._push, self._pop = size, push, pop
-        self._buffer: list[T] = []
+        self._buffer: list[Any] = []
         self._senders, self._receivers = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
         self._offered: dict[trio.lowlevel.Task, T] = {}  # by senders that wait
         self._given: dict[trio.lowlevel.Task, T] = {}  # to receivers that have waited
@@ -201,6 +182,14 @@ class _Channel(Generic[T]):
     def statistics(self) -> "_Channel[T]":
         return self
 
+    def _keep(self, value: T) -> None:
+        try:
+            self._push(self._buffer, value)
+        except BaseException:  # a heap keeps what it cannot compare
+            del self._buffer[next(place for place, each in enumerate(self._buffer) if each is value)]
+            heapq.heapify(self._buffer)
+            raise
+
     @trio.lowlevel.enable_ki_protection
     def send_nowait(self, value: T) -> None:
         if self._closed:
@@ -209,7 +198,7 @@ class _Channel(Generic[T]):
             [task] = self._receivers.unpark()
             self._given[task] = value
         elif len(self._buffer) < self._size:
-            self._push(self._buffer, value)
+            self._keep(value)
         else:
             raise trio.WouldBlock
 
@@ -241,7 +230,7 @@ class _Channel(Generic[T]):
         if self._senders:
             [task] = self._senders.unpark()
             try:
-                self._push(self._buffer, self._offered.pop(task))
+                self._keep(self._offered.pop(task))
             except Exception as error:  # items that cannot be compared
                 self._errors[task] = error
         return value
@@ -267,3 +256,7 @@ class _Channel(Generic[T]):
         self._closed = True
         self._senders.unpark_all()
         self._receivers.unpark_all()
+
+
+_Sender: TypeAlias = trio.MemorySendChannel[T] | _Channel[T]
+_Receiver: TypeAlias = trio.MemoryReceiveChannel[T] | _Channel[T]
