@@ -1,6 +1,8 @@
 """What asyncio has and native has not, each with trio's way to do it."""
 
-__all__ = ["instead_of", "refuse"]
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Refusing", "instead_of", "refuse"]
 
 _WAYS = {
     "trio has no loop object: trio.lowlevel.current_trio_token().run_sync_soon() calls a function soon, "
@@ -29,6 +31,8 @@ _WAYS = {
     "processes are trio.Process: trio.run_process(), trio.lowlevel.open_process()": """
         SubprocessProtocol SubprocessTransport""",
     "a server is trio.serve_listeners() in a nursery": "AbstractServer",
+    "the connections of trio.serve_listeners() are tasks of its handler_nursery: cancel the cancel_scope of that": """
+        Server.abort_clients Server.close_clients""",
     "a file is sent by reading it: trio.open_file(), send_all()": "SendfileNotAvailableError",
     "a cancelled scope stays cancelled: put a trio.CancelScope around what is to be cancelled": "Task.uncancel",
     "see trio.lowlevel.Task.context, of trio.lowlevel.current_task()": "Task.get_context",
@@ -46,6 +50,15 @@ def instead_of(name: str, owner: str = "asyncio") -> AttributeError:
     full_name = name if owner == "asyncio" else f"{owner}.{name}"
     missing = f"compat.native has no {full_name}"
     return AttributeError(f"{missing}: {_INSTEAD[full_name]}" if full_name in _INSTEAD else missing)
+
+
+class Refusing:
+    """A class of asyncio's, of which some names are not there."""
+
+    if not TYPE_CHECKING:  # who would take it for a promise of any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise instead_of(name, type(self).__name__)
 
 
 def refuse(function: str, instead: str, **parameters: object) -> None:

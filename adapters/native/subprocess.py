@@ -5,12 +5,13 @@ it; signalling one that has ended does nothing, as in subprocess; and what trio 
 """
 
 import subprocess
+from contextlib import suppress
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeAlias, final
+from typing import IO, Any, TypeAlias, final
 
 import trio
 
-from .refusals import instead_of
+from .refusals import Refusing
 from .streams import StreamReader, StreamWriter
 from .tasks import open_nursery, the_background
 
@@ -40,10 +41,7 @@ async def create_subprocess_exec(
     Raises OSError, TypeError for options that trio does not take, RuntimeError without create_task()'s nursery.
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_exec
     """
-    the_background()
-    command = [program, *args]
-    process = await trio.lowlevel.open_process(command, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(process, limit)
+    return await _open([program, *args], limit, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
 
 
 async def create_subprocess_shell(
@@ -58,13 +56,27 @@ async def create_subprocess_shell(
 
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_shell
     """
+    return await _open(cmd, limit, shell=True, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+
+
+async def _open(command: Any, limit: int, **options: Any) -> "Process":
     the_background()
-    process = await trio.lowlevel.open_process(cmd, shell=True, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(process, limit)
+    process = await trio.lowlevel.open_process(command, **options)
+    try:
+        return Process(process, limit)
+    except RuntimeError:  # the nursery's block was left meanwhile
+        await _end(process)
+        raise
+
+
+async def _end(process: trio.Process) -> None:
+    process.kill()
+    with trio.CancelScope(shield=True):
+        await process.wait()
 
 
 @final
-class Process:
+class Process(Refusing):
     """A trio.Process. Made by create_subprocess_exec() and create_subprocess_shell().
 
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process
@@ -85,9 +97,7 @@ class Process:
             await self._process.wait()
         finally:
             if self._process.returncode is None:
-                self._process.kill()
-                with trio.CancelScope(shield=True):
-                    await self._process.wait()
+                await _end(self._process)
 
     @property
     def pid(self) -> int:
@@ -130,11 +140,10 @@ class Process:
             outputs[reader] = await reader.read()
 
         async def write(writer: StreamWriter) -> None:
-            try:
-                writer.write(input or b"")
+            if input:
+                writer.write(input)
+            with suppress(OSError):
                 await writer.drain()
-            except OSError:
-                pass
             writer.close()
 
         async with open_nursery() as nursery:
@@ -146,11 +155,6 @@ class Process:
         await self.wait()
         out, err = (None if reader is None else outputs[reader] for reader in (self.stdout, self.stderr))
         return out, err
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "Process")
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} returncode={self.returncode}>"

@@ -48,6 +48,13 @@ async def test_a_process_that_does_not_read_its_input():
     assert await process.communicate(b"x" * 2**20) == (None, None)
 
 
+async def test_communicate_after_the_input_is_closed():
+    process = await python(CAT, stdin=PIPE, stdout=PIPE)
+    process.stdin.write(b"meow")
+    process.stdin.close()
+    assert await process.communicate() == (b"meow", None)
+
+
 async def test_talking_line_by_line():
     process = await python("for line in iter(input, 'end'): print(line.upper(), flush=True)", stdin=PIPE, stdout=PIPE)
     for word in (b"one\n", b"two\n"):
@@ -126,6 +133,22 @@ def test_without_a_nursery():
                 await function("true")
 
     trio.run(main)
+
+
+def test_a_process_whose_nursery_is_left_meanwhile():
+    async def start():
+        with pytest.raises(RuntimeError, match="open_background"):
+            await native.create_subprocess_exec("sleep", "1000")
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            async with native.open_background():
+                nursery.start_soon(start)
+                await trio.sleep(0)
+
+    trio.run(main)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_cancelled_at_each_step_no_process_is_left():
