@@ -30,12 +30,15 @@ class TaskGroup:
     def __init__(self) -> None:
         self._manager = open_nursery()
         self._nursery: trio.Nursery | None = None
+        self._cancelled = False
 
     async def __aenter__(self) -> "TaskGroup":
         if self._nursery is not None:
             raise RuntimeError("a TaskGroup is entered once")
         self._tasks = tasks_here()
         self._nursery = await self._manager.__aenter__()
+        if self._cancelled:
+            self.cancel()
         return self
 
     async def __aexit__(
@@ -57,3 +60,12 @@ class TaskGroup:
         task = Task(coro, name, trio.CancelScope())
         task.start_in(self._nursery, self._tasks, context)
         return task
+
+    def cancel(self) -> None:
+        """Cancel the nursery's cancel_scope: the tasks, and the block, which is left without an error of that.
+
+        Before the block is entered, it cancels that from its beginning. Here on each Python, asyncio's is of 3.15.
+        """
+        self._cancelled = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()

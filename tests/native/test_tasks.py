@@ -288,6 +288,37 @@ async def test_callbacks():
     assert called[3:] == [task]
 
 
+async def test_callback_in_the_context_of_the_task():
+    async def work():
+        native.current_task().add_done_callback(called.append, context=trio.lowlevel.current_task().context)
+
+    called = []
+    task = native.create_task(work())
+    await task
+    assert called == [task]
+
+
+def test_an_error_is_not_lost_when_a_callback_fails_too():
+    def fail(task):
+        raise KeyError
+
+    async def main(work, cancelled):
+        task = native.create_task(work)
+        task.add_done_callback(fail)
+        await trio.testing.wait_all_tasks_blocked()
+        if cancelled:
+            task.cancel()
+        await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        native.run(main(failing(ValueError()), False))
+    [error] = caught.value.exceptions
+    assert (type(error), type(error.__context__)) == (ValueError, KeyError)
+    with pytest.raises(ExceptionGroup) as caught:
+        native.run(main(trio.sleep_forever(), True))
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+
+
 async def test_context_is_copied():
     async def change():
         VAR.set(VAR.get() + 1)
@@ -379,6 +410,28 @@ def test_group_whose_nursery_is_cancelled_is_left_quietly():
     assert native.run(main()) == ["other"]
 
 
+@pytest.mark.parametrize("when", ["before", "inside", "by a task"])
+async def test_group_that_is_cancelled_is_left_quietly(when):
+    notes = []
+    group = native.TaskGroup()
+    if when == "before":
+        group.cancel()
+    async with group:
+        group.create_task(noting(notes, "task"))
+        if when == "inside":
+            group.cancel()
+            group.cancel()
+        elif when == "by a task":
+
+            async def cancel():
+                group.cancel()
+
+            group.create_task(cancel())
+        await trio.sleep_forever()
+    group.cancel()
+    assert notes == ["task"]
+
+
 async def test_group_in_a_cancelled_scope():
     notes = []
     with trio.move_on_after(1) as scope:
@@ -422,7 +475,8 @@ async def test_group_that_is_being_cancelled_starts_tasks_cancelled():
 
 async def test_gather():
     same = value(3)
-    assert await native.gather() == []
+    with trio.testing.assert_checkpoints():
+        assert await native.gather() == []
     assert await native.gather(value(1, 2), native.create_task(value(2)), same, same) == [1, 2, 3, 3]
 
     class Awaitable:
