@@ -142,7 +142,8 @@ class Task(Refusing, Generic[T]):
     """A trio task, its trio.CancelScope, and what comes of it. Made by create_task() and TaskGroup.create_task().
 
     `await task` waits for its end, and raises its error, or trio.Cancelled if it was cancelled. Cancelling this wait
-    cancels the task, and goes on when that has ended; shield() leaves it alone.
+    cancels the task, and goes on when that has ended: with its result, if it has come to one all the same. shield()
+    leaves it alone.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
     """
 
@@ -269,11 +270,13 @@ class Task(Refusing, Generic[T]):
     async def _join(self) -> T:
         if self._trio_task is trio.lowlevel.current_task() and not self._done:
             raise RuntimeError(f"{self!r} cannot await itself")
+        had_ended = self._done
         try:
             await self.end.wait()
         except BaseException as error:
             await self.cancelled_and_ended()
-            if self.failure is None or not isinstance(error, trio.Cancelled):
+            is_news = self.failure is not None or (self._done and not had_ended and not self.cancelled())
+            if not is_news or not isinstance(error, trio.Cancelled):
                 raise
         return self.result()
 

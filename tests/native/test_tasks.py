@@ -193,6 +193,38 @@ async def test_an_error_that_comes_when_the_wait_is_cancelled_is_not_lost():
         await task
 
 
+async def test_a_result_that_comes_when_the_wait_is_cancelled_is_not_lost():
+    async def outer(task):
+        got.append(await task)
+        await native.sleep(0)
+        got.append("not reached")
+
+    async def answers():
+        try:
+            await trio.sleep_forever()
+        except native.CancelledError:
+            return "answer"
+
+    got, queue = [], native.Queue()
+    task = native.create_task(outer(native.create_task(queue.get())))
+    await trio.testing.wait_all_tasks_blocked()
+    queue.put_nowait("item")  # which the inner task has from here on
+    task.cancel()
+    with pytest.raises(trio.Cancelled):
+        await task
+    assert got == ["item"]
+    assert await native.wait_for(native.create_task(answers()), 1) == "answer"
+
+
+async def test_awaiting_a_task_that_has_ended_can_be_cancelled():
+    task = native.create_task(value(3))
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await task
+    assert scope.cancelled_caught
+
+
 async def test_awaiting_a_cancelled_task_ends_a_task_and_nobody_else():
     """The Cancelled of another task passes for a cancellation of the task that awaits it, as in asyncio."""
     victim = native.create_task(trio.sleep_forever())
