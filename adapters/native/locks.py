@@ -109,6 +109,8 @@ class Condition(_Acquired[trio.Condition]):
     """
 
     def __init__(self, lock: Lock | None = None) -> None:
+        if not isinstance(lock, Lock | None):
+            raise TypeError(f"a Condition takes a Lock of compat.native, not {lock!r}")
         super().__init__(trio.Condition(None if lock is None else lock._lock))
 
     def locked(self) -> bool:

@@ -131,13 +131,14 @@ class Process(Refusing):
     async def communicate(self, input: bytes | None = None) -> tuple[bytes | None, bytes | None]:
         """Write, read and wait in a nursery; returns what came from stdout and stderr, None for what is no pipe.
 
-        A process that does not read its input is no error. Cancelled, it leaves the process alone.
+        A process that does not read its input is no error. Cancelled, it leaves the process alone, and what has come is
+        there for the next call.
         https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process.communicate
         """
-        outputs: dict[StreamReader, bytes] = {}
 
         async def read(reader: StreamReader) -> None:
-            outputs[reader] = await reader.read()
+            while await reader._fill():
+                pass
 
         async def write(writer: StreamWriter) -> None:
             if input:
@@ -146,14 +147,15 @@ class Process(Refusing):
                 await writer.drain()
             writer.close()
 
+        readers = self.stdout, self.stderr
         async with open_nursery() as nursery:
             if self.stdin is not None:
                 nursery.start_soon(write, self.stdin)
-            for reader in (self.stdout, self.stderr):
+            for reader in readers:
                 if reader is not None:
                     nursery.start_soon(read, reader)
         await self.wait()
-        out, err = (None if reader is None else outputs[reader] for reader in (self.stdout, self.stderr))
+        out, err = (None if reader is None else reader._take(len(reader._buffer)) for reader in readers)
         return out, err
 
     def __repr__(self) -> str:

@@ -123,7 +123,10 @@ async def open_background() -> AsyncIterator[None]:
 
 def the_background() -> Background:
     """The nursery for what outlives the call that starts it. Raises RuntimeError where none is open."""
-    background = _background.get()
+    try:
+        background = _background.get()
+    except RuntimeError:  # there is no run either
+        background = None
     if background is None:
         raise RuntimeError(
             "there is no nursery here for what runs in the background: start the program by native.run(), put "
@@ -608,9 +611,10 @@ async def wait(
     return_when. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait
     """
     tasks = {_checked(task) for task in fs}
-    if not tasks or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
-        raise ValueError(f"wait() needs Tasks and one of its three return_when, not {return_when!r}")
-
+    if not tasks:
+        raise ValueError("wait() needs a Task or more")
+    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"return_when= is FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED, not {return_when!r}")
     enough = trio.Event()
     running = set(tasks)
 

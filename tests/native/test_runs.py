@@ -205,6 +205,8 @@ def test_without_a_nursery():
             native.create_task(value(5))
 
     trio.run(main)
+    with pytest.raises(RuntimeError, match=r"native.run\(\)"):
+        native.create_task(value(1))
     with pytest.raises(RuntimeError):
         native.current_task()
     with pytest.raises(RuntimeError):

@@ -55,6 +55,18 @@ async def test_communicate_after_the_input_is_closed():
     assert await process.communicate() == (b"meow", None)
 
 
+async def test_communicate_that_is_cancelled_keeps_what_has_come():
+    code = "import os, time; os.write(1, b'out'); os.close(1); os.write(2, b'err'); time.sleep(1000)"
+    process = await python(code, stdout=PIPE, stderr=PIPE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(process.communicate)
+        while not (process.stdout._at_end and process.stderr._buffer):
+            await native.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    process.kill()
+    assert await process.communicate() == (b"out", b"err")
+
+
 async def test_talking_line_by_line():
     process = await python("for line in iter(input, 'end'): print(line.upper(), flush=True)", stdin=PIPE, stdout=PIPE)
     for word in (b"one\n", b"two\n"):

@@ -681,7 +681,7 @@ async def test_wait_that_is_cancelled_cancels_nothing():
 async def test_wait_takes_tasks():
     with pytest.raises(TypeError, match="create_task"):
         await native.wait([value(1)])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="Tasks"):
+    with pytest.raises(ValueError, match="a Task or more"):
         await native.wait([])
     task = native.create_task(value(1))
     with pytest.raises(ValueError, match="NEVER"):
