@@ -6,7 +6,7 @@ task that has taken it: only that can release it, and taking it twice is an erro
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import trio
 
@@ -15,14 +15,7 @@ from .exceptions import BrokenBarrierError
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"]
 
 T = TypeVar("T")
-
-
-class _TrioLock(Protocol):
-    async def acquire(self) -> object: ...
-    def release(self) -> object: ...
-
-
-L = TypeVar("L", bound=_TrioLock)
+L = TypeVar("L", bound=trio.Lock | trio.Condition | trio.Semaphore)
 
 
 class _Acquired(Generic[L]):

@@ -480,20 +480,15 @@ def all_tasks() -> set[AnyTask]:
 
 
 @overload
-def sleep(delay: float) -> CoroutineOf[None]: ...
+async def sleep(delay: float) -> None: ...
 @overload
-def sleep(delay: float, result: T) -> CoroutineOf[T]: ...
-def sleep(delay: float, result: object = None) -> CoroutineOf[object]:
+async def sleep(delay: float, result: T) -> T: ...
+async def sleep(delay: float, result: object = None) -> object:
     """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
-    sleeping = trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay)
-    return sleeping if result is None else _and_then(sleeping, result)
-
-
-async def _and_then(first: CoroutineOf[None], result: T) -> T:
-    await first
+    await (trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay))
     return result
 
 
