@@ -52,10 +52,7 @@ class Queue(Generic[T]):
         return 0 < self._maxsize <= self.qsize()
 
     async def put(self, item: T) -> None:
-        """MemorySendChannel.send(). Cancelled, it has put nothing. Raises QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.put
-        """
+        """MemorySendChannel.send(). Cancelled, it has put nothing. Raises QueueShutDown."""
         self._unfinished += 1  # whoever gets the item may be done with it before this goes on
         try:
             await self._send.send(item)
@@ -66,10 +63,7 @@ class Queue(Generic[T]):
             raise
 
     def put_nowait(self, item: T) -> None:
-        """MemorySendChannel.send_nowait(). Raises QueueFull or QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.put_nowait
-        """
+        """MemorySendChannel.send_nowait(). Raises QueueFull or QueueShutDown."""
         try:
             self._send.send_nowait(item)
         except trio.WouldBlock:
@@ -79,20 +73,14 @@ class Queue(Generic[T]):
         self._unfinished += 1
 
     async def get(self) -> T:
-        """MemoryReceiveChannel.receive(). Cancelled, it has taken nothing. Raises QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.get
-        """
+        """MemoryReceiveChannel.receive(). Cancelled, it has taken nothing. Raises QueueShutDown."""
         try:
             return await self._receive.receive()
         except trio.EndOfChannel:
             raise QueueShutDown from None
 
     def get_nowait(self) -> T:
-        """MemoryReceiveChannel.receive_nowait(). Raises QueueEmpty or QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.get_nowait
-        """
+        """MemoryReceiveChannel.receive_nowait(). Raises QueueEmpty or QueueShutDown."""
         try:
             return self._receive.receive_nowait()
         except trio.WouldBlock:
@@ -101,19 +89,13 @@ class Queue(Generic[T]):
             raise QueueShutDown from None
 
     def task_done(self) -> None:
-        """Count an item as dealt with. Raises ValueError when there are none left to count.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.task_done
-        """
+        """Count an item as dealt with. Raises ValueError when there are none left to count."""
         if not self._unfinished:
             raise ValueError("task_done() was called more often than items were put in")
         self._done_with(1)
 
     async def join(self) -> None:
-        """Wait, in a trio.lowlevel.ParkingLot, until each item that was put in, or waits for that, is dealt with.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.join
-        """
+        """Wait, in a trio.lowlevel.ParkingLot, until each item that was put in, or waits for that, is dealt with."""
         if self._unfinished:
             await self._finished.park()
         else:
@@ -123,7 +105,6 @@ class Queue(Generic[T]):
         """MemorySendChannel.close(): put() raises QueueShutDown, also one that waits, and get() once nothing is left.
 
         With immediate=True what is left is dropped, and join() waits for none of it. Here on each Python.
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.shutdown
         """
         self._send.close()
         if immediate:

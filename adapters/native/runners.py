@@ -63,10 +63,7 @@ class Runner(Refusing):
         self._closed = True
 
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
-        """trio.run(), in a copy of the context: see run().
-
-        https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner.run
-        """
+        """trio.run(), in a copy of the context: see run()."""
         if not isinstance(coro, Coroutine):
             raise ValueError(f"a coroutine was expected, got {coro!r}")
         self._check_open()

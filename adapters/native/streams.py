@@ -64,10 +64,7 @@ class StreamReader(Refusing):
         return self._at_end and not self._buffer
 
     async def read(self, n: int = -1) -> bytes:
-        """receive_some(n); all until the end if n is below 0. Returns b"" at the end.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.read
-        """
+        """receive_some(n); all until the end if n is below 0. Returns b"" at the end."""
         if n < 0:
             while await self._fill():
                 pass
@@ -78,10 +75,7 @@ class StreamReader(Refusing):
         return self._take(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """receive_some() until there are n bytes. Raises IncompleteReadError, with what there was, at the end.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readexactly
-        """
+        """receive_some() until there are n bytes. Raises IncompleteReadError, with what there was, at the end."""
         if n < 0:
             raise ValueError("readexactly() needs a size of 0 or more")
         if len(self._buffer) >= n:
@@ -92,10 +86,7 @@ class StreamReader(Refusing):
         return self._take(n)
 
     async def readline(self) -> bytes:
-        """Read to the end of the line, or of the stream. Raises ValueError, and drops the line, if it is too long.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readline
-        """
+        """Read to the end of the line, or of the stream. Raises ValueError, and drops the line, if it is too long."""
         try:
             return await self.readuntil(b"\n")
         except IncompleteReadError as error:
@@ -109,7 +100,6 @@ class StreamReader(Refusing):
         """receive_some() until the separator, or the first of several, has come; it is part of what is returned.
 
         Raises IncompleteReadError at the end, LimitOverrunError, taking nothing, if there is more than the limit.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readuntil
         """
         separators = separator if isinstance(separator, tuple) else (separator,)
         if not separators or not all(separators):
@@ -222,7 +212,6 @@ class StreamWriter(Refusing):
         """Send what goes at once, and have the rest sent by send_all() in the task behind.
 
         Raises trio.ClosedResourceError after close() and write_eof(); drain() says so if the stream is broken.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write
         """
         if self._error is not None:
             return  # drain() says so
@@ -253,7 +242,6 @@ class StreamWriter(Refusing):
         """Wait until no more than 64 KiB are left to send; cancelled, it leaves them to be sent.
 
         A checkpoint in any case. Raises OSError if the stream is broken.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.drain
         """
         await self._sent(_LIMIT)
 
@@ -272,7 +260,6 @@ class StreamWriter(Refusing):
         """Have the stream ended, after what is written: send_eof(), or aclose() of what only sends.
 
         Raises NotImplementedError with TLS.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write_eof
         """
         if not self.can_write_eof():
             raise NotImplementedError("a TLS connection cannot be closed in one direction")
@@ -283,10 +270,7 @@ class StreamWriter(Refusing):
             self.close()
 
     def close(self) -> None:
-        """Have the stream closed, after what is written: aclose(), in the task behind.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.close
-        """
+        """Have the stream closed, after what is written: aclose(), in the task behind."""
         self._closing = True
         self._news.unpark()
 
@@ -295,10 +279,7 @@ class StreamWriter(Refusing):
         return self._closing or self._error is not None
 
     async def wait_closed(self) -> None:
-        """Wait until all is sent and the stream is closed. Raises OSError if it has broken before.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.wait_closed
-        """
+        """Wait until all is sent and the stream is closed. Raises OSError if it has broken before."""
         if self._error is None or self._closing:
             await self._closed.wait()
         if self._error is not None:
@@ -315,7 +296,6 @@ class StreamWriter(Refusing):
 
         Raises OSError (ssl.SSLError, mostly) or TimeoutError, and the connection is closed then. What the reader has in
         its buffer is left there: it came before.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.start_tls
         """
         await self._sent(0)
         if not isinstance(self._stream, trio.abc.Stream) or self._reader is None:
@@ -327,8 +307,6 @@ class StreamWriter(Refusing):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the trio.socket or the trio.SSLStream has to say: peername, sockname, socket; sslcontext, ssl_object
         (the SSLStream), peercert, cipher, compression.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.get_extra_info
         """
         stream: Any = self._stream
         if isinstance(stream, trio.SSLStream):
@@ -621,10 +599,7 @@ class Server(Refusing):
         return self._started and not self._closed
 
     async def start_serving(self) -> None:
-        """Accept connections from here on. Raises RuntimeError after close().
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.start_serving
-        """
+        """Accept connections from here on. Raises RuntimeError after close()."""
         if self._closed:
             raise RuntimeError("this server is closed")
         if not self._started:
@@ -633,10 +608,7 @@ class Server(Refusing):
         await trio.lowlevel.checkpoint()
 
     async def serve_forever(self) -> None:
-        """Serve until this is cancelled, which closes the server, or close() is called. Raises as start_serving().
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.serve_forever
-        """
+        """Serve until this is cancelled, which closes the server, or close() is called. Raises as start_serving()."""
         await self.start_serving()
         try:
             await self._ended.wait()
@@ -644,10 +616,7 @@ class Server(Refusing):
             self.close()
 
     def close(self) -> None:
-        """Accept no more, and close the listening sockets. The connections that there are go on.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.close
-        """
+        """Accept no more, and close the listening sockets. The connections that there are go on."""
         if not self._closed:
             self._closed = True
             self._accepting.cancel()  # first: who waits in accept() is not to meet a closed socket
@@ -657,10 +626,7 @@ class Server(Refusing):
                 self._ended.set()
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed and its connections have ended.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.wait_closed
-        """
+        """Wait until the server is closed and its connections have ended."""
         await self._ended.wait()
 
     async def __aenter__(self) -> "Server":

@@ -110,10 +110,7 @@ class Process(Refusing):
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Process.wait(). Cancelled, it leaves the process alone.
-
-        https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process.wait
-        """
+        """Process.wait(). Cancelled, it leaves the process alone."""
         return await self._process.wait()
 
     def send_signal(self, signal: int) -> None:
@@ -133,7 +130,6 @@ class Process(Refusing):
 
         A process that does not read its input is no error. Cancelled, it leaves the process alone, and what has come is
         there for the next call.
-        https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process.communicate
         """
 
         async def read(reader: StreamReader) -> None:

@@ -52,7 +52,6 @@ class TaskGroup:
         """nursery.start_soon(), with a Task to await or cancel. The task runs in a copy of the context.
 
         Raises RuntimeError before the block is entered and after it is left, TypeError for what is no coroutine.
-        https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup.create_task
         """
         if self._nursery is None:
             coro.close()
