@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 import compat
-from compat import asyncio
+from compat import asyncio, native
 from worlds import PATIENCE, ROOT
 
 pytestmark = pytest.mark.slow
@@ -274,6 +274,32 @@ def test_plain_trio():
         "trio task: sleeper",
         "awaits trio.sleep_forever",
     ]
+
+
+def test_native():
+    async def hold(lock, event):
+        async with lock:
+            await event.wait()
+
+    async def main():
+        lock, event = native.Lock(), native.Event()
+        async with native.TaskGroup() as group:
+            group.create_task(hold(lock, event), name="holder")
+            await trio.testing.wait_all_tasks_blocked()
+            task = group.create_task(lock.acquire(), name="wanter")
+            native.create_task(native.Queue().get(), name="getter")
+            await trio.testing.wait_all_tasks_blocked()
+            text = printed()
+            event.set()
+            await task
+        return text
+
+    text = native.run(main())
+    assert "holds the Lock for task 'wanter'" in text
+    assert "awaits asyncio.Queue.get\n" in text
+    assert "task: wanter\n" in text
+    assert "held by task 'holder'" in text
+    assert "Task.work" not in text
 
 
 def test_a_loop_that_stands_still():
