@@ -41,8 +41,8 @@ def start_on_trio() -> None:
 
 
 def _with_arguments_on_trio(start: Callable[..., T]) -> Callable[..., T]:
-    def start_on_trio(path: Argument, arguments: Sequence[Argument], *options: object, **more: object) -> T:
-        return start(path, on_trio(path, arguments), *options, **more)
+    def start_on_trio(path: Argument, argv: Sequence[Argument], *options: object, **more: object) -> T:
+        return start(path, on_trio(path, argv), *options, **more)
 
     return start_on_trio
 

@@ -122,6 +122,7 @@ STARTERS = {
     "os.execv": "os.execv(sys.executable, (sys.executable, '-c', CODE))",
     "os.execl": "os.execl(sys.executable, sys.executable, '-c', CODE)",
     "os.execve": "os.execve(sys.executable, [sys.executable, '-c', CODE], {})",
+    "os.execve, by keywords": "os.execve(path=sys.executable, argv=[sys.executable, '-c', CODE], env={})",
     "os.spawnv": "os.spawnv(os.P_WAIT, sys.executable, [sys.executable, '-c', CODE])",
     "os.posix_spawn": "os.waitpid(os.posix_spawn(sys.executable, [sys.executable, '-c', CODE], os.environ), 0)",
     "a child of a child": """
