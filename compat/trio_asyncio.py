@@ -68,7 +68,10 @@ class TrioAsyncioDeprecationWarning(FutureWarning):
 
 @asynccontextmanager
 async def open_loop(queue_len: None = None) -> AsyncIterator[TrioEventLoop]:
-    """compat.open_loop(), whose loop has trio-asyncio's methods as well. Its queue has no limit: ValueError for one."""
+    """compat.open_loop(), whose loop has trio-asyncio's methods for running code as well, and synchronize().
+
+    Its queue has no limit: ValueError for one.
+    """
     if queue_len is not None:
         raise ValueError("the loop's queue has no limit here: leave queue_len out")
     async with _open_loop() as opened:
