@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Refusing", "instead_of", "refuse"]
+__all__ = ["NOT_EAGER", "Refusing", "instead_of", "refuse"]
 
+NOT_EAGER = "a trio task does not start before its parent's next checkpoint"
 _WAYS = {
     "trio has no loop object: trio.lowlevel.current_trio_token().run_sync_soon() calls a function soon, "
     "trio.current_time() tells the time, trio.open_nursery() starts tasks": """
@@ -20,7 +21,7 @@ _WAYS = {
         Future isfuture Task.set_result Task.set_exception""",
     "a thread's result is what `await trio.to_thread.run_sync()` returns": "wrap_future",
     "use create_task() for a coroutine, or a nursery: trio.open_nursery()": "ensure_future",
-    "a trio task does not start before its parent's next checkpoint": "create_eager_task_factory eager_task_factory",
+    NOT_EAGER: "create_eager_task_factory eager_task_factory",
     "use inspect.iscoroutine()": "iscoroutine",
     "use inspect.iscoroutinefunction()": "iscoroutinefunction",
     "transports and protocols are a trio.abc.Stream: send_all(), receive_some(), aclose()": """

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
+from .refusals import NOT_EAGER, refuse
 from .tasks import Task, open_nursery, tasks_here
 
 __all__ = ["TaskGroup"]
@@ -47,12 +48,19 @@ class TaskGroup:
         return await self._manager.__aexit__(kind, error, traceback)
 
     def create_task(
-        self, coro: Coroutine[Any, Any, T], *, name: object = None, context: contextvars.Context | None = None
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+        **others: object,
     ) -> Task[T]:
         """nursery.start_soon(), with a Task to await or cancel. The task runs in a copy of the context.
 
-        Raises RuntimeError before the block is entered and after it is left, TypeError for what is no coroutine.
+        Raises RuntimeError before the block is entered and after it is left, TypeError as create_task() does.
         """
+        if others:
+            refuse("create_task", NOT_EAGER, **others)
         if self._nursery is None:
             coro.close()
             raise RuntimeError("this TaskGroup has not been entered")

@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar,
 import trio
 
 from .exceptions import InvalidStateError
-from .refusals import Refusing
+from .refusals import NOT_EAGER, Refusing, refuse
 from .timeouts import timeout as open_timeout
 from .timeouts import timeout_at
 
@@ -451,13 +451,18 @@ def _start(task: AnyTask, context: contextvars.Context | None = None) -> None:
     task.start_in(background.nursery, background.tasks, context, background)
 
 
-def create_task(coro: CoroutineOf[T], *, name: object = None, context: contextvars.Context | None = None) -> Task[T]:
+def create_task(
+    coro: CoroutineOf[T], *, name: object = None, context: contextvars.Context | None = None, **others: object
+) -> Task[T]:
     """nursery.start_soon() in the nursery that run() has open, in a copy of the context.
 
-    Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine. The
-    task is cancelled when the main coroutine has ended, or another task in the background has failed.
+    Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine and
+    for eager_start=True. The task is cancelled when the main coroutine has ended, or another task in the background has
+    failed.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
+    if others:
+        refuse("create_task", NOT_EAGER, **others)
     task = Task(coro, name, trio.CancelScope())
     _start(task, context)
     return task

@@ -366,6 +366,15 @@ async def test_context_is_copied():
     assert context[VAR] == 10
 
 
+async def test_create_task_starts_nothing_at_once():
+    coro = value(1)
+    async with native.TaskGroup() as group:
+        for create in native.create_task, group.create_task:
+            with pytest.raises(TypeError, match=r"create_task\(\) takes no eager_start= here: a trio task"):
+                create(coro, eager_start=True)
+        assert await group.create_task(coro, eager_start=False) == 1
+
+
 async def test_create_task_takes_coroutines():
     with pytest.raises(TypeError, match="coroutine"):
         native.create_task(trio.sleep_forever)  # type: ignore[arg-type]
