@@ -603,8 +603,8 @@ class Server(Refusing):
         if self._closed:
             raise RuntimeError("this server is closed")
         if not self._started:
-            self._started = True
             the_background().nursery.start_soon(self._serve)
+            self._started = True
         await trio.lowlevel.checkpoint()
 
     async def serve_forever(self) -> None:

@@ -417,6 +417,13 @@ def test_without_a_nursery():
         for function in (native.start_server, native.start_unix_server):
             with pytest.raises(RuntimeError, match="open_background"):
                 await function(echo)
+        async with native.open_background():
+            server = await native.start_server(echo, "127.0.0.1", 0, start_serving=False)
+        with pytest.raises(RuntimeError, match="open_background"):
+            await server.start_serving()
+        server.close()
+        with trio.fail_after(1):
+            await server.wait_closed()
 
     trio.run(main)
 
