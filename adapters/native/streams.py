@@ -144,7 +144,7 @@ class StreamReader(Refusing):
         return not self._at_end
 
     async def _take_at_once(self, n: int) -> bytes:
-        """Take what is there already, by a checkpoint: a stream of lines in the buffer is not to hold up the others."""
+        """Take what is there already, at a checkpoint: a stream of lines in the buffer is not to hold up the others."""
         await trio.lowlevel.checkpoint_if_cancelled()
         data = self._take(n)
         await trio.lowlevel.cancel_shielded_checkpoint()

@@ -137,12 +137,12 @@ class Process(Refusing):
                 pass
 
         async def write(writer: StreamWriter) -> None:
-            if input:
-                writer.write(input)
             with suppress(OSError):
                 await writer.drain()
             writer.close()
 
+        if self.stdin is not None and input:
+            self.stdin.write(input)
         readers = self.stdout, self.stderr
         async with open_nursery() as nursery:
             if self.stdin is not None:

@@ -52,6 +52,8 @@ async def test_communicate_after_the_input_is_closed():
     process = await python(CAT, stdin=PIPE, stdout=PIPE)
     process.stdin.write(b"meow")
     process.stdin.close()
+    with pytest.raises(trio.ClosedResourceError):
+        await process.communicate(b"more")
     assert await process.communicate() == (b"meow", None)
 
 
