@@ -126,7 +126,7 @@ class _ChannelQueue(queues.Queue[T]):
         super().__init__(0 if most == math.inf else int(most))
 
     def _init(self, maxsize: int) -> None:
-        self._to_be_got = 0  # put in here, and not taken out here: a trio task may have taken them
+        self._to_be_got = 0  # put in here, or about to be, and not taken out here: a trio task may have taken them
         self._getters_inside = 0
 
     def _count_put(self) -> None:
@@ -171,9 +171,16 @@ class _ChannelQueue(queues.Queue[T]):
         """As Queue.put()."""
         with suppress(asyncio.QueueFull):
             return self.put_nowait(item)
-        with _closed_is_shut_down():
-            await self._send_channel.send(item)
-        return self._count_put()
+        self._count_put()  # whoever gets the item may be done with it before this goes on
+        try:
+            with _closed_is_shut_down():
+                await self._send_channel.send(item)
+        except BaseException:
+            if self._to_be_got:  # else it stands for one that a trio task has sent
+                self._to_be_got -= 1
+                with suppress(ValueError):  # it is done already
+                    self.task_done()
+            raise
 
     def get_nowait(self) -> T:
         """As Queue.get_nowait()."""

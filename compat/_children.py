@@ -41,8 +41,8 @@ def start_on_trio() -> None:
 
 
 def _with_arguments_on_trio(start: Callable[..., T]) -> Callable[..., T]:
-    def start_on_trio(path: Argument, arguments: Sequence[Argument], *options: object, **more: object) -> T:
-        return start(path, on_trio(path, arguments), *options, **more)
+    def start_on_trio(path: Argument, argv: Sequence[Argument], *options: object, **more: object) -> T:
+        return start(path, on_trio(path, argv), *options, **more)
 
     return start_on_trio
 
@@ -60,7 +60,13 @@ def on_trio(executable: Argument, arguments: Sequence[Argument]) -> Sequence[Arg
         return arguments
     if words[place] == "-c" and "multiprocessing.resource_tracker" in words[place + 1]:
         return arguments  # a part of multiprocessing, in which nothing of the program runs
-    return [*arguments[:place], START, *arguments[place:]]
+    flags = words[place][: -len(_without_flags(words[place]))]  # of `-uc CODE`, which python is to see before START
+    return [*arguments[:place], *([flags] if flags not in ("", "-") else []), START, *arguments[place:]]
+
+
+def _without_flags(word: str) -> str:
+    """What of a word on python's command line is no flag that stands by itself: "cCODE" of "-ucCODE"."""
+    return word[1:].lstrip("BEIOPRSbdqsuv") if word[:1] == "-" and word != "-" else word
 
 
 def _place_of_program(words: list[str]) -> int | None:
@@ -68,13 +74,14 @@ def _place_of_program(words: list[str]) -> int | None:
     place = 1
     while place < len(words):
         word = words[place]
-        if word in ("-c", "-m"):
-            return place if place + 1 < len(words) else None
-        if word == "-" or word[:1] != "-" or word[:2] in ("-c", "-m"):
+        option = _without_flags(word)
+        if option == word:
             return place
-        if word == "--check-hash-based-pycs" or word in ("-W", "-X"):
+        if option[:1] in ("c", "m"):
+            return place if option[1:] or place + 1 < len(words) else None
+        if option in ("-check-hash-based-pycs", "W", "X"):
             place += 2
-        elif word[:2] in ("-W", "-X") or not set(word[1:]) - set("BEIOPRSbdqsuv"):
+        elif option[:1] in ("", "W", "X"):
             place += 1
         else:
             return None

@@ -54,7 +54,7 @@ def print_tasks_on(signum: int | str) -> None:
     try:
         number = signal.Signals["SIG" + signum.upper().removeprefix("SIG")] if isinstance(signum, str) else signum
         signal.signal(number, lambda signum, frame: _write(_describe_all(frame), sys.stderr))
-    except (KeyError, OSError):
+    except (KeyError, OSError, OverflowError):
         names = ", ".join(each.name[3:] for each in signal.Signals if each.name not in ("SIGKILL", "SIGSTOP"))
         raise ValueError(f"{signum!r} is no signal that can be handled; these can be: {names}") from None
     if hasattr(signal, "siginterrupt"):
@@ -461,7 +461,8 @@ def _what_is_awaited(frames: list[types.FrameType], future: _types.AnyFuture | N
 def _function(frame: types.FrameType) -> str:
     """The public name of a function of the machine, "" for what everything passes through."""
     module = frame.f_globals.get("__name__", "")
-    if module.rpartition(".")[2] in ("futures", "_traps", "waits", "types"):
+    name = frame.f_code.co_qualname
+    if module.rpartition(".")[2] in ("futures", "_traps", "waits", "types") or name == "Task.work":  # that of native
         return ""
     world = "trio" if module.partition(".")[0] == "trio" else "asyncio"
-    return f"{world}.{frame.f_code.co_qualname.replace('<locals>.', '')}"
+    return f"{world}.{name.replace('<locals>.', '')}"

@@ -5,11 +5,13 @@
 `compat.asyncio` keeps asyncio's meaning; here a TaskGroup is a nursery, a timeout a cancel scope, a queue a memory
 channel, a cancellation holds until its scope is left, and no error is lost. A module that changes this import keeps
 every name, and its tests show the change of meaning; then the spelling can become trio's. Each module of
-`adapters/native` says what differs. What is not in the index raises an AttributeError that names trio's way.
+`adapters/native` says what differs. What is not in the index raises an AttributeError, or an ImportError, that names
+trio's way.
 https://docs.python.org/3/library/asyncio-api-index.html
 """
 
 import sys
+from opcode import opmap
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -159,4 +161,8 @@ def install() -> None:
 if not TYPE_CHECKING:  # who would take it for a promise of any name
 
     def __getattr__(name: str) -> object:
-        raise _native.refusals.instead_of(name)
+        error = _native.refusals.instead_of(name)
+        caller = sys._getframe(1)
+        if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:  # which hides what an AttributeError says
+            raise ImportError(str(error), name=__name__)
+        raise error

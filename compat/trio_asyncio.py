@@ -4,7 +4,7 @@
 
 Here asyncio code and trio code await each other with no wrapper in between, so each wrapper can go, one at a time.
 Until then it does what it says: what `aio_as_trio` wraps runs in an asyncio Task, in which sniffio and anyio find
-asyncio, and what `trio_as_aio` wraps in a trio task, a child of a nursery in the Task that calls it.
+asyncio, and what `trio_as_aio` wraps in a trio task, which the call starts; it returns a future of the result.
 
 What differs from trio-asyncio: a run has one loop at a time, so that open_loop() inside another one's block raises
 RuntimeError; a scope's cancellation is an exception of both worlds at once; an error that only a handler of the loop
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Call: TypeAlias = Coroutine[object, Never, object]
+Call: TypeAlias = Awaitable[object]
 
 BaseTrioEventLoop = events.BaseLoop
 TrioEventLoop = events.HostedLoop
@@ -68,7 +68,10 @@ class TrioAsyncioDeprecationWarning(FutureWarning):
 
 @asynccontextmanager
 async def open_loop(queue_len: None = None) -> AsyncIterator[TrioEventLoop]:
-    """compat.open_loop(), whose loop has trio-asyncio's methods as well. Its queue has no limit: ValueError for one."""
+    """compat.open_loop(), whose loop has trio-asyncio's methods for running code as well, and synchronize().
+
+    Its queue has no limit: ValueError for one.
+    """
     if queue_len is not None:
         raise ValueError("the loop's queue has no limit here: leave queue_len out")
     async with _open_loop() as opened:
@@ -117,7 +120,7 @@ def run_aio_generator(loop: object, async_generator: AsyncIterator[T]) -> AsyncG
 
 
 async def _iterate(
-    run_step: Callable[[Awaitable[T]], Coroutine[object, Never, T]], steps: AsyncIterator[T]
+    run_step: Callable[[Awaitable[T]], Awaitable[T]], steps: AsyncIterator[T]
 ) -> AsyncGenerator[T, None]:
     while True:
         try:
@@ -135,9 +138,9 @@ async def allow_asyncio(fn: Callable[..., Awaitable[T]], *args: object) -> T:
 # --- trio code, from asyncio ------------------------------------------------------------------------------------------
 
 
-def run_trio(proc: Callable[..., Awaitable[T]], *args: object) -> asyncio.Task[T]:
-    """Start await proc(*args) in a trio task; a future of its result, which cancels it."""
-    return asyncio.create_task(_in_trio_task(proc, *args))
+def run_trio(proc: Callable[..., Awaitable[T]], *args: object, **kwargs: object) -> asyncio.Task[T]:
+    """Start await proc(*args, **kwargs) in a trio task; a future of its result, which cancels it."""
+    return asyncio.create_task(_in_trio_task(proc, *args, **kwargs))
 
 
 def run_trio_task(proc: Callable[..., Awaitable[object]], *args: object) -> _types.AnyTask:
@@ -200,7 +203,8 @@ class _Wrapper:
 
     def __await__(self) -> Generator[object, Never, object]:
         wrapped = self._wrapped
-        return self._run_call((lambda: wrapped) if hasattr(wrapped, "__await__") else wrapped).__await__()
+        call = self._run_call((lambda: wrapped) if hasattr(wrapped, "__await__") else wrapped)
+        return call.__await__()
 
     def __aenter__(self) -> Call:
         return self._run_call(self._wrapped.__aenter__)
@@ -229,10 +233,11 @@ def aio_as_trio(proc: Any, *, loop: object = None) -> Any:
 def trio_as_aio(proc: Any, *, loop: object = None) -> Any:
     """Wrap trio's for asyncio code: a function (also as a decorator), a context manager or an iterator.
 
-    Each call, of `__aenter__` and `__aexit__` too, and each step of an iterator is a trio task of its own. A context
-    manager that holds a nursery or a scope needs no wrapper here, and cannot have one.
+    Each call, of `__aenter__` and `__aexit__` too, and each step of an iterator is a trio task of its own; the call
+    starts it, and returns a future, which cancels it. A context manager that holds a nursery or a scope needs no
+    wrapper here, and cannot have one.
     """
-    return _Wrapper(_in_trio_task, proc)
+    return _Wrapper(run_trio, proc)
 
 
 asyncio_as_trio = aio_as_trio

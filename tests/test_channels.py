@@ -266,6 +266,46 @@ def test_join_waits_for_items_from_both_sides(world):
     world(main)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_join_when_an_item_is_done_before_its_put_goes_on(world, size):
+    async def main():
+        queue = as_queue(*trio.open_memory_channel(size))
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(queue.put(number))
+            await settle()
+            for _ in range(4):
+                await queue.get()
+                queue.task_done()
+            await asyncio.wait_for(queue.join(), 1)
+        await asyncio.wait_for(queue.join(), 1)
+
+    world(main)
+
+
+@pytest.mark.parametrize("got_before", [0, 1])
+def test_join_waits_for_no_item_of_a_put_that_was_cancelled(world, got_before):
+    async def main():
+        send, receive = trio.open_memory_channel(1)
+        queue = as_queue(send, receive)
+        send.send_nowait(1)
+        for wait in send.send(2), queue.put(3):
+            put = asyncio.create_task(wait)
+            await settle()
+        got = [await queue.get() for _ in range(got_before)]
+        put.cancel()
+        await asyncio.wait([put])
+        got += [await queue.get() for _ in range(2 - got_before)]
+        assert got == [1, 2]
+        for _ in got:
+            queue.task_done()
+        await asyncio.wait_for(queue.join(), 1)
+        with pytest.raises(ValueError, match="too many times"):
+            queue.task_done()
+
+    world(main)
+
+
 @pytest.mark.parametrize(("size", "maxsize"), [(0, 0), (2, 2), (math.inf, 0)])
 def test_sizes(world, size, maxsize):
     async def main():
@@ -462,19 +502,26 @@ def test_stress_of_a_queue_as_channels(world, producers, consumers, size):
     world(main)
 
 
-@pytest.mark.parametrize(("producers", "consumers"), [("tt", "aa"), ("aa", "tt"), ("ta", "at")])
+@pytest.mark.parametrize(("producers", "consumers"), [("tt", "aa"), ("aa", "tt"), ("aa", "aa"), ("ta", "at")])
 @pytest.mark.parametrize("size", [0, 5])
 def test_stress_of_channels_as_a_queue(world, producers, consumers, size):
     async def main():
         send, receive = trio.open_memory_channel(size)
         queue = as_queue(send, receive)
         put = send.send if producers == "tt" else queue.put
-        get = receive.receive if consumers == "tt" else queue.get
+        take = receive.receive if consumers == "tt" else queue.get
+
+        async def get():
+            item = await take()
+            queue.task_done()
+            return item
+
         count = ITEMS // len(WORLDS) // 6
         got = await move(count, put, get, producers=producers, consumers=consumers, seed=size)
         assert_in_order(got, count, len(producers))
         statistics = receive.statistics()
         assert statistics.current_buffer_used == statistics.tasks_waiting_receive == statistics.tasks_waiting_send == 0
+        await asyncio.wait_for(queue.join(), 60)
 
     world(main)
 

@@ -71,6 +71,11 @@ def folder(tmp_path):
         ["--check-hash-based-pycs", "never", "show.py"],
         ["-I", "show.py"],
         ["-P", "-c", SHOW],
+        ["-OBc", SHOW, "-uc"],
+        ["-uc" + SHOW, "a"],
+        ["-um", "show", "a"],
+        ["-BW", "error", "-umpackage"],
+        ["-uc"],
         ["-E", "-s", "-m", "json.tool", "--help"],
         ["-V"],
         ["--help"],
@@ -112,10 +117,12 @@ STARTERS = {
             await process.wait()
         asyncio.run(main())
         """,
+    "flags and -c in one word": "print(subprocess.check_output([sys.executable, '-uc', CODE], text=True), end='')",
     "bytes": "subprocess.run([os.fsencode(sys.executable), b'-c', CODE.encode()])",
     "os.execv": "os.execv(sys.executable, (sys.executable, '-c', CODE))",
     "os.execl": "os.execl(sys.executable, sys.executable, '-c', CODE)",
     "os.execve": "os.execve(sys.executable, [sys.executable, '-c', CODE], {})",
+    "os.execve, by keywords": "os.execve(path=sys.executable, argv=[sys.executable, '-c', CODE], env={})",
     "os.spawnv": "os.spawnv(os.P_WAIT, sys.executable, [sys.executable, '-c', CODE])",
     "os.posix_spawn": "os.waitpid(os.posix_spawn(sys.executable, [sys.executable, '-c', CODE], os.environ), 0)",
     "a child of a child": """

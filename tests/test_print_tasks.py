@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 import compat
-from compat import asyncio
+from compat import asyncio, native
 from worlds import PATIENCE, ROOT
 
 pytestmark = pytest.mark.slow
@@ -276,6 +276,32 @@ def test_plain_trio():
     ]
 
 
+def test_native():
+    async def hold(lock, event):
+        async with lock:
+            await event.wait()
+
+    async def main():
+        lock, event = native.Lock(), native.Event()
+        async with native.TaskGroup() as group:
+            group.create_task(hold(lock, event), name="holder")
+            await trio.testing.wait_all_tasks_blocked()
+            task = group.create_task(lock.acquire(), name="wanter")
+            native.create_task(native.Queue().get(), name="getter")
+            await trio.testing.wait_all_tasks_blocked()
+            text = printed()
+            event.set()
+            await task
+        return text
+
+    text = native.run(main())
+    assert "holds the Lock for task 'wanter'" in text
+    assert "awaits asyncio.Queue.get\n" in text
+    assert "task: wanter\n" in text
+    assert "held by task 'holder'" in text
+    assert "Task.work" not in text
+
+
 def test_a_loop_that_stands_still():
     loop = asyncio.new_event_loop()
     task = loop.create_task(asyncio.sleep(3600), name="stopped")
@@ -478,12 +504,13 @@ def test_other_names_of_a_signal(name):
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-@pytest.mark.parametrize("name", ["USR9", "KILL", "9", "9999", ""])
+@pytest.mark.parametrize("name", ["USR9", "KILL", "9", "9999", "99999999999999999999", ""])
 def test_what_is_no_signal(name):
     command = [sys.executable, "-m", "compat", "--tasks-on", name, "-c", "pass"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    reason = "signal number out of range" if name == "9999" else f"{9 if name == '9' else repr(name)} is no signal that"
+    shown = name if name.isdecimal() else repr(name)
+    reason = "signal number out of range" if name == "9999" else f"{shown} is no signal that"
     assert done.stderr.startswith(f"--tasks-on: {reason}")
     assert name == "9999" or " USR1, " in done.stderr
 

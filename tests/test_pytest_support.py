@@ -563,6 +563,7 @@ def test_the_marker_with_pytest_asyncio(tmp_path):
 
 
 NATIVE = """
+    import os, unittest.mock
     import pytest
     from compat import native as asyncio
 
@@ -580,6 +581,10 @@ NATIVE = """
         async def test_method(self):
             await asyncio.sleep(0)
 
+    @unittest.mock.patch("os.getcwd", return_value="here")
+    async def test_patched(getcwd, seconds, place="here"):
+        assert (os.getcwd(), getcwd.call_count, seconds) == (place, 1, 3600)
+
     def test_by_hand():
         asyncio.run(asyncio.sleep(0))
 
@@ -595,7 +600,7 @@ NATIVE = """
 def test_tests_on_native(tmp_path, way):
     (tmp_path / "test_suite.py").write_text(textwrap.dedent(NATIVE))
     ends, out = pytest_of(way, tmp_path, *PLUGIN, "-p", "no:asyncio", "--strict-markers")
-    assert list(ends.values()) == ["PASSED"] * 3 + ["FAILED"], out
+    assert list(ends.values()) == ["PASSED"] * 4 + ["FAILED"], out
     assert "ValueError: on purpose" in out
 
 
@@ -603,7 +608,7 @@ def test_tests_on_native_that_another_plugin_takes(tmp_path):
     (tmp_path / "test_suite.py").write_text(textwrap.dedent(NATIVE))
     ends, out = pytest_of((), tmp_path, *PLUGIN, "-p", "no:asyncio", "-o", "trio_mode=true")
     assert ends.pop("test_suite.py::test_by_hand") == "PASSED", out
-    assert list(ends.values()) == ["FAILED"] * 3, out
+    assert list(ends.values()) == ["FAILED"] * 4, out
     assert "the marker native has no effect on a test that the marker or mode trio gives to another plugin" in out
 
 

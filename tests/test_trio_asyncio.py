@@ -70,6 +70,25 @@ def test_functions():
     trio_asyncio.run(main)
 
 
+def test_a_call_of_trio_code_starts_it_and_gives_a_future():
+    async def note(n):
+        begun.append(n)
+        await trio.sleep_forever()
+
+    async def from_aio():
+        futures = [trio_as_aio(note)(1), trio_as_aio(note)(n=2)]
+        await asyncio.sleep(0.01)
+        assert sorted(begun) == [1, 2]
+        assert all(isinstance(future, asyncio.Future) for future in futures)
+        for future in futures:
+            future.cancel()
+        done, _ = await asyncio.wait(futures)
+        assert all(future.cancelled() for future in done)
+
+    begun = []
+    trio_asyncio.run(aio_as_trio(from_aio))
+
+
 def test_context_managers_and_iterators():
     def make(code):
         @asynccontextmanager

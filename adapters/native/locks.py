@@ -6,7 +6,7 @@ task that has taken it: only that can release it, and taking it twice is an erro
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import trio
 
@@ -15,14 +15,7 @@ from .exceptions import BrokenBarrierError
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"]
 
 T = TypeVar("T")
-
-
-class _TrioLock(Protocol):
-    async def acquire(self) -> object: ...
-    def release(self) -> object: ...
-
-
-L = TypeVar("L", bound=_TrioLock)
+L = TypeVar("L", bound=trio.Lock | trio.Condition | trio.Semaphore)
 
 
 class _Acquired(Generic[L]):
@@ -93,7 +86,7 @@ class Event:
             self._event = trio.Event()
 
     async def wait(self) -> Literal[True]:
-        """Event.wait(). https://docs.python.org/3/library/asyncio-sync.html#asyncio.Event.wait"""
+        """Event.wait()."""
         await self._event.wait()
         return True
 
@@ -109,6 +102,8 @@ class Condition(_Acquired[trio.Condition]):
     """
 
     def __init__(self, lock: Lock | None = None) -> None:
+        if not isinstance(lock, Lock | None):
+            raise TypeError(f"a Condition takes a Lock of compat.native, not {lock!r}")
         super().__init__(trio.Condition(None if lock is None else lock._lock))
 
     def locked(self) -> bool:
@@ -116,18 +111,12 @@ class Condition(_Acquired[trio.Condition]):
         return self._lock.locked()
 
     async def wait(self) -> Literal[True]:
-        """Condition.wait(). Cancelled, it takes the lock again first. Raises RuntimeError without the lock.
-
-        https://docs.python.org/3/library/asyncio-sync.html#asyncio.Condition.wait
-        """
+        """Condition.wait(). Cancelled, it takes the lock again first. Raises RuntimeError without the lock."""
         await self._lock.wait()
         return True
 
     async def wait_for(self, predicate: Callable[[], T]) -> T:
-        """Condition.wait() until the predicate is true; returns what it is.
-
-        https://docs.python.org/3/library/asyncio-sync.html#asyncio.Condition.wait_for
-        """
+        """Condition.wait() until the predicate is true; returns what it is."""
         await trio.lowlevel.checkpoint()
         while not (result := predicate()):
             await self._lock.wait()
@@ -201,7 +190,6 @@ class Barrier:
         """Park until `parties` tasks wait, this one included; returns the task's place among them, from 0 on.
 
         Raises BrokenBarrierError after abort(), and in tasks that wait during abort() or reset().
-        https://docs.python.org/3/library/asyncio-sync.html#asyncio.Barrier.wait
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._broken:
@@ -217,19 +205,13 @@ class Barrier:
         return self._parties - 1
 
     async def abort(self) -> None:
-        """Break the barrier, for those who wait and those who come.
-
-        https://docs.python.org/3/library/asyncio-sync.html#asyncio.Barrier.abort
-        """
+        """Break the barrier, for those who wait and those who come."""
         self._broken = True
         self._waiting.unpark_all()
         await trio.lowlevel.checkpoint()
 
     async def reset(self) -> None:
-        """Break it for those who wait, and begin anew.
-
-        https://docs.python.org/3/library/asyncio-sync.html#asyncio.Barrier.reset
-        """
+        """Break it for those who wait, and begin anew."""
         self._broken = False
         self._waiting.unpark_all()
         await trio.lowlevel.checkpoint()

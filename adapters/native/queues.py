@@ -8,7 +8,7 @@ is what closing the sending end of a channel is.
 import heapq
 import math
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import trio
 
@@ -17,8 +17,6 @@ from .exceptions import QueueEmpty, QueueFull, QueueShutDown
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown"]
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Queue(Generic[T]):
@@ -54,10 +52,7 @@ class Queue(Generic[T]):
         return 0 < self._maxsize <= self.qsize()
 
     async def put(self, item: T) -> None:
-        """MemorySendChannel.send(). Cancelled, it has put nothing. Raises QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.put
-        """
+        """MemorySendChannel.send(). Cancelled, it has put nothing. Raises QueueShutDown."""
         self._unfinished += 1  # whoever gets the item may be done with it before this goes on
         try:
             await self._send.send(item)
@@ -68,10 +63,7 @@ class Queue(Generic[T]):
             raise
 
     def put_nowait(self, item: T) -> None:
-        """MemorySendChannel.send_nowait(). Raises QueueFull or QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.put_nowait
-        """
+        """MemorySendChannel.send_nowait(). Raises QueueFull or QueueShutDown."""
         try:
             self._send.send_nowait(item)
         except trio.WouldBlock:
@@ -81,20 +73,14 @@ class Queue(Generic[T]):
         self._unfinished += 1
 
     async def get(self) -> T:
-        """MemoryReceiveChannel.receive(). Cancelled, it has taken nothing. Raises QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.get
-        """
+        """MemoryReceiveChannel.receive(). Cancelled, it has taken nothing. Raises QueueShutDown."""
         try:
             return await self._receive.receive()
         except trio.EndOfChannel:
             raise QueueShutDown from None
 
     def get_nowait(self) -> T:
-        """MemoryReceiveChannel.receive_nowait(). Raises QueueEmpty or QueueShutDown.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.get_nowait
-        """
+        """MemoryReceiveChannel.receive_nowait(). Raises QueueEmpty or QueueShutDown."""
         try:
             return self._receive.receive_nowait()
         except trio.WouldBlock:
@@ -103,19 +89,13 @@ class Queue(Generic[T]):
             raise QueueShutDown from None
 
     def task_done(self) -> None:
-        """Count an item as dealt with. Raises ValueError when there are none left to count.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.task_done
-        """
+        """Count an item as dealt with. Raises ValueError when there are none left to count."""
         if not self._unfinished:
             raise ValueError("task_done() was called more often than items were put in")
         self._done_with(1)
 
     async def join(self) -> None:
-        """Wait, in a trio.lowlevel.ParkingLot, until each item that was put in, or waits for that, is dealt with.
-
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.join
-        """
+        """Wait, in a trio.lowlevel.ParkingLot, until each item that was put in, or waits for that, is dealt with."""
         if self._unfinished:
             await self._finished.park()
         else:
@@ -125,7 +105,6 @@ class Queue(Generic[T]):
         """MemorySendChannel.close(): put() raises QueueShutDown, also one that waits, and get() once nothing is left.
 
         With immediate=True what is left is dropped, and join() waits for none of it. Here on each Python.
-        https://docs.python.org/3/library/asyncio-queue.html#asyncio.Queue.shutdown
         """
         self._send.close()
         if immediate:
@@ -165,29 +144,12 @@ class LifoQueue(Queue[T]):
         return channel, channel
 
 
-class _Statistics(Protocol):
-    @property
-    def current_buffer_used(self) -> int: ...
-
-
-class _Sender(Protocol[T_contra]):
-    async def send(self, value: T_contra, /) -> None: ...
-    def send_nowait(self, value: T_contra, /) -> None: ...
-    def close(self) -> None: ...
-    def statistics(self) -> _Statistics: ...
-
-
-class _Receiver(Protocol[T_co]):
-    async def receive(self) -> T_co: ...
-    def receive_nowait(self) -> T_co: ...
-
-
 class _Channel(Generic[T]):
     """Both ends of a memory channel whose buffer is any list, with a way to put an item in and one to take it out."""
 
     def __init__(self, size: float, push: Callable[[list[Any], Any], object], pop: Callable[[list[Any]], Any]) -> None:
         self._size, self._push, self._pop = size, push, pop
-        self._buffer: list[T] = []
+        self._buffer: list[Any] = []
         self._senders, self._receivers = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
         self._offered: dict[trio.lowlevel.Task, T] = {}  # by senders that wait
         self._given: dict[trio.lowlevel.Task, T] = {}  # to receivers that have waited
@@ -201,6 +163,14 @@ class _Channel(Generic[T]):
     def statistics(self) -> "_Channel[T]":
         return self
 
+    def _keep(self, value: T) -> None:
+        try:
+            self._push(self._buffer, value)
+        except BaseException:  # a heap keeps what it cannot compare
+            del self._buffer[next(place for place, each in enumerate(self._buffer) if each is value)]
+            heapq.heapify(self._buffer)
+            raise
+
     @trio.lowlevel.enable_ki_protection
     def send_nowait(self, value: T) -> None:
         if self._closed:
@@ -209,7 +179,7 @@ class _Channel(Generic[T]):
             [task] = self._receivers.unpark()
             self._given[task] = value
         elif len(self._buffer) < self._size:
-            self._push(self._buffer, value)
+            self._keep(value)
         else:
             raise trio.WouldBlock
 
@@ -241,7 +211,7 @@ class _Channel(Generic[T]):
         if self._senders:
             [task] = self._senders.unpark()
             try:
-                self._push(self._buffer, self._offered.pop(task))
+                self._keep(self._offered.pop(task))
             except Exception as error:  # items that cannot be compared
                 self._errors[task] = error
         return value
@@ -267,3 +237,7 @@ class _Channel(Generic[T]):
         self._closed = True
         self._senders.unpark_all()
         self._receivers.unpark_all()
+
+
+_Sender: TypeAlias = trio.MemorySendChannel[T] | _Channel[T]
+_Receiver: TypeAlias = trio.MemoryReceiveChannel[T] | _Channel[T]

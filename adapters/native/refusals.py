@@ -1,7 +1,10 @@
 """What asyncio has and native has not, each with trio's way to do it."""
 
-__all__ = ["instead_of", "refuse"]
+from typing import TYPE_CHECKING, Any
 
+__all__ = ["NOT_EAGER", "Refusing", "instead_of", "refuse"]
+
+NOT_EAGER = "a trio task does not start before its parent's next checkpoint"
 _WAYS = {
     "trio has no loop object: trio.lowlevel.current_trio_token().run_sync_soon() calls a function soon, "
     "trio.current_time() tells the time, trio.open_nursery() starts tasks": """
@@ -18,7 +21,7 @@ _WAYS = {
         Future isfuture Task.set_result Task.set_exception""",
     "a thread's result is what `await trio.to_thread.run_sync()` returns": "wrap_future",
     "use create_task() for a coroutine, or a nursery: trio.open_nursery()": "ensure_future",
-    "a trio task does not start before its parent's next checkpoint": "create_eager_task_factory eager_task_factory",
+    NOT_EAGER: "create_eager_task_factory eager_task_factory",
     "use inspect.iscoroutine()": "iscoroutine",
     "use inspect.iscoroutinefunction()": "iscoroutinefunction",
     "transports and protocols are a trio.abc.Stream: send_all(), receive_some(), aclose()": """
@@ -29,6 +32,8 @@ _WAYS = {
     "processes are trio.Process: trio.run_process(), trio.lowlevel.open_process()": """
         SubprocessProtocol SubprocessTransport""",
     "a server is trio.serve_listeners() in a nursery": "AbstractServer",
+    "the connections of trio.serve_listeners() are tasks of its handler_nursery: cancel the cancel_scope of that": """
+        Server.abort_clients Server.close_clients""",
     "a file is sent by reading it: trio.open_file(), send_all()": "SendfileNotAvailableError",
     "a cancelled scope stays cancelled: put a trio.CancelScope around what is to be cancelled": "Task.uncancel",
     "see trio.lowlevel.Task.context, of trio.lowlevel.current_task()": "Task.get_context",
@@ -46,6 +51,15 @@ def instead_of(name: str, owner: str = "asyncio") -> AttributeError:
     full_name = name if owner == "asyncio" else f"{owner}.{name}"
     missing = f"compat.native has no {full_name}"
     return AttributeError(f"{missing}: {_INSTEAD[full_name]}" if full_name in _INSTEAD else missing)
+
+
+class Refusing:
+    """A class of asyncio's, of which some names are not there."""
+
+    if not TYPE_CHECKING:  # who would take it for a promise of any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise instead_of(name, type(self).__name__)
 
 
 def refuse(function: str, instead: str, **parameters: object) -> None:

@@ -8,11 +8,11 @@ import contextvars
 import functools
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final
+from typing import Any, TypeVar, final
 
 import trio
 
-from .refusals import instead_of, refuse
+from .refusals import Refusing, refuse
 from .tasks import Task, open_background
 
 __all__ = ["Runner", "run"]
@@ -36,7 +36,7 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, loop_factory
 
 
 @final
-class Runner:
+class Runner(Refusing):
     """Several runs: each run() is a trio.run() of its own, and leaves no task to the next.
 
     All begin in the same context; unlike asyncio's, a variable that one of them sets is not set in the next.
@@ -63,27 +63,21 @@ class Runner:
         self._closed = True
 
     def run(self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
-        """trio.run(), in a copy of the context: see run().
-
-        https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner.run
-        """
+        """trio.run(), in a copy of the context: see run()."""
         if not isinstance(coro, Coroutine):
             raise ValueError(f"a coroutine was expected, got {coro!r}")
         self._check_open()
         if self._context is None:
             self._context = contextvars.copy_context()
+        if context is None:
+            context = self._context
         task = Task(coro, None, trio.CancelScope())
         start: Callable[[], T] = functools.partial(trio.run, _main, task, clock=make_clock and make_clock())
-        return (context or self._context).copy().run(start)
+        return context.copy().run(start)
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this Runner is closed")
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "Runner")
 
 
 async def _main(task: Task[T]) -> T:

@@ -1,9 +1,10 @@
 """Streams: a trio.abc.Stream with a buffer before its receive_some() and one before its send_all().
 
-What differs from asyncio: nothing is read ahead, so that the end and the loss of a connection are noticed where it is
-read; a TLS connection ends without a close_notify, as HTTPS does; and the connections of a server belong to it, so that
-an error of a handler ends the run. What write() has taken is sent by a task in create_task()'s nursery: drain() may be
-cancelled, and no byte is lost or sent twice. At the end of the run all connections are closed.
+What differs from asyncio: reads and drain() are checkpoints also where they need not wait; nothing is read ahead, so
+that the end and the loss of a connection are noticed where it is read; a TLS connection ends without a close_notify, as
+HTTPS does; and the connections of a server belong to it, so that an error of a handler ends the run. What write() has
+taken is sent by a task in create_task()'s nursery: drain() may be cancelled, and no byte is lost or sent twice. At the
+end of the run all connections are closed.
 """
 
 import functools
@@ -16,12 +17,12 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import Any, final
 
 import trio
 
 from .exceptions import IncompleteReadError, LimitOverrunError
-from .refusals import instead_of, refuse
+from .refusals import Refusing, refuse
 from .tasks import open_nursery, task_of, the_background
 
 __all__ = [
@@ -41,12 +42,12 @@ _logger = logging.getLogger("compat.native")
 
 
 @final
-class StreamReader:
+class StreamReader(Refusing):
     """A trio.abc.ReceiveStream with a buffer. Made by open_connection() and the like, or of any stream of trio's.
 
-    Each read can be cancelled, and has taken nothing then; it gives way to other tasks when it has to receive. Each
-    raises OSError when the stream breaks, trio.ClosedResourceError when this side has closed it, and
-    trio.BusyResourceError when another task is reading.
+    Each read is a checkpoint, also of what is in the buffer; cancelled, it has taken nothing. Each raises OSError when
+    the stream breaks, trio.ClosedResourceError when this side has closed it, and trio.BusyResourceError when another
+    task is reading.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader
     """
 
@@ -63,38 +64,29 @@ class StreamReader:
         return self._at_end and not self._buffer
 
     async def read(self, n: int = -1) -> bytes:
-        """receive_some(n); all until the end if n is below 0. Returns b"" at the end.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.read
-        """
+        """receive_some(n); all until the end if n is below 0. Returns b"" at the end."""
         if n < 0:
             while await self._fill():
                 pass
             return self._take(len(self._buffer))
-        if n and not self._buffer:
-            await self._fill()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+        if self._buffer or not n:
+            return await self._take_at_once(n)
+        await self._fill()
         return self._take(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """receive_some() until there are n bytes. Raises IncompleteReadError, with what there was, at the end.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readexactly
-        """
+        """receive_some() until there are n bytes. Raises IncompleteReadError, with what there was, at the end."""
         if n < 0:
             raise ValueError("readexactly() needs a size of 0 or more")
-        await trio.lowlevel.checkpoint_if_cancelled()
+        if len(self._buffer) >= n:
+            return await self._take_at_once(n)
         while len(self._buffer) < n:
             if not await self._fill():
                 raise IncompleteReadError(self._take(len(self._buffer)), n)
         return self._take(n)
 
     async def readline(self) -> bytes:
-        """Read to the end of the line, or of the stream. Raises ValueError, and drops the line, if it is too long.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readline
-        """
+        """Read to the end of the line, or of the stream. Raises ValueError, and drops the line, if it is too long."""
         try:
             return await self.readuntil(b"\n")
         except IncompleteReadError as error:
@@ -108,14 +100,12 @@ class StreamReader:
         """receive_some() until the separator, or the first of several, has come; it is part of what is returned.
 
         Raises IncompleteReadError at the end, LimitOverrunError, taking nothing, if there is more than the limit.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamReader.readuntil
         """
         separators = separator if isinstance(separator, tuple) else (separator,)
         if not separators or not all(separators):
             raise ValueError("readuntil() needs separators of a byte or more")
         longest = max(map(len, separators))
-        searched = 0
-        await trio.lowlevel.checkpoint_if_cancelled()
+        searched, received = 0, False
         while True:
             found = [
                 (start + len(each), start) for each in separators if (start := self._buffer.find(each, searched)) >= 0
@@ -124,11 +114,12 @@ class StreamReader:
                 end, start = min(found, key=lambda place: (place[0], -place[1]))  # the shortest, if two end there
                 if start > self._limit:
                     raise LimitOverrunError(f"the separator is further off than the limit of {self._limit}", start)
-                return self._take(end)
+                return self._take(end) if received else await self._take_at_once(end)
             searched = max(0, len(self._buffer) + 1 - longest)
             if searched > self._limit:
                 raise LimitOverrunError(f"no separator within the limit of {self._limit}", searched)
-            if not await self._fill():
+            received = await self._fill()
+            if not received:
                 raise IncompleteReadError(self._take(len(self._buffer)), None)
 
     def __aiter__(self) -> "StreamReader":
@@ -152,23 +143,21 @@ class StreamReader:
         self._at_end = not data
         return not self._at_end
 
+    async def _take_at_once(self, n: int) -> bytes:
+        """Take what is there already, at a checkpoint: a stream of lines in the buffer is not to hold up the others."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        data = self._take(n)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return data
+
     def _take(self, n: int) -> bytes:
         data = bytes(self._buffer[:n])
         del self._buffer[:n]
         return data
 
-    def use(self, stream: trio.abc.ReceiveStream) -> None:
-        """Go on with another stream; for start_tls()."""
-        self._stream = stream
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "StreamReader")
-
 
 @final
-class StreamWriter:
+class StreamWriter(Refusing):
     """A trio.abc.SendStream with a buffer, and the task that sends it. Made by open_connection() and the like.
 
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter
@@ -223,7 +212,6 @@ class StreamWriter:
         """Send what goes at once, and have the rest sent by send_all() in the task behind.
 
         Raises trio.ClosedResourceError after close() and write_eof(); drain() says so if the stream is broken.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write
         """
         if self._error is not None:
             return  # drain() says so
@@ -251,16 +239,14 @@ class StreamWriter:
             self.write(each)
 
     async def drain(self) -> None:
-        """Wait until no more than 64 KiB are left to send. Cancelled, it leaves them to be sent.
+        """Wait until no more than 64 KiB are left to send; cancelled, it leaves them to be sent.
 
-        It can be cancelled in any case, and gives way to other tasks when it has to wait. Raises OSError if the stream
-        is broken.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.drain
+        A checkpoint in any case. Raises OSError if the stream is broken.
         """
         await self._sent(_LIMIT)
 
     async def _sent(self, all_but: int) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await trio.lowlevel.checkpoint()
         while len(self._buffer) + self._sending > all_but and not (self._error or self._closed.is_set()):
             await self._progress.park()
         if self._error is not None:
@@ -274,7 +260,6 @@ class StreamWriter:
         """Have the stream ended, after what is written: send_eof(), or aclose() of what only sends.
 
         Raises NotImplementedError with TLS.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write_eof
         """
         if not self.can_write_eof():
             raise NotImplementedError("a TLS connection cannot be closed in one direction")
@@ -285,10 +270,7 @@ class StreamWriter:
             self.close()
 
     def close(self) -> None:
-        """Have the stream closed, after what is written: aclose(), in the task behind.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.close
-        """
+        """Have the stream closed, after what is written: aclose(), in the task behind."""
         self._closing = True
         self._news.unpark()
 
@@ -297,18 +279,11 @@ class StreamWriter:
         return self._closing or self._error is not None
 
     async def wait_closed(self) -> None:
-        """Wait until all is sent and the stream is closed. Raises OSError if it has broken before.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.wait_closed
-        """
+        """Wait until all is sent and the stream is closed. Raises OSError if it has broken before."""
         if self._error is None or self._closing:
-            await self.closed()
+            await self._closed.wait()
         if self._error is not None:
             raise self._error
-
-    async def closed(self) -> None:
-        """Wait until the stream is closed, broken or not."""
-        await self._closed.wait()
 
     async def start_tls(
         self,
@@ -321,21 +296,17 @@ class StreamWriter:
 
         Raises OSError (ssl.SSLError, mostly) or TimeoutError, and the connection is closed then. What the reader has in
         its buffer is left there: it came before.
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.start_tls
         """
         await self._sent(0)
         if not isinstance(self._stream, trio.abc.Stream) or self._reader is None:
             raise TypeError("this stream goes in one direction only")
-        self._stream = await _with_tls(
+        self._stream = self._reader._stream = await _with_tls(
             self._stream, sslcontext, server_hostname, self._of_server, ssl_handshake_timeout
         )
-        self._reader.use(self._stream)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the trio.socket or the trio.SSLStream has to say: peername, sockname, socket; sslcontext, ssl_object
         (the SSLStream), peercert, cipher, compression.
-
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.get_extra_info
         """
         stream: Any = self._stream
         if isinstance(stream, trio.SSLStream):
@@ -354,23 +325,10 @@ class StreamWriter:
                 return stream.socket
         return default
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "StreamWriter")
-
 
 def _os_error(error: BaseException) -> OSError:
     """What asyncio code expects where trio's stream says that it is broken."""
     return error.__cause__ if isinstance(error.__cause__, OSError) else ConnectionResetError(*error.args)
-
-
-def reader_and_writer(
-    stream: trio.abc.Stream, limit: int, *, of_server: bool = False
-) -> tuple[StreamReader, StreamWriter]:
-    """Both for a connection that exists; the writer's carry() is left to the caller."""
-    reader = StreamReader(stream, limit)
-    return reader, StreamWriter(stream, reader, of_server=of_server)
 
 
 async def _with_tls(
@@ -421,11 +379,12 @@ async def open_connection(
     refuse("open_connection", "trio.open_tcp_stream() chooses from all addresses, or sock= is connected", **others)
     if local_addr is not None:
         refuse("open_connection", "trio chooses the local port, or sock= is bound to it", local_addr=local_addr[1])
-    the_background()
+    _check_connecting(ssl, server_hostname)
+    stream: trio.abc.Stream
     if sock is not None:
         if host is not None or port is not None:
             raise ValueError("give host and port, or sock")
-        stream = _socket_stream(sock)
+        stream = await _stream_of(sock)
     elif host is None or port is None:
         raise ValueError("host and port are needed, or sock")
     else:
@@ -456,10 +415,13 @@ async def open_unix_connection(
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_unix_connection
     """
     refuse("open_unix_connection", "trio.open_unix_socket() has none of it", **others)
-    the_background()
-    if (path is None) == (sock is None):
+    _check_connecting(ssl, server_hostname)
+    if sock is not None and path is None:
+        stream = await _stream_of(sock)
+    elif path is not None and sock is None:
+        stream = await trio.open_unix_socket(path)
+    else:
         raise ValueError("give either path or sock")
-    stream = await trio.open_unix_socket(path) if sock is None and path is not None else _socket_stream(sock)
     return await _connected(stream, limit, ssl, None, server_hostname, ssl_handshake_timeout)
 
 
@@ -475,17 +437,25 @@ async def _connected(
         context = ssl_module.create_default_context() if ssl is True else ssl
         name = host if server_hostname is None else server_hostname
         stream = await _with_tls(stream, context, name, False, handshake_timeout)
-    elif server_hostname is not None:
+    reader = StreamReader(stream, limit)
+    writer = StreamWriter(stream, reader)
+    try:
+        the_background().nursery.start_soon(writer.carry)
+    except RuntimeError:  # its block was left meanwhile
         await trio.aclose_forcefully(stream)
-        raise ValueError("server_hostname is for ssl")
-    reader, writer = reader_and_writer(stream, limit)
-    the_background().nursery.start_soon(writer.carry)
+        raise
     return reader, writer
 
 
-def _socket_stream(sock: socket.socket | None) -> trio.SocketStream:
-    if sock is None:
-        raise ValueError("a socket is needed")
+def _check_connecting(ssl: object, server_hostname: str | None) -> None:
+    """Refuse, before anything is connected, what cannot work."""
+    the_background()
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is for ssl")
+
+
+async def _stream_of(sock: socket.socket) -> trio.SocketStream:
+    await trio.lowlevel.checkpoint()
     return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
 
@@ -521,8 +491,8 @@ async def start_server(
 
     A coroutine function is run as a Task for each connection, which is closed when it returns; its error ends the
     server, and the run. A plain function is called, and the connection is there until it is closed. A client that fails
-    in the TLS handshake is logged, and left. Raises OSError, RuntimeError without create_task()'s nursery, TypeError
-    for what trio has no parameter for.
+    in the TLS handshake is logged, and left. Cancelled, it leaves no server, and closes sock=. Raises OSError,
+    RuntimeError without create_task()'s nursery, TypeError for what trio has no parameter for.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_server
     """
     refuse("start_server", "trio.open_tcp_listeners() has none of it; bind a socket for sock=", **others)
@@ -590,13 +560,16 @@ def _listener(sock: socket.socket, backlog: int) -> trio.SocketListener:
 
 
 async def _started(server: "Server", start_serving: bool) -> "Server":
-    if start_serving:
-        await server.start_serving()
+    try:
+        await (server.start_serving() if start_serving else trio.lowlevel.checkpoint())
+    except BaseException:
+        server.close()
+        raise
     return server
 
 
 @final
-class Server:
+class Server(Refusing):
     """trio.serve_listeners() in create_task()'s nursery, with a nursery for its connections. Made by start_server().
 
     https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server
@@ -626,22 +599,16 @@ class Server:
         return self._started and not self._closed
 
     async def start_serving(self) -> None:
-        """Accept connections from here on. Raises RuntimeError after close().
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.start_serving
-        """
+        """Accept connections from here on. Raises RuntimeError after close()."""
         if self._closed:
             raise RuntimeError("this server is closed")
         if not self._started:
-            self._started = True
             the_background().nursery.start_soon(self._serve)
+            self._started = True
         await trio.lowlevel.checkpoint()
 
     async def serve_forever(self) -> None:
-        """Serve until this is cancelled, which closes the server, or close() is called. Raises as start_serving().
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.serve_forever
-        """
+        """Serve until this is cancelled, which closes the server, or close() is called. Raises as start_serving()."""
         await self.start_serving()
         try:
             await self._ended.wait()
@@ -649,10 +616,7 @@ class Server:
             self.close()
 
     def close(self) -> None:
-        """Accept no more, and close the listening sockets. The connections that there are go on.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.close
-        """
+        """Accept no more, and close the listening sockets. The connections that there are go on."""
         if not self._closed:
             self._closed = True
             self._accepting.cancel()  # first: who waits in accept() is not to meet a closed socket
@@ -662,10 +626,7 @@ class Server:
                 self._ended.set()
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed and its connections have ended.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server.wait_closed
-        """
+        """Wait until the server is closed and its connections have ended."""
         await self._ended.wait()
 
     async def __aenter__(self) -> "Server":
@@ -695,7 +656,8 @@ class Server:
             except OSError as error:
                 _logger.debug("a client was left: its TLS handshake failed: %r", error)
                 return
-        reader, writer = reader_and_writer(stream, self._limit, of_server=True)
+        reader = StreamReader(stream, self._limit)
+        writer = StreamWriter(stream, reader, of_server=True)
         connections.start_soon(writer.carry)
         handling = self._callback(reader, writer)
         if isinstance(handling, Coroutine):  # a Task, say, runs already
@@ -704,9 +666,4 @@ class Server:
             if task.failure is not None:
                 raise task.failure
             writer.close()
-        await writer.closed()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "Server")
+        await writer._closed.wait()

@@ -5,12 +5,13 @@ it; signalling one that has ended does nothing, as in subprocess; and what trio 
 """
 
 import subprocess
+from contextlib import suppress
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeAlias, final
+from typing import IO, Any, TypeAlias, final
 
 import trio
 
-from .refusals import instead_of
+from .refusals import Refusing
 from .streams import StreamReader, StreamWriter
 from .tasks import open_nursery, the_background
 
@@ -40,10 +41,7 @@ async def create_subprocess_exec(
     Raises OSError, TypeError for options that trio does not take, RuntimeError without create_task()'s nursery.
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_exec
     """
-    the_background()
-    command = [program, *args]
-    process = await trio.lowlevel.open_process(command, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(process, limit)
+    return await _open([program, *args], limit, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
 
 
 async def create_subprocess_shell(
@@ -58,13 +56,27 @@ async def create_subprocess_shell(
 
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.create_subprocess_shell
     """
+    return await _open(cmd, limit, shell=True, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+
+
+async def _open(command: Any, limit: int, **options: Any) -> "Process":
     the_background()
-    process = await trio.lowlevel.open_process(cmd, shell=True, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(process, limit)
+    process = await trio.lowlevel.open_process(command, **options)
+    try:
+        return Process(process, limit)
+    except RuntimeError:  # the nursery's block was left meanwhile
+        await _end(process)
+        raise
+
+
+async def _end(process: trio.Process) -> None:
+    process.kill()
+    with trio.CancelScope(shield=True):
+        await process.wait()
 
 
 @final
-class Process:
+class Process(Refusing):
     """A trio.Process. Made by create_subprocess_exec() and create_subprocess_shell().
 
     https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process
@@ -85,9 +97,7 @@ class Process:
             await self._process.wait()
         finally:
             if self._process.returncode is None:
-                self._process.kill()
-                with trio.CancelScope(shield=True):
-                    await self._process.wait()
+                await _end(self._process)
 
     @property
     def pid(self) -> int:
@@ -100,10 +110,7 @@ class Process:
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Process.wait(). Cancelled, it leaves the process alone.
-
-        https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process.wait
-        """
+        """Process.wait(). Cancelled, it leaves the process alone."""
         return await self._process.wait()
 
     def send_signal(self, signal: int) -> None:
@@ -121,36 +128,31 @@ class Process:
     async def communicate(self, input: bytes | None = None) -> tuple[bytes | None, bytes | None]:
         """Write, read and wait in a nursery; returns what came from stdout and stderr, None for what is no pipe.
 
-        A process that does not read its input is no error. Cancelled, it leaves the process alone.
-        https://docs.python.org/3/library/asyncio-subprocess.html#asyncio.subprocess.Process.communicate
+        A process that does not read its input is no error. Cancelled, it leaves the process alone, and what has come is
+        there for the next call.
         """
-        outputs: dict[StreamReader, bytes] = {}
 
         async def read(reader: StreamReader) -> None:
-            outputs[reader] = await reader.read()
+            while await reader._fill():
+                pass
 
         async def write(writer: StreamWriter) -> None:
-            try:
-                writer.write(input or b"")
+            with suppress(OSError):
                 await writer.drain()
-            except OSError:
-                pass
             writer.close()
 
+        if self.stdin is not None and input:
+            self.stdin.write(input)
+        readers = self.stdout, self.stderr
         async with open_nursery() as nursery:
             if self.stdin is not None:
                 nursery.start_soon(write, self.stdin)
-            for reader in (self.stdout, self.stderr):
+            for reader in readers:
                 if reader is not None:
                     nursery.start_soon(read, reader)
         await self.wait()
-        out, err = (None if reader is None else outputs[reader] for reader in (self.stdout, self.stderr))
+        out, err = (None if reader is None else reader._take(len(reader._buffer)) for reader in readers)
         return out, err
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise instead_of(name, "Process")
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} returncode={self.returncode}>"

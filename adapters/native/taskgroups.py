@@ -12,6 +12,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
+from .refusals import NOT_EAGER, refuse
 from .tasks import Task, open_nursery, tasks_here
 
 __all__ = ["TaskGroup"]
@@ -30,12 +31,15 @@ class TaskGroup:
     def __init__(self) -> None:
         self._manager = open_nursery()
         self._nursery: trio.Nursery | None = None
+        self._cancelled = False
 
     async def __aenter__(self) -> "TaskGroup":
         if self._nursery is not None:
             raise RuntimeError("a TaskGroup is entered once")
         self._tasks = tasks_here()
         self._nursery = await self._manager.__aenter__()
+        if self._cancelled:
+            self.cancel()
         return self
 
     async def __aexit__(
@@ -44,16 +48,31 @@ class TaskGroup:
         return await self._manager.__aexit__(kind, error, traceback)
 
     def create_task(
-        self, coro: Coroutine[Any, Any, T], *, name: object = None, context: contextvars.Context | None = None
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+        **others: object,
     ) -> Task[T]:
         """nursery.start_soon(), with a Task to await or cancel. The task runs in a copy of the context.
 
-        Raises RuntimeError before the block is entered and after it is left, TypeError for what is no coroutine.
-        https://docs.python.org/3/library/asyncio-task.html#asyncio.TaskGroup.create_task
+        Raises RuntimeError before the block is entered and after it is left, TypeError as create_task() does.
         """
+        if others:
+            refuse("create_task", NOT_EAGER, **others)
         if self._nursery is None:
             coro.close()
             raise RuntimeError("this TaskGroup has not been entered")
         task = Task(coro, name, trio.CancelScope())
         task.start_in(self._nursery, self._tasks, context)
         return task
+
+    def cancel(self) -> None:
+        """Cancel the nursery's cancel_scope: the tasks, and the block, which is left without an error of that.
+
+        Before the block is entered, it cancels that from its beginning. Here on each Python, asyncio's is of 3.15.
+        """
+        self._cancelled = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()

@@ -16,12 +16,12 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, final, overload
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, final, overload
 
 import trio
 
 from .exceptions import InvalidStateError
-from .refusals import instead_of
+from .refusals import NOT_EAGER, Refusing, refuse
 from .timeouts import timeout as open_timeout
 from .timeouts import timeout_at
 
@@ -86,7 +86,7 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
                     cancelled = error
                 raise
     except BaseExceptionGroup as group:
-        cancelled = _cancelled_in(group)
+        cancelled = cancelled_in(group)
         if cancelled is None:
             raise
     if cancelled is not None:
@@ -123,7 +123,10 @@ async def open_background() -> AsyncIterator[None]:
 
 def the_background() -> Background:
     """The nursery for what outlives the call that starts it. Raises RuntimeError where none is open."""
-    background = _background.get()
+    try:
+        background = _background.get()
+    except RuntimeError:  # there is no run either
+        background = None
     if background is None:
         raise RuntimeError(
             "there is no nursery here for what runs in the background: start the program by native.run(), put "
@@ -138,11 +141,12 @@ def has_been_cancelled() -> bool:
 
 
 @final
-class Task(Generic[T]):
+class Task(Refusing, Generic[T]):
     """A trio task, its trio.CancelScope, and what comes of it. Made by create_task() and TaskGroup.create_task().
 
     `await task` waits for its end, and raises its error, or trio.Cancelled if it was cancelled. Cancelling this wait
-    cancels the task, and goes on when that has ended; shield() leaves it alone.
+    cancels the task, and goes on when that has ended: with its result, if it has come to one all the same. shield()
+    leaves it alone.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
     """
 
@@ -218,7 +222,7 @@ class Task(Generic[T]):
         del tasks[trio_task]
         self._done = True
         if self._error is not None:
-            self._error = _cancelled_in(self._error) or self._error
+            self._error = cancelled_in(self._error) or self._error
             if isinstance(self._error, Exception) and self._background is not None and self._is_awaited():
                 self._background.unread.add(self)  # until somebody asks for it
                 self._left_to_others = True
@@ -226,8 +230,13 @@ class Task(Generic[T]):
             self._end.set()
         for watcher in self._watchers:
             watcher(self)
-        for callback, context in self._callbacks:
-            context.run(callback, self)
+        try:
+            for callback, context in self._callbacks:
+                context.copy().run(callback, self)
+        except BaseException:
+            if self.failure is not None and then is not None:
+                then(self)
+            raise
         if self._error is not None:
             # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
             if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
@@ -264,11 +273,13 @@ class Task(Generic[T]):
     async def _join(self) -> T:
         if self._trio_task is trio.lowlevel.current_task() and not self._done:
             raise RuntimeError(f"{self!r} cannot await itself")
+        had_ended = self._done
         try:
             await self.end.wait()
         except BaseException as error:
             await self.cancelled_and_ended()
-            if self.failure is None or not isinstance(error, trio.Cancelled):
+            is_news = self.failure is not None or (self._done and not had_ended and not self.cancelled())
+            if not is_news or not isinstance(error, trio.Cancelled):
                 raise
         return self.result()
 
@@ -318,11 +329,6 @@ class Task(Generic[T]):
             self._scope.cancel(reason=msg)
         return True
 
-    @property
-    def can_be_cancelled(self) -> bool:
-        """Whether the task has a scope of its own: a part of gather() has not."""
-        return self._scope is not None
-
     def cancelling(self) -> int:
         """1 from cancel() on, 0 before: CancelScope.cancel_called."""
         return int(self._scope is not None and self._scope.cancel_called)
@@ -367,7 +373,7 @@ class Task(Generic[T]):
     ) -> None:
         """Call a function with the task when it ends, in its own trio task; at once if it has ended.
 
-        What the function raises is an error of that trio task, and so its nursery's.
+        It is called in a copy of the context. What it raises is an error of that trio task, and so its nursery's.
         """
         context = contextvars.copy_context() if context is None else context
         if self._done:
@@ -396,11 +402,6 @@ class Task(Generic[T]):
         """The coroutine."""
         return self._coro
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise instead_of(name, "Task")
-
     def __repr__(self) -> str:
         state = "running" if not self._done else "cancelled" if self.cancelled() else "done"
         return f"<Task {self._name!r} {state}>"
@@ -409,7 +410,7 @@ class Task(Generic[T]):
 _SCOPES_TAKE_A_REASON = "reason" in inspect.signature(trio.CancelScope.cancel).parameters
 
 
-def _cancelled_in(error: BaseException) -> trio.Cancelled | None:
+def cancelled_in(error: BaseException) -> trio.Cancelled | None:
     """The trio.Cancelled in an error that is nothing else: itself or, out of a nursery, a group of them."""
     while isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None:
         error = error.exceptions[0]
@@ -450,13 +451,18 @@ def _start(task: AnyTask, context: contextvars.Context | None = None) -> None:
     task.start_in(background.nursery, background.tasks, context, background)
 
 
-def create_task(coro: CoroutineOf[T], *, name: object = None, context: contextvars.Context | None = None) -> Task[T]:
+def create_task(
+    coro: CoroutineOf[T], *, name: object = None, context: contextvars.Context | None = None, **others: object
+) -> Task[T]:
     """nursery.start_soon() in the nursery that run() has open, in a copy of the context.
 
-    Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine. The
-    task is cancelled when the main coroutine has ended, or another task in the background has failed.
+    Raises RuntimeError where there is no such nursery (see open_background()), TypeError for what is no coroutine and
+    for eager_start=True. The task is cancelled when the main coroutine has ended, or another task in the background has
+    failed.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
+    if others:
+        refuse("create_task", NOT_EAGER, **others)
     task = Task(coro, name, trio.CancelScope())
     _start(task, context)
     return task
@@ -475,24 +481,19 @@ def all_tasks() -> set[AnyTask]:
 
     Raises RuntimeError outside a run. https://docs.python.org/3/library/asyncio-task.html#asyncio.all_tasks
     """
-    return {task for task in tasks_here().values() if task.can_be_cancelled}
+    return {task for task in tasks_here().values() if task._scope is not None}
 
 
 @overload
-def sleep(delay: float) -> CoroutineOf[None]: ...
+async def sleep(delay: float) -> None: ...
 @overload
-def sleep(delay: float, result: T) -> CoroutineOf[T]: ...
-def sleep(delay: float, result: object = None) -> CoroutineOf[object]:
+async def sleep(delay: float, result: T) -> T: ...
+async def sleep(delay: float, result: object = None) -> object:
     """trio.sleep(), or trio.lowlevel.checkpoint() for a delay of 0 or less. Raises ValueError for a delay that is NaN.
 
     https://docs.python.org/3/library/asyncio-task.html#asyncio.sleep
     """
-    sleeping = trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay)
-    return sleeping if result is None else _and_then(sleeping, result)
-
-
-async def _and_then(first: CoroutineOf[None], result: T) -> T:
-    await first
+    await (trio.lowlevel.checkpoint() if delay <= 0 else trio.sleep(delay))
     return result
 
 
@@ -500,7 +501,7 @@ async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
     """`with trio.fail_after(timeout):` around the await, in this task; raises TimeoutError.
 
     With a timeout of 0 or less it is cancelled at its first checkpoint. A result that is there in spite of the deadline
-    is returned. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+    is returned. It adds no checkpoint of its own. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
     """
     async with open_timeout(timeout):
         return await fut
@@ -561,6 +562,8 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
                     nursery.start_soon(task.work, note, here, name=task.get_name())
             if given:
                 await _all_ended(given, note)
+            if not tasks:
+                await trio.lowlevel.checkpoint()
     finally:
         # Several that were cancelled are one cancellation, and beside an error they are no news.
         errors = [error for error in failures if not isinstance(error, trio.Cancelled)] or failures[:1]
@@ -608,9 +611,10 @@ async def wait(
     return_when. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait
     """
     tasks = {_checked(task) for task in fs}
-    if not tasks or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
-        raise ValueError(f"wait() needs Tasks and one of its three return_when, not {return_when!r}")
-
+    if not tasks:
+        raise ValueError("wait() needs a Task or more")
+    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"return_when= is FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED, not {return_when!r}")
     enough = trio.Event()
     running = set(tasks)
 

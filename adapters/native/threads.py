@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import trio
 
-from .tasks import create_task
+from .tasks import cancelled_in, create_task
 
 __all__ = ["run_coroutine_threadsafe", "to_thread"]
 
@@ -48,11 +48,9 @@ def run_coroutine_threadsafe(
     async def carry() -> None:
         try:
             result = await coro
-        except trio.Cancelled:
-            future.cancel()
-            future.set_running_or_notify_cancel()
-            raise
         except BaseException as error:
+            if cancelled_in(error):
+                future.cancel()
             if not future.set_running_or_notify_cancel():  # cancelled, so nobody would hear of it
                 raise
             future.set_exception(error)

@@ -36,6 +36,11 @@ async def test_lock_belongs_to_its_task():
         lock.release()
 
 
+async def test_condition_takes_a_lock_of_native():
+    with pytest.raises(TypeError, match="compat.native"):
+        native.Condition(trio.Lock())  # type: ignore[arg-type]
+
+
 async def test_lock_is_fair():
     lock, order = native.Lock(), []
 

@@ -76,6 +76,25 @@ async def test_an_item_that_cannot_be_compared_is_for_who_puts_it():
         nursery.start_soon(put)
         await trio.testing.wait_all_tasks_blocked()
         assert await queue.get() == 1
+    assert [queue.get_nowait() for _ in range(queue.qsize())] == [2]
+
+
+def test_an_item_that_cannot_be_compared_is_not_kept():
+    """A heap keeps it, at a place that depends on where the comparison fails."""
+
+    class Small:
+        def __lt__(self, other):
+            if other == 1:
+                raise TypeError
+            return True
+
+    for item in Small(), "three":
+        queue = native.PriorityQueue()
+        for number in (1, 3, 2, 5, 4, 7):
+            queue.put_nowait(number)
+        with pytest.raises(TypeError):
+            queue.put_nowait(item)
+        assert [queue.get_nowait() for _ in range(queue.qsize())] == [1, 2, 3, 4, 5, 7]
 
 
 @KINDS

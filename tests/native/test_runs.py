@@ -174,6 +174,9 @@ def test_runner():
         assert runner.run(seen(), context=context) == 41
         with pytest.raises(AttributeError, match="run_sync_soon"):
             runner.get_loop()  # type: ignore[attr-defined]
+    with native.Runner() as runner:
+        assert context.run(runner.run, seen()) == 41
+        assert runner.run(seen(), context=contextvars.Context()) == 1  # which is false, as it is empty
     coro = seen()
     with pytest.raises(RuntimeError, match="closed"):
         runner.run(coro)
@@ -202,6 +205,8 @@ def test_without_a_nursery():
             native.create_task(value(5))
 
     trio.run(main)
+    with pytest.raises(RuntimeError, match=r"native.run\(\)"):
+        native.create_task(value(1))
     with pytest.raises(RuntimeError):
         native.current_task()
     with pytest.raises(RuntimeError):

@@ -176,6 +176,13 @@ def test_what_nobody_has():
     assert not hasattr(native, "get_running_loop")
 
 
+def test_what_is_not_there_and_is_imported_by_name():
+    with pytest.raises(ImportError, match=r"has no Future: .*trio\.Event"):
+        from compat.native import Future  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(ImportError, match=r"has no nonsense$"):
+        from compat.native import gather, nonsense  # type: ignore[attr-defined]  # noqa: F401
+
+
 def test_submodules_have_the_names_of_asyncios():
     for name in ("locks", "queues", "runners", "streams", "subprocess", "taskgroups", "tasks", "timeouts"):
         ours, theirs = sys.modules[f"compat.native.{name}"], getattr(asyncio, name)

@@ -93,6 +93,22 @@ async def test_what_is_there_stays_in_a_cancelled_scope():
     assert await reader.read() == b"bc"
 
 
+async def test_reads_of_what_is_there_are_checkpoints():
+    reader = reader_of(b"one\ntwo\nthree--four")
+    assert await reader.readline() == b"one\n"
+    for read, expected in (
+        (lambda: reader.read(0), b""),
+        (lambda: reader.read(1), b"t"),
+        (lambda: reader.readexactly(0), b""),
+        (lambda: reader.readexactly(1), b"w"),
+        (reader.readline, b"o\n"),
+        (lambda: reader.readuntil(b"--"), b"three--"),
+        (reader.read, b"four"),
+    ):
+        with trio.testing.assert_checkpoints():
+            assert await read() == expected
+
+
 async def test_readexactly():
     reader = reader_of(b"abc", b"def", b"gh")
     assert await reader.readexactly(0) == b""
@@ -340,9 +356,11 @@ async def test_no_answer():
 async def test_a_socket_that_is_connected():
     here, there = socket.socketpair()
     with there:
-        reader, writer = await native.open_connection(sock=here, limit=10)
+        with trio.testing.assert_checkpoints():
+            reader, writer = await native.open_connection(sock=here, limit=10)
         writer.write(b"hello")
-        await writer.drain()
+        with trio.testing.assert_checkpoints():
+            await writer.drain()
         assert there.recv(10) == b"hello"
         there.send(b"hi")
         assert await reader.read(10) == b"hi"
@@ -385,9 +403,10 @@ async def test_what_is_refused():
         for name, thing in (("transport", writer), ("feed_data", reader), ("feed_eof", reader)):
             with pytest.raises(AttributeError, match="trio"):
                 getattr(thing, name)
+    with pytest.raises(ValueError, match="ssl"):  # before it connects
+        await native.open_connection("127.0.0.1", 1, server_hostname="x")
     with pytest.raises(ValueError, match="ssl"):
-        async with connected(server_hostname="x"):
-            pass
+        await native.open_unix_connection("/nowhere", server_hostname="x")
 
 
 def test_without_a_nursery():
@@ -398,11 +417,56 @@ def test_without_a_nursery():
         for function in (native.start_server, native.start_unix_server):
             with pytest.raises(RuntimeError, match="open_background"):
                 await function(echo)
+        async with native.open_background():
+            server = await native.start_server(echo, "127.0.0.1", 0, start_serving=False)
+        with pytest.raises(RuntimeError, match="open_background"):
+            await server.start_serving()
+        server.close()
+        with trio.fail_after(1):
+            await server.wait_closed()
+
+    trio.run(main)
+
+
+def test_a_connection_whose_nursery_is_left_meanwhile():
+    """It would be reported as unclosed."""
+
+    async def connect(port):
+        with pytest.raises(RuntimeError, match="open_background"):
+            await native.open_connection("127.0.0.1", port)
+
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            async with trio.open_nursery() as nursery:
+                async with native.open_background():
+                    nursery.start_soon(connect, sock.getsockname()[1])
+                    await trio.sleep(0)
 
     trio.run(main)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
+
+
+def bound_socket():
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@pytest.mark.parametrize("start_serving", [False, True])
+async def test_start_server_is_a_checkpoint_and_leaves_nothing_when_it_is_cancelled(start_serving):
+    with trio.testing.assert_checkpoints():
+        server = await native.start_server(echo, sock=bound_socket(), start_serving=start_serving)
+    server.close()
+    sock = bound_socket()
+    address = sock.getsockname()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await native.start_server(echo, sock=sock, start_serving=start_serving)
+    assert scope.cancelled_caught
+    with pytest.raises(ConnectionRefusedError):
+        await native.open_connection(*address)
 
 
 async def test_server():
@@ -427,8 +491,9 @@ async def test_server():
     await forever
     with pytest.raises(RuntimeError, match="closed"):
         await server.start_serving()
-    with pytest.raises(AttributeError, match="trio"):
-        server.get_loop()
+    for name in ("get_loop", "close_clients", "abort_clients"):
+        with pytest.raises(AttributeError, match="trio"):
+            getattr(server, name)
 
 
 async def test_a_server_that_has_one_address_of_two_leaves_nothing():

@@ -48,6 +48,27 @@ async def test_a_process_that_does_not_read_its_input():
     assert await process.communicate(b"x" * 2**20) == (None, None)
 
 
+async def test_communicate_after_the_input_is_closed():
+    process = await python(CAT, stdin=PIPE, stdout=PIPE)
+    process.stdin.write(b"meow")
+    process.stdin.close()
+    with pytest.raises(trio.ClosedResourceError):
+        await process.communicate(b"more")
+    assert await process.communicate() == (b"meow", None)
+
+
+async def test_communicate_that_is_cancelled_keeps_what_has_come():
+    code = "import os, time; os.write(1, b'out'); os.close(1); os.write(2, b'err'); time.sleep(1000)"
+    process = await python(code, stdout=PIPE, stderr=PIPE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(process.communicate)
+        while not (process.stdout._at_end and process.stderr._buffer):
+            await native.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    process.kill()
+    assert await process.communicate() == (b"out", b"err")
+
+
 async def test_talking_line_by_line():
     process = await python("for line in iter(input, 'end'): print(line.upper(), flush=True)", stdin=PIPE, stdout=PIPE)
     for word in (b"one\n", b"two\n"):
@@ -126,6 +147,22 @@ def test_without_a_nursery():
                 await function("true")
 
     trio.run(main)
+
+
+def test_a_process_whose_nursery_is_left_meanwhile():
+    async def start():
+        with pytest.raises(RuntimeError, match="open_background"):
+            await native.create_subprocess_exec("sleep", "1000")
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            async with native.open_background():
+                nursery.start_soon(start)
+                await trio.sleep(0)
+
+    trio.run(main)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_cancelled_at_each_step_no_process_is_left():

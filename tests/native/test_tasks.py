@@ -193,6 +193,38 @@ async def test_an_error_that_comes_when_the_wait_is_cancelled_is_not_lost():
         await task
 
 
+async def test_a_result_that_comes_when_the_wait_is_cancelled_is_not_lost():
+    async def outer(task):
+        got.append(await task)
+        await native.sleep(0)
+        got.append("not reached")
+
+    async def answers():
+        try:
+            await trio.sleep_forever()
+        except native.CancelledError:
+            return "answer"
+
+    got, queue = [], native.Queue()
+    task = native.create_task(outer(native.create_task(queue.get())))
+    await trio.testing.wait_all_tasks_blocked()
+    queue.put_nowait("item")  # which the inner task has from here on
+    task.cancel()
+    with pytest.raises(trio.Cancelled):
+        await task
+    assert got == ["item"]
+    assert await native.wait_for(native.create_task(answers()), 1) == "answer"
+
+
+async def test_awaiting_a_task_that_has_ended_can_be_cancelled():
+    task = native.create_task(value(3))
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await task
+    assert scope.cancelled_caught
+
+
 async def test_awaiting_a_cancelled_task_ends_a_task_and_nobody_else():
     """The Cancelled of another task passes for a cancellation of the task that awaits it, as in asyncio."""
     victim = native.create_task(trio.sleep_forever())
@@ -288,6 +320,37 @@ async def test_callbacks():
     assert called[3:] == [task]
 
 
+async def test_callback_in_the_context_of_the_task():
+    async def work():
+        native.current_task().add_done_callback(called.append, context=trio.lowlevel.current_task().context)
+
+    called = []
+    task = native.create_task(work())
+    await task
+    assert called == [task]
+
+
+def test_an_error_is_not_lost_when_a_callback_fails_too():
+    def fail(task):
+        raise KeyError
+
+    async def main(work, cancelled):
+        task = native.create_task(work)
+        task.add_done_callback(fail)
+        await trio.testing.wait_all_tasks_blocked()
+        if cancelled:
+            task.cancel()
+        await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        native.run(main(failing(ValueError()), False))
+    [error] = caught.value.exceptions
+    assert (type(error), type(error.__context__)) == (ValueError, KeyError)
+    with pytest.raises(ExceptionGroup) as caught:
+        native.run(main(trio.sleep_forever(), True))
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+
+
 async def test_context_is_copied():
     async def change():
         VAR.set(VAR.get() + 1)
@@ -301,6 +364,15 @@ async def test_context_is_copied():
         task = group.create_task(change(), context=context)
     assert task.result() == 11
     assert context[VAR] == 10
+
+
+async def test_create_task_starts_nothing_at_once():
+    coro = value(1)
+    async with native.TaskGroup() as group:
+        for create in native.create_task, group.create_task:
+            with pytest.raises(TypeError, match=r"create_task\(\) takes no eager_start= here: a trio task"):
+                create(coro, eager_start=True)
+        assert await group.create_task(coro, eager_start=False) == 1
 
 
 async def test_create_task_takes_coroutines():
@@ -379,6 +451,28 @@ def test_group_whose_nursery_is_cancelled_is_left_quietly():
     assert native.run(main()) == ["other"]
 
 
+@pytest.mark.parametrize("when", ["before", "inside", "by a task"])
+async def test_group_that_is_cancelled_is_left_quietly(when):
+    notes = []
+    group = native.TaskGroup()
+    if when == "before":
+        group.cancel()
+    async with group:
+        group.create_task(noting(notes, "task"))
+        if when == "inside":
+            group.cancel()
+            group.cancel()
+        elif when == "by a task":
+
+            async def cancel():
+                group.cancel()
+
+            group.create_task(cancel())
+        await trio.sleep_forever()
+    group.cancel()
+    assert notes == ["task"]
+
+
 async def test_group_in_a_cancelled_scope():
     notes = []
     with trio.move_on_after(1) as scope:
@@ -422,7 +516,8 @@ async def test_group_that_is_being_cancelled_starts_tasks_cancelled():
 
 async def test_gather():
     same = value(3)
-    assert await native.gather() == []
+    with trio.testing.assert_checkpoints():
+        assert await native.gather() == []
     assert await native.gather(value(1, 2), native.create_task(value(2)), same, same) == [1, 2, 3, 3]
 
     class Awaitable:
@@ -595,7 +690,7 @@ async def test_wait_that_is_cancelled_cancels_nothing():
 async def test_wait_takes_tasks():
     with pytest.raises(TypeError, match="create_task"):
         await native.wait([value(1)])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="Tasks"):
+    with pytest.raises(ValueError, match="a Task or more"):
         await native.wait([])
     task = native.create_task(value(1))
     with pytest.raises(ValueError, match="NEVER"):

@@ -108,7 +108,8 @@ async def test_run_coroutine_threadsafe_that_is_cancelled():
             await native.sleep(0.001)
 
 
-def test_the_run_ends_while_a_thread_waits_for_it():
+@pytest.mark.parametrize("in_nursery", [False, True])
+def test_the_run_ends_while_a_thread_waits_for_it(in_nursery):
     results = []
 
     async def main():
@@ -116,6 +117,9 @@ def test_the_run_ends_while_a_thread_waits_for_it():
 
         async def work():
             begun.set()
+            if in_nursery:  # out of it a cancellation comes in a group
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
             await trio.sleep_forever()
 
         def call():

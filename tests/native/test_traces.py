@@ -144,7 +144,7 @@ def test_lock(random):
     def operations(lock):
         async def use(number):
             async with lock:
-                await trio.sleep(number / 7)
+                await trio.sleep((number + 0.3) / 7)
 
         return {
             "use": use,
