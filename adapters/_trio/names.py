@@ -51,6 +51,7 @@ try:
                 " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token system_nursery is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
+        SetBy(_ki.KIManager.install): "handler",
         _EntryQueue: "wakeup task",
         _run.Deadlines: "_heap add remove expire next_deadline",
         _IOManager: "get_events process_events force_wakeup",

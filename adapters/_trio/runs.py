@@ -93,6 +93,15 @@ def is_current(runner: object) -> bool:
     return runner is not None and runner is RUN.__dict__.get("runner")
 
 
+def handle_interrupts(runner: Runner) -> None:
+    """Let trio handle Ctrl-C again in this run, which is under way: Python's handler would break into trio's code."""
+    manager = runner.ki_manager
+    if manager.handler is None:  # as in asyncio.run(), which handles it
+        manager.install(runner.deliver_ki, False)
+    else:
+        signal.signal(signal.SIGINT, manager.handler)
+
+
 def schedule(runner: Runner, nursery: LoopNursery, *, is_hosted: bool) -> Scheduler:
     """Have the run keep asyncio's order from now on, with the nursery for the loop's Tasks. One for each run."""
     patches.install()
