@@ -477,7 +477,8 @@ class AsyncioStandIn(asyncio.Task[Any]):
         if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
             outcome = Error(self._request.error())
         if not isinstance(outcome, Error):
-            asyncio.Future.set_result(self, outcome.unwrap())
+            # unwrap() works once only, and who gets the outcome may call it.
+            asyncio.Future.set_result(self, outcome.value)  # type: ignore[attr-defined]
         elif is_cancellation(outcome.error):
             asyncio.Future.cancel(self, *(outcome.error.args[:1] if is_plain(outcome.error) else ()))
         else:
