@@ -77,7 +77,8 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
             self._conn_lost += 1
             return
         if self._buffer or not self._has_sent(data, addr):
-            self._buffer.append((bytes(data), addr))
+            data = bytes(data)
+            self._buffer.append((data, addr))
             self._buffer_size += len(data) + HEADER_SIZE
             self._start_sending()
             self._maybe_pause_protocol()

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._asyncio import FlowControl, SendfileMode, feed_buffered
+from ._asyncio import FlowControl, SendfileMode, feed_buffered, set_nodelay
 from ._polling import READ, WRITE, Activity, Watch
 from ._types import BytesLike
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 CAN_GATHER = hasattr(socket.socket, "sendmsg")
 MOST_GATHERED = 64  # pieces in one call: below every system's limit
+SINCE_3_12 = sys.version_info >= (3, 12)  # writelines() names itself in its errors
 SINCE_3_13 = sys.version_info >= (3, 13)
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
@@ -239,8 +240,9 @@ class StreamTransport(FlowControl):
             return
         rest = data if self._buffer else self._send_at_once(data)
         if rest:
-            # The caller may change what is not bytes.
-            self._buffer.append(rest if type(data) is bytes else bytes(rest))  # type: ignore[arg-type]
+            if type(data) is not bytes:
+                rest = bytes(rest)  # the caller may change it, and the items of a memoryview may be longer than a byte
+            self._buffer.append(rest)  # type: ignore[arg-type]
             self._buffer_size += len(rest)
             self._start_sending()
             self._maybe_pause_protocol()
@@ -251,6 +253,11 @@ class StreamTransport(FlowControl):
 
     def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
         """Send several pieces, as one."""
+        if SINCE_3_12:
+            if self._eof_sent:
+                raise RuntimeError("Cannot call writelines() after write_eof()")
+            if self._empty_waiter is not None:
+                raise RuntimeError("unable to writelines; sendfile is in progress")
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
@@ -425,8 +432,7 @@ class SocketTransport(StreamTransport):
                 except OSError:
                     self._extra[name] = None
         loop._transports[self._sock_fd] = self
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_nodelay(sock)
 
     def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"
