@@ -23,10 +23,11 @@ from fractions import Fraction
 import pytest
 import trio
 import trio.testing
+from trio.lowlevel import enable_ki_protection
 
 import compat
 from compat import asyncio
-from worlds import WORLDS, Ended, on_both, stepped_by_trio, virtual_time
+from worlds import WORLDS, Ended, hosted, on_both, stepped_by_trio, virtual_time
 
 PROGRAMS = []
 
@@ -710,6 +711,30 @@ def signal_handlers(asyncio):
     return log
 
 
+@pytest.mark.parametrize("world", [hosted, stepped_by_trio])
+def test_ctrl_c_is_trios_again_when_its_handler_is_removed(world):
+    """Python's own handler would break into trio's code, and what had been under way would be lost."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, int)
+        loop.remove_signal_handler(signal.SIGINT)
+
+        @enable_ki_protection
+        async def interrupted():
+            signal.raise_signal(signal.SIGINT)
+            log.append("goes on")
+            await trio.sleep(1)
+
+        await interrupted()
+
+    log = []
+    with pytest.raises(KeyboardInterrupt):
+        world(main)
+    assert log == ["goes on"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_call_soon_threadsafe_from_a_signal_handler():
     """Real signal handlers, at any time: while the loop waits, and while it is busy."""
     came = []
@@ -921,6 +946,25 @@ def slow_callbacks_are_logged(asyncio):
 
 
 @program
+def quick_callbacks_are_not_described(asyncio):
+    class Callback:
+        def __call__(self):
+            called.append(self)
+
+        def __repr__(self):
+            raise ValueError
+
+    async def main():
+        asyncio.get_running_loop().call_soon(Callback())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    called = []
+    asyncio.run(main(), debug=True)
+    return len(called)
+
+
+@program
 def debug_mode(asyncio):
     log = []
 
@@ -933,14 +977,26 @@ def debug_mode(asyncio):
             except TypeError as error:
                 log.append(str(error).partition(" at 0x")[0])
 
+        future = loop.create_future()
+
         def in_thread():
-            for use in (loop.call_soon, functools.partial(loop.call_later, 1)):
+            for use in (
+                lambda: loop.call_soon(print),
+                lambda: loop.call_later(1, print),
+                lambda: future.set_result(None),
+            ):
                 try:
-                    use(print)
+                    use()
                 except RuntimeError as error:
                     log.append(str(error))
 
+        async def wait():
+            await future
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
         await asyncio.to_thread(in_thread)
+        waiting._log_destroy_pending = False  # nothing wakes it
         task = asyncio.create_task(asyncio.sleep(0))
         log.append(task._source_traceback[-1].name)
         log.append(loop.create_future()._source_traceback[-1].name)

@@ -496,7 +496,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         start = loop.time()
         try:
             make_step(step)
-            loop._log_if_slow(repr(task), loop.time() - start)
+            loop._log_if_slow(repr, task, loop.time() - start)
         finally:
             del step, task  # a traceback may lead to this frame
 
