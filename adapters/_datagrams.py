@@ -76,15 +76,15 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
                 logger.warning("socket.send() raised exception.")
             self._conn_lost += 1
             return
-        if self._buffer or not self._has_sent(data, addr):
+        if self._buffer or not self._try_to_send(data, addr):
             data = bytes(data)
             self._buffer.append((data, addr))
             self._buffer_size += len(data) + HEADER_SIZE
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _has_sent(self, data: BytesLike, address: Address | None) -> bool:
-        """Send a datagram, or have it fail; False if it would block."""
+    def _try_to_send(self, data: BytesLike, address: Address | None) -> bool:
+        """Send a datagram, and tell the protocol if that fails. Return False if it would block."""
         try:
             if self._extra["peername"]:
                 self._sock.send(data)
@@ -103,7 +103,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
     def _send_now(self) -> None:
         while self._buffer:
             data, address = self._buffer[0]
-            if not self._has_sent(data, address):
+            if not self._try_to_send(data, address):
                 break
             if self._conn_lost:
                 return  # it has failed for good, and the buffer is gone

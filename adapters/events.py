@@ -1,9 +1,9 @@
 """asyncio's event loop, carried by a trio run.
 
-A batch of trio's run queue is an iteration of asyncio's loop (`_trio/scheduler.py`), timers are trio deadlines, and
-other threads wake the run as trio's own do. What differs from a bare trio run: its order is first in, first out while a
-loop is open in it; callbacks and the steps of Tasks have their place in that order; and the run can stand still between
-two calls of run_until_complete().
+A batch of trio's run queue is an iteration of asyncio's loop (`_trio/scheduler.py`). The first of the timers is a
+deadline of trio's (`_timers.py`). Other threads append to the run queue, and wake trio's poll. What differs from a bare
+trio run: its order is first in, first out while a loop is open in it; callbacks and the steps of Tasks have their place
+in that order; and the run can stand still between two calls of run_until_complete().
 
 `Loop` has a run of its own. `HostedLoop` lives in a trio run that somebody else started.
 """
@@ -549,9 +549,9 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
         def get_child_watcher(self) -> ChildWatcher:
             """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
             if self._watcher is None:
-                use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
+                has_pidfd = sys.version_info >= (3, 12) and std_unix_events.can_use_pidfd()
                 watchers = _child_watchers
-                self._watcher = watchers.PidfdChildWatcher() if use_pidfd() else watchers.ThreadedChildWatcher()
+                self._watcher = watchers.PidfdChildWatcher() if has_pidfd else watchers.ThreadedChildWatcher()
             _warn_of_child_watchers("get_child_watcher")
             return self._watcher
 

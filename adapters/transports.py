@@ -94,7 +94,7 @@ class StreamTransport(FlowControl):
         self._received_while_paused: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
         self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
-        self._receive_lock: trio.Lock | None = None  # one that was cancelled may take some steps to end
+        self._receive_lock: trio.Lock | None = None  # an Activity that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*self._told_to_server())  # type: ignore[attr-defined]
@@ -409,7 +409,7 @@ class SocketTransport(StreamTransport):
 
     _sendfile_compatible = SendfileMode.TRY_NATIVE
     _sock: socket.socket
-    _receives_much = False
+    _receives_much = False  # the last piece was large: the next is received into bytes of its own, and not copied
 
     def __init__(
         self,

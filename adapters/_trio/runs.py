@@ -68,7 +68,7 @@ def wake(runner: Runner) -> None:
 
 
 def _note_run_of_parent() -> None:
-    # The child may start a run of its own inside what it has of this one; or let it unwind, to end.
+    # Called in the child of os.fork(). It cannot go on with this run: it may start one of its own, or end.
     scheduler = current_scheduler()
     if scheduler is not None:
         scheduler.is_of_parent = True

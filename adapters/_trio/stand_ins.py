@@ -512,7 +512,7 @@ class FutureWait:
         if isinstance(interruption, trio.Cancelled):
             if not scheduler.told.is_due(task):
                 return Abort.FAILED
-            scheduler.told.note(task, scheduler.cancels(task))
+            scheduler.told.note(task, scheduler.count_cancels(task))
             interruption = Cancelled.of(interruption)
         self._interruption, self._children = interruption, unfinished_children(self.future)
         self.future.cancel()
@@ -540,7 +540,7 @@ class FutureWait:
             error = raised
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
         interruption = self._interruption
-        if self._request is not None and self._request.is_taken_back(self.scheduler.cancels(self.task)):
+        if self._request is not None and self._request.is_taken_back(self.scheduler.count_cancels(self.task)):
             self._request = None
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
