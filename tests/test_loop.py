@@ -711,6 +711,48 @@ def signal_handlers(asyncio):
     return log
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs epoll")
+@pytest.mark.parametrize("with_files", [False, True], ids=["trio's files alone", "files of the loop's"])
+def test_what_a_failed_poll_has_seen_is_seen_again(with_files, monkeypatch):
+    """Where a signal handler raises as a poll ends. trio's epoll reports once what is ready, the signal among it."""
+
+    class OfHandler(Exception):
+        pass
+
+    async def wait_for_data(sock):
+        return await sock.recv(1)
+
+    async def main():
+        near, far = trio.socket.socketpair()
+        loop = asyncio.get_running_loop()
+        if with_files:
+            loop.add_reader(far.fileno(), int)
+        receiving = asyncio.create_task(wait_for_data(near))
+        await asyncio.sleep(0.001)
+        kind = type(loop._runner.io_manager)
+        get_events = kind.get_events
+
+        def failing(self, timeout):
+            if get_events(self, timeout):
+                monkeypatch.undo()
+                raise OfHandler
+            return []
+
+        monkeypatch.setattr(kind, "get_events", failing)
+        await far.send(b"x")
+        with near, far:
+            return await receiving
+
+    loop = asyncio.new_event_loop()
+    try:
+        ends = loop.create_task(main())
+        with pytest.raises(OfHandler):
+            loop.run_until_complete(ends)
+        assert loop.run_until_complete(asyncio.wait_for(ends, 5)) == b"x"
+    finally:
+        loop.close()
+
+
 @pytest.mark.parametrize("world", [hosted, stepped_by_trio])
 def test_ctrl_c_is_trios_again_when_its_handler_is_removed(world):
     """Python's own handler would break into trio's code, and what had been under way would be lost."""

@@ -73,8 +73,10 @@ try:
     }
     # fmt: on
     _missing = missing(_NEEDED.items())
-    if sys.platform == "linux" and not hasattr(_IOManager, "_epoll"):
-        _missing.append("EpollIOManager._epoll")
+    if sys.platform == "linux":
+        from trio._core._io_epoll import EpollWaiters as _EpollWaiters
+
+        _missing += missing([(_IOManager, "_epoll _registered"), (_EpollWaiters, "current_flags")])
     if _missing:
         raise ImportError(f"trio has no {', '.join(_missing)}")
 except (ImportError, KeyError) as error:

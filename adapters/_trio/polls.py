@@ -10,6 +10,7 @@ import select
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any, Protocol
 
@@ -112,11 +113,28 @@ class Polls:
         """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
         files = None if self._files is None else self._files()
         get_events = self._runner.io_manager.get_events
-        if files is None:
-            return get_events(timeout)
-        if not self._goes_through_files:
-            self._nest_epolls(ours_outside=True)
-        return get_events(0) if files.poll(timeout) else NO_EVENTS
+        try:
+            if files is None:
+                return get_events(timeout)
+            if not self._goes_through_files:
+                self._nest_epolls(ours_outside=True)
+            return get_events(0) if files.poll(timeout) else NO_EVENTS
+        except BaseException:  # out of a signal handler
+            self._report_again()
+            raise
+
+    def _report_again(self) -> None:
+        """Have trio's epoll report again what it has reported in a poll that has failed.
+
+        It reports what is ready once. The signal itself is among it, since it wakes the run: without this, nothing that
+        another thread or a signal handler sends would arrive any more.
+        """
+        io_manager: Any = self._runner.io_manager
+        if sys.platform != "linux":
+            return
+        for fd, waiters in io_manager._registered.items():
+            with suppress(OSError):
+                io_manager._epoll.modify(fd, waiters.current_flags | select.EPOLLONESHOT)
 
     def poll_files(self) -> None:
         """After a poll of trio's own, before its batch: queue what is ready for the loop."""
