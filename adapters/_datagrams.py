@@ -1,7 +1,8 @@
 """asyncio's transport for datagrams, and how the loop makes it, on the loop's `_polling.Poller`.
 
 trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller says
-so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
+so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready. asyncio's own
+class would do, but on 3.13.0, where it counts the write buffer wrongly; this one shares what SocketTransport has.
 """
 
 from __future__ import annotations
