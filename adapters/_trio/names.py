@@ -79,7 +79,7 @@ try:
         _missing += missing([(_IOManager, "_epoll _registered"), (_EpollWaiters, "current_flags")])
     if _missing:
         raise ImportError(f"trio has no {', '.join(_missing)}")
-except (ImportError, KeyError) as error:
+except (AttributeError, ImportError, KeyError) as error:
     raise ImportError(
         f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
         f"Install one of these, or a newer asyncio-on-trio. ({error})"
