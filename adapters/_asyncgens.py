@@ -63,7 +63,8 @@ class AsyncGenerators(LoopPart):
                     source=self,
                 )
             self._asyncgens.add(agen)
-            # A generator that is being finalized has left the weak set already. One that runs to its end is not.
+            # By id, since the weak set has lost a generator when finalize() comes. One that runs to its end is not
+            # finalized: its id stays, until so many have gathered.
             self._asyncgen_ids.add(id(agen))
             if len(self._asyncgen_ids) > 2 * len(self._asyncgens) + FEWEST_IDS_TO_PRUNE:
                 self._asyncgen_ids.intersection_update(map(id, self._asyncgens))

@@ -12,6 +12,7 @@ import sys
 import types
 from asyncio import Handle, constants, transports
 from collections.abc import Callable
+from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from ._required import SetBy, missing
@@ -58,6 +59,7 @@ try:
     _std.coroutines._is_debug_mode  # noqa: B018
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle
     _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
+    set_nodelay: Callable[[socket], None] = _std.base_events._set_nodelay
     feed_buffered: Callable[[asyncio.BufferedProtocol, bytes], None] = _std.protocols._feed_data_to_buffered_proto
 
     # The loop policies; asyncio keeps the current one in _event_loop_policy.

@@ -1,7 +1,8 @@
 """asyncio's transport for datagrams, and how the loop makes it, on the loop's `_polling.Poller`.
 
 trio.socket would need a task that receives and another one that sends. Here a datagram is received when the poller says
-so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready.
+so, and sent in sendto() itself, as asyncio does; only what would block is kept until the socket is ready. asyncio's own
+class would do, but on 3.13.0, where it counts the write buffer wrongly; this one shares what SocketTransport has.
 """
 
 from __future__ import annotations
@@ -76,14 +77,15 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
                 logger.warning("socket.send() raised exception.")
             self._conn_lost += 1
             return
-        if self._buffer or not self._has_sent(data, addr):
-            self._buffer.append((bytes(data), addr))
+        if self._buffer or not self._try_to_send(data, addr):
+            data = bytes(data)
+            self._buffer.append((data, addr))
             self._buffer_size += len(data) + HEADER_SIZE
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _has_sent(self, data: BytesLike, address: Address | None) -> bool:
-        """Send a datagram, or have it fail; False if it would block."""
+    def _try_to_send(self, data: BytesLike, address: Address | None) -> bool:
+        """Send a datagram, and tell the protocol if that fails. Return False if it would block."""
         try:
             if self._extra["peername"]:
                 self._sock.send(data)
@@ -102,7 +104,7 @@ class DatagramTransport(SocketTransport, std_transports.DatagramTransport):
     def _send_now(self) -> None:
         while self._buffer:
             data, address = self._buffer[0]
-            if not self._has_sent(data, address):
+            if not self._try_to_send(data, address):
                 break
             if self._conn_lost:
                 return  # it has failed for good, and the buffer is gone

@@ -59,14 +59,14 @@ class Executors(LoopPart):
 
 
 def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
-    """The function that the default executor of the loop with this token calls in this frame; "" if it calls none."""
+    """The name of the function that this frame calls, for the default executor of the loop with this token; else ""."""
     if frame.f_code is not threads.call_as_thread_of.__code__ or frame.f_locals["token"] is not token:
         return ""
     return _name_of_function(frame.f_locals["fn"])
 
 
 def _name_of_function(func: object) -> str:
-    """to_thread() wraps a function up with its arguments and its context."""
+    """The function's own name, also where to_thread() has wrapped it up with its arguments and its context."""
     if isinstance(func, functools.partial):
         in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args
         return _name_of_function(func.args[0] if in_context else func.func)

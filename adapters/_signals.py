@@ -15,6 +15,7 @@ from asyncio import Handle
 from collections.abc import Callable
 
 from ._interface import LoopPart
+from ._trio import runs
 from ._trio.names import protected
 from ._types import Ts
 
@@ -53,6 +54,8 @@ class Signals(LoopPart):
             signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
         except OSError as error:
             raise _as_asyncios(error, sig) from None
+        if sig == signal.SIGINT and runs.is_current(self._runner):
+            runs.handle_interrupts(self._runner)
         return True
 
     def _remove_signal_handlers(self) -> None:

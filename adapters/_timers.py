@@ -35,7 +35,7 @@ class Timers:
         self._cancelled = 0  # of those in the heap
 
     def note_cancelled(self, timer: Timer) -> None:
-        """A timer was cancelled. As in asyncio, it stays in the heap until a poll finds it first, or most cancelled."""
+        """A timer was cancelled. As in asyncio, it stays in the heap: the next poll may take it out, see _prune()."""
         if timer._scheduled:
             self._cancelled += 1
             if self._polls.before_next is None:

@@ -33,7 +33,7 @@ Connect: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, "PipeP
 
 
 class Pidfd:
-    """A descriptor by which a child's end can be polled. Closed when nobody refers to it: the loop may end before."""
+    """A descriptor by which a child's end can be polled. It is closed when nobody refers to it any more."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -1,9 +1,9 @@
 """asyncio's event loop, carried by a trio run.
 
-A batch of trio's run queue is an iteration of asyncio's loop (`_trio/scheduler.py`), timers are trio deadlines, and
-other threads wake the run as trio's own do. What differs from a bare trio run: its order is first in, first out while a
-loop is open in it; callbacks and the steps of Tasks have their place in that order; and the run can stand still between
-two calls of run_until_complete().
+A batch of trio's run queue is an iteration of asyncio's loop (`_trio/scheduler.py`). The first of the timers is a
+deadline of trio's (`_timers.py`). Other threads append to the run queue, and wake trio's poll. What differs from a bare
+trio run: its order is first in, first out while a loop is open in it; callbacks and the steps of Tasks have their place
+in that order; and the run can stand still between two calls of run_until_complete().
 
 `Loop` has a run of its own. `HostedLoop` lives in a trio run that somebody else started.
 """
@@ -145,6 +145,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     """
 
     _closed = True  # until it has a run
+    _checks_calls = True  # of call_soon() and the like: the loop is closed, or in debug mode
 
     def __init__(self) -> None:
         refuse_patches()
@@ -172,6 +173,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         scheduler.on_break = lambda: this()._leave_thread()  # type: ignore[union-attr]
         scheduler.debug = self._debug
         self._closed = False
+        self._checks_calls = self._debug
         open_loops.add(self)
 
     # --- state -------------------------------------------------------------------------------------------------------
@@ -201,6 +203,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
     def set_debug(self, enabled: bool) -> None:
         """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""
         self._debug = self._scheduler.debug = enabled
+        self._checks_calls = self._closed or enabled
         if self.is_running():
             self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
 
@@ -208,7 +211,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         """Close the loop to timers, signals, files, executors and other threads."""
         if not sys.is_finalizing():
             self._remove_signal_handlers()
-        self._closed = True
+        self._closed = self._checks_calls = True
         open_loops.discard(self)
         self._timers.clear()
         if self._poller is not None:
@@ -248,8 +251,10 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Handle:
         """Call callback(*args) in the next batch, after everything that is queued already."""
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
+        if self._checks_calls:
+            self._check_closed()
+            if self._debug:
+                self._check_thread()
         kind: type = type(callback)
         if kind is STEP_TYPE:
             self._append((context, callback))  # the interpreter does not use a handle
@@ -265,7 +270,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             return None  # type: ignore[return-value]
         handle = Handle(callback, args, self, context)
         if self._debug:
-            self._check_thread()
             self._check_callback(callback, "call_soon")
             forget_last_frames(handle)
         self._append(handle)
@@ -298,8 +302,8 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         """Call callback(*args) at a time, in seconds, of the loop's clock."""
         if when is None:
             raise TypeError("when cannot be None")
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
+        if self._checks_calls:
+            self._check_closed()
         timer = Timer(when, callback, args, self, context)
         if self._debug:
             self._check_thread()
@@ -339,14 +343,14 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         start = self.time()
         try:
             handle._run()
-            self._log_if_slow(format_handle(handle), self.time() - start)
+            self._log_if_slow(format_handle, handle, self.time() - start)
         finally:
             self._current_handle = None
             del handle  # a traceback may lead to this frame
 
-    def _log_if_slow(self, what: object, seconds: float) -> None:
+    def _log_if_slow(self, describe: Callable[[Any], str], what: object, seconds: float) -> None:
         if seconds >= self.slow_callback_duration:
-            logger.warning("Executing %s took %.3f seconds", what, seconds)
+            logger.warning("Executing %s took %.3f seconds", describe(what), seconds)
 
     # --- futures and tasks -------------------------------------------------------------------------------------------
 
@@ -354,7 +358,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
         def create_task(self, coro: CoroutineLike[T], **kwargs: Any) -> Task[T]:
             """Run a coroutine as a Task: `name`, `context`, and `eager_start` where Task has it."""
-            if self._closed or self._debug or self._task_factory is not None or "eager_start" in kwargs:
+            if self._checks_calls or self._task_factory is not None or "eager_start" in kwargs:
                 return self._make_task(coro, **kwargs)
             return Task(coro, loop=self, **kwargs)
 
@@ -365,7 +369,7 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         ) -> Task[T]:
             """Run a coroutine as a Task, with a name, in a context (a copy of the current one)."""
             if self._task_factory is None:
-                if self._closed or self._debug:
+                if self._checks_calls:
                     return self._make_task(coro, name=name, context=context)
                 return Task(coro, loop=self, name=name, context=context)
             task = self._make_task(coro, **({} if context is None else {"context": context}))
@@ -545,9 +549,9 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
         def get_child_watcher(self) -> ChildWatcher:
             """What set_child_watcher() was given, or one that stands for asyncio's: the loop needs none."""
             if self._watcher is None:
-                use_pidfd = getattr(std_unix_events, "can_use_pidfd", bool)  # from 3.12 on
+                has_pidfd = sys.version_info >= (3, 12) and std_unix_events.can_use_pidfd()
                 watchers = _child_watchers
-                self._watcher = watchers.PidfdChildWatcher() if use_pidfd() else watchers.ThreadedChildWatcher()
+                self._watcher = watchers.PidfdChildWatcher() if has_pidfd else watchers.ThreadedChildWatcher()
             _warn_of_child_watchers("get_child_watcher")
             return self._watcher
 

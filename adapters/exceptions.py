@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import trio
 
-What: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+Criterion: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 def is_cancellation(error: BaseException | None) -> bool:
@@ -27,11 +27,11 @@ def is_plain(error: BaseException | None) -> bool:
 
 
 def without_task_cancellation(error: BaseException) -> BaseException | None:
-    """What is left of an exception without the cancellations that are asyncio's alone."""
+    """Criterion is left of an exception without the cancellations that are asyncio's alone."""
     return without(error, is_plain)
 
 
-def without(error: BaseException, what: What) -> BaseException | None:
+def without(error: BaseException, what: Criterion) -> BaseException | None:
     """The exception less what matches, by type or by a predicate as BaseExceptionGroup.split() takes it."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(what)[1]

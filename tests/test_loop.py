@@ -23,10 +23,11 @@ from fractions import Fraction
 import pytest
 import trio
 import trio.testing
+from trio.lowlevel import enable_ki_protection
 
 import compat
 from compat import asyncio
-from worlds import WORLDS, Ended, on_both, stepped_by_trio, virtual_time
+from worlds import WORLDS, Ended, hosted, on_both, stepped_by_trio, virtual_time
 
 PROGRAMS = []
 
@@ -710,6 +711,72 @@ def signal_handlers(asyncio):
     return log
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs epoll")
+@pytest.mark.parametrize("with_files", [False, True], ids=["trio's files alone", "files of the loop's"])
+def test_what_a_failed_poll_has_seen_is_seen_again(with_files, monkeypatch):
+    """Where a signal handler raises as a poll ends. trio's epoll reports once what is ready, the signal among it."""
+
+    class OfHandler(Exception):
+        pass
+
+    async def wait_for_data(sock):
+        return await sock.recv(1)
+
+    async def main():
+        near, far = trio.socket.socketpair()
+        loop = asyncio.get_running_loop()
+        if with_files:
+            loop.add_reader(far.fileno(), int)
+        receiving = asyncio.create_task(wait_for_data(near))
+        await asyncio.sleep(0.001)
+        kind = type(loop._runner.io_manager)
+        get_events = kind.get_events
+
+        def failing(self, timeout):
+            if get_events(self, timeout):
+                monkeypatch.undo()
+                raise OfHandler
+            return []
+
+        monkeypatch.setattr(kind, "get_events", failing)
+        await far.send(b"x")
+        with near, far:
+            return await receiving
+
+    loop = asyncio.new_event_loop()
+    try:
+        ends = loop.create_task(main())
+        with pytest.raises(OfHandler):
+            loop.run_until_complete(ends)
+        assert loop.run_until_complete(asyncio.wait_for(ends, 5)) == b"x"
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("world", [hosted, stepped_by_trio])
+def test_ctrl_c_is_trios_again_when_its_handler_is_removed(world):
+    """Python's own handler would break into trio's code, and what had been under way would be lost."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, int)
+        loop.remove_signal_handler(signal.SIGINT)
+
+        @enable_ki_protection
+        async def interrupted():
+            signal.raise_signal(signal.SIGINT)
+            log.append("goes on")
+            await trio.sleep(1)
+
+        await interrupted()
+
+    log = []
+    with pytest.raises(KeyboardInterrupt):
+        world(main)
+    assert log == ["goes on"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_call_soon_threadsafe_from_a_signal_handler():
     """Real signal handlers, at any time: while the loop waits, and while it is busy."""
     came = []
@@ -921,6 +988,25 @@ def slow_callbacks_are_logged(asyncio):
 
 
 @program
+def quick_callbacks_are_not_described(asyncio):
+    class Callback:
+        def __call__(self):
+            called.append(self)
+
+        def __repr__(self):
+            raise ValueError
+
+    async def main():
+        asyncio.get_running_loop().call_soon(Callback())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    called = []
+    asyncio.run(main(), debug=True)
+    return len(called)
+
+
+@program
 def debug_mode(asyncio):
     log = []
 
@@ -933,14 +1019,26 @@ def debug_mode(asyncio):
             except TypeError as error:
                 log.append(str(error).partition(" at 0x")[0])
 
+        future = loop.create_future()
+
         def in_thread():
-            for use in (loop.call_soon, functools.partial(loop.call_later, 1)):
+            for use in (
+                lambda: loop.call_soon(print),
+                lambda: loop.call_later(1, print),
+                lambda: future.set_result(None),
+            ):
                 try:
-                    use(print)
+                    use()
                 except RuntimeError as error:
                     log.append(str(error))
 
+        async def wait():
+            await future
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
         await asyncio.to_thread(in_thread)
+        waiting._log_destroy_pending = False  # nothing wakes it
         task = asyncio.create_task(asyncio.sleep(0))
         log.append(task._source_traceback[-1].name)
         log.append(loop.create_future()._source_traceback[-1].name)

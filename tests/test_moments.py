@@ -362,6 +362,29 @@ def test_callback_that_comes_while_a_trio_task_becomes_a_task(from_thread, monke
     plain(main)
 
 
+def test_guest_run_whose_main_task_ends_before_the_loop():
+    """Its host takes the outcome apart, so the Task that stands for the main task may not have done so before."""
+    calls, ended = queue.SimpleQueue(), []
+
+    async def hold_loop(opened):
+        async with compat.open_loop():
+            opened.set()
+            await trio.sleep_forever()
+
+    async def main():
+        opened = trio.Event()
+        trio.lowlevel.spawn_system_task(hold_loop, opened)
+        await opened.wait()
+        await trio.lowlevel.checkpoint()
+        assert asyncio.current_task() is not None
+        return "result"
+
+    trio.lowlevel.start_guest_run(main, run_sync_soon_threadsafe=calls.put, done_callback=ended.append)
+    while not ended:
+        calls.get(timeout=60)()
+    assert ended[0].unwrap() == "result"
+
+
 def test_group_waits_for_its_tasks_when_ctrl_c_comes_in_the_main_task():
     log = []
 

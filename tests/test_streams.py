@@ -3,6 +3,7 @@
 Most programs run on the real asyncio first, and must give the same on ours; after each, no file is left open.
 """
 
+import array
 import asyncio as std
 import os
 import resource
@@ -345,6 +346,42 @@ async def wrong_arguments(asyncio):
             kind, message = await outcome(function(**options))
             # A socket shows its own number, and the method is of another class.
             log.append((kind, message.partition("<socket")[0].partition("create_connection()")[2] or message[:40]))
+    return log
+
+
+@program
+async def written_after_eof(asyncio):
+    async def handler(reader, writer):
+        log.append(await reader.read())
+        await closed(writer)
+
+    log = []
+    server, connect = await serving(asyncio, handler)
+    reader, writer = await connect()
+    writer.write_eof()
+    for method, what in (writer.write, b"x"), (writer.writelines, [b"x"]), (writer.writelines, []):
+        try:
+            method(what)
+        except RuntimeError as error:
+            log.append(str(error))
+    await reader.read()
+    await closed(writer, server)
+    return log
+
+
+@program
+async def nagles_algorithm(asyncio):
+    """Off for what says that it is TCP, and for no other socket."""
+    server, _ = await serving(asyncio, lambda reader, writer: writer.close())
+    log = []
+    for protocol in 0, socket.IPPROTO_TCP:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, server.sockets[0].getsockname())
+        _, writer = await asyncio.open_connection(sock=sock)
+        log.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+        await closed(writer)
+    await closed(server)
     return log
 
 
@@ -963,9 +1000,9 @@ async def what_may_not_be_done_while_a_file_is_sent(asyncio):
         sending = asyncio.create_task(loop.sendfile(writer.transport, file))
         await asyncio.sleep(0.01)
         log = [sending.done(), writer.transport.is_reading()]
-        for what in (b"x", b""):
+        for method, what in (writer.write, b"x"), (writer.write, b""), (writer.writelines, [b"x"]):
             try:
-                writer.write(what)
+                method(what)
             except RuntimeError as error:
                 log.append(str(error))
         checked.set()
@@ -1015,6 +1052,28 @@ def test_same_without_epoll(program, monkeypatch):
 
 
 # --- as large as it gets ---------------------------------------------------------------------------------------------
+
+
+def test_items_of_several_bytes_are_counted_in_bytes():
+    """asyncio sends such a memoryview, too, but counts its items, from 3.12 on."""
+
+    async def main():
+        near, far = socket.socketpair()
+        reader, other = await asyncio.open_connection(sock=near)
+        _, writer = await asyncio.open_connection(sock=far)
+        transport = writer.transport
+        writer.write(bytes(MIB))
+        before = transport.get_write_buffer_size()
+        writer.write(memoryview(numbers))
+        assert transport.get_write_buffer_size() == before + 4000
+        writer.write_eof()
+        assert (await reader.read())[MIB:] == numbers.tobytes()
+        assert transport.get_write_buffer_size() == 0
+        await closed(writer, other)
+
+    numbers = array.array("I", range(1000))
+    assert numbers.itemsize == 4
+    compat.run(main)
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

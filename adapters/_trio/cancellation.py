@@ -79,7 +79,7 @@ class Told:
 
     def __init__(self) -> None:
         self.blocks: dict[Task, dict[CancelStatus, int]] = {}
-        self._last: dict[Task, list[CancelStatus]] = {}
+        self._last: dict[Task, list[CancelStatus]] = {}  # the blocks that note() has added last
 
     def is_due(self, task: Task) -> bool:
         """Tell whether the task is in a cancelled block, and has not been told of each cancelled one around it."""

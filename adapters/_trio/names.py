@@ -51,6 +51,7 @@ try:
                 " main_task_outcome init_task runq tasks deadlines clock instruments io_manager ki_manager ki_pending"
                 " entry_queue current_trio_token system_nursery is_guest force_guest_tick_asap",
         _ki.KIManager: "install close",
+        SetBy(_ki.KIManager.install): "handler",
         _EntryQueue: "wakeup task",
         _run.Deadlines: "_heap add remove expire next_deadline",
         _IOManager: "get_events process_events force_wakeup",
@@ -72,11 +73,13 @@ try:
     }
     # fmt: on
     _missing = missing(_NEEDED.items())
-    if sys.platform == "linux" and not hasattr(_IOManager, "_epoll"):
-        _missing.append("EpollIOManager._epoll")
+    if sys.platform == "linux":
+        from trio._core._io_epoll import EpollWaiters as _EpollWaiters
+
+        _missing += missing([(_IOManager, "_epoll _registered"), (_EpollWaiters, "current_flags")])
     if _missing:
         raise ImportError(f"trio has no {', '.join(_missing)}")
-except (ImportError, KeyError) as error:
+except (AttributeError, ImportError, KeyError) as error:
     raise ImportError(
         f"asyncio-on-trio does not know the inside of trio {trio.__version__}: it works with trio {WORKS_WITH}. "
         f"Install one of these, or a newer asyncio-on-trio. ({error})"

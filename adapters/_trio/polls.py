@@ -10,6 +10,7 @@ import select
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any, Protocol
 
@@ -39,22 +40,22 @@ class Polls:
         self._run_due_timers = run_due_timers
         self._timer = inf  # when the first of the loop's timers is due
         self._alarm = Alarm(runner, run_due_timers)  # where trio's loop sees it
-        self._are_trios = True  # else they are made here
+        self._trio_makes_them = True  # trio's loop makes the polls; else this does
         self.before_next: Callable[[], object] | None = None  # called once, before the next poll
         self._files: weakref.ref[Files] | None = None
         self._goes_through_files = False  # else through trio's epoll
-        self._has_polled = True  # for the batch that is running or about to
+        self._has_polled_files = True  # since trio's loop has polled last
 
     def take_over(self) -> None:
         """From here on this makes the polls. trio's loop has made the one before this batch."""
-        self._are_trios = False
+        self._trio_makes_them = False
         self.poll_files()
 
     def give_back(self, *, may_wait: bool) -> None:
         """From here on trio's loop makes the polls. It may be about to wait."""
         if may_wait and self._goes_through_files:
             self._nest_epolls(ours_outside=False)
-        self._has_polled, self._are_trios = False, True
+        self._has_polled_files, self._trio_makes_them = False, True
         self._alarm.set(self._timer)
 
     def call_before_next(self) -> None:
@@ -74,7 +75,7 @@ class Polls:
     def set_timer(self, when: float) -> None:
         """Have the loop's timers run at this time of the run's clock, in seconds; math.inf for never."""
         self._timer = when
-        if self._are_trios:
+        if self._trio_makes_them:
             self._alarm.set(when)
 
     def seconds_to_wait(self) -> float:
@@ -112,26 +113,43 @@ class Polls:
         """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
         files = None if self._files is None else self._files()
         get_events = self._runner.io_manager.get_events
-        if files is None:
-            return get_events(timeout)
-        if not self._goes_through_files:
-            self._nest_epolls(ours_outside=True)
-        return get_events(0) if files.poll(timeout) else NO_EVENTS
+        try:
+            if files is None:
+                return get_events(timeout)
+            if not self._goes_through_files:
+                self._nest_epolls(ours_outside=True)
+            return get_events(0) if files.poll(timeout) else NO_EVENTS
+        except BaseException:  # out of a signal handler
+            self._report_again()
+            raise
+
+    def _report_again(self) -> None:
+        """Have trio's epoll report again what it has reported in a poll that has failed.
+
+        It reports what is ready once. The signal itself is among it, since it wakes the run: without this, nothing that
+        another thread or a signal handler sends would arrive any more.
+        """
+        io_manager: Any = self._runner.io_manager
+        if sys.platform != "linux":
+            return
+        for fd, waiters in io_manager._registered.items():
+            with suppress(OSError):
+                io_manager._epoll.modify(fd, waiters.current_flags | select.EPOLLONESHOT)
 
     def poll_files(self) -> None:
         """After a poll of trio's own, before its batch: queue what is ready for the loop."""
-        if self._files is None or self._goes_through_files or self._has_polled:
+        if self._files is None or self._goes_through_files or self._has_polled_files:
             return
         files = self._files()
         if files is not None:
-            self._has_polled = True
+            self._has_polled_files = True
             files.poll(0)
 
     def _nest_epolls(self, *, ours_outside: bool) -> None:
         """Have one of the two epolls tell whether the other has something.
 
-        With trio's outside, each poll that finds something takes a call of the system more, and some work of trio's: a
-        fifth of an echo. But where trio's loop polls, it has to be so; no task waits for it there.
+        Where trio's loop polls, trio's epoll has to be the outer one. Each poll that finds something then takes one
+        more call of the system, and some work of trio's: a fifth of an echo. Else ours is the outer one.
         """
         files = None if self._files is None else self._files()
         self._goes_through_files = ours_outside

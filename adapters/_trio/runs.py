@@ -68,7 +68,7 @@ def wake(runner: Runner) -> None:
 
 
 def _note_run_of_parent() -> None:
-    # The child may start a run of its own inside what it has of this one; or let it unwind, to end.
+    # Called in the child of os.fork(). It cannot go on with this run: it may start one of its own, or end.
     scheduler = current_scheduler()
     if scheduler is not None:
         scheduler.is_of_parent = True
@@ -91,6 +91,15 @@ def claim() -> bool:
 def is_current(runner: object) -> bool:
     """Tell whether this is the runner of this thread's trio run."""
     return runner is not None and runner is RUN.__dict__.get("runner")
+
+
+def handle_interrupts(runner: Runner) -> None:
+    """Let trio handle Ctrl-C again in this run, which is under way: Python's handler would break into trio's code."""
+    manager = runner.ki_manager
+    if manager.handler is None:  # as in asyncio.run(), which handles it
+        manager.install(runner.deliver_ki, False)
+    else:
+        signal.signal(signal.SIGINT, manager.handler)
 
 
 def schedule(runner: Runner, nursery: LoopNursery, *, is_hosted: bool) -> Scheduler:

@@ -115,8 +115,8 @@ def make_step(step: Any) -> None:
         del step  # a traceback may lead to this frame
 
 
-# What Ctrl-C may interrupt, and up to which line the entry has not begun to run then. It may come before the first
-# instruction, and in make_step() after len(), in the fourth line below that of its decorator.
+# The functions that Ctrl-C may break into, each with the last line at which the entry has not begun to run: in
+# make_step() that of len(), the fourth below its decorator; in Handle._run() its first.
 _OPEN_TO_INTERRUPTS = {
     make_step.__code__: make_step.__code__.co_firstlineno + 4,
     Handle._run.__code__: Handle._run.__code__.co_firstlineno,
@@ -147,9 +147,9 @@ _PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 def _breaks_the_run(error: BaseException) -> bool:
-    """Tell whether trio's code was under way, or code of this package has raised it: the state may be half changed.
+    """Tell whether an error may have left the run half changed: trio's code was under way, or this package raised it.
 
-    What a signal handler raises comes out of the handler.
+    What a signal handler raises ends in the handler's frame.
     """
     traceback, module = error.__traceback__, ""
     while traceback is not None:
@@ -496,12 +496,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         start = loop.time()
         try:
             make_step(step)
-            loop._log_if_slow(repr(task), loop.time() - start)
+            loop._log_if_slow(repr, task, loop.time() - start)
         finally:
             del step, task  # a traceback may lead to this frame
 
     def _report(self, step: object, error: BaseException) -> None:
-        """The interpreter could not make the step of a Task."""
+        """An entry has failed, and not the program's code in it."""
         if isinstance(error.__context__, SystemExit | KeyboardInterrupt) and self.is_of_parent:
             # In the child of os.fork() 3.14 cannot leave the Task that forked, and raises that instead.
             self.stop_with(error.__context__)
@@ -555,7 +555,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 task._next_send_fn, task._next_send = task.coro.throw, error
                 del error
         elif type(answer) is Error and isinstance(answer.error, trio.Cancelled):
-            self.told.note(task, self.cancels(task))
+            self.told.note(task, self.count_cancels(task))
             Cancelled.of(answer.error)  # the task may run asyncio code
 
     def _step(self, task: Any) -> None:
@@ -606,7 +606,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 self.runner.ki_pending = False
                 self.resume(task, KeyboardInterrupt())
             elif self.told.is_due(task):
-                self.told.note(task, self.cancels(task))
+                self.told.note(task, self.count_cancels(task))
                 self.resume(task, Cancelled.of_scope(task._cancel_status))
             else:
                 self.resume(task)
@@ -665,8 +665,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         else:
             task = self.stand_in_for(aio_task)
             if type(entry) is not tuple or entry[1].__self__ is not aio_task:
-                self.pending[task] = None  # an eager Task, in a step of another: it may end in there
-                return task  # and trio may not keep it for the rest of the step
+                # An eager Task, within the step of another task. It may end before that step does, so trio asks each
+                # time which task it is.
+                self.pending[task] = None
+                return task
         self.state["task"] = task
         return task
 
@@ -754,15 +756,15 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Tell whether a trio task is that of an asyncio Task."""
         return type(task) is TrioStandIn
 
-    def cancels(self, task: Task) -> int:
-        """How often Task.cancel() has been called, and not been taken back."""
+    def count_cancels(self, task: Task) -> int:
+        """How often Task.cancel() has been called, less the calls of uncancel()."""
         aio_task = task.aio_task if type(task) is TrioStandIn else self.aio_stand_ins.get(task)
         return 0 if aio_task is None else aio_task.cancelling()
 
     def explains(self, status: CancelStatus | None) -> bool:
-        """Tell whether a CancelledError that leaves a block in the current task answers the block's cancellation."""
+        """Tell whether a CancelledError that leaves this block in the current task answers the block's cancellation."""
         task = RUN.task
-        return self.told.explains(task, status, self.cancels(task))
+        return self.told.explains(task, status, self.count_cancels(task))
 
     def deliver_pending(self) -> None:
         """Interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""

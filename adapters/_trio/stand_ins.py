@@ -477,7 +477,8 @@ class AsyncioStandIn(asyncio.Task[Any]):
         if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
             outcome = Error(self._request.error())
         if not isinstance(outcome, Error):
-            asyncio.Future.set_result(self, outcome.unwrap())
+            # unwrap() works once only, and who gets the outcome may call it.
+            asyncio.Future.set_result(self, outcome.value)  # type: ignore[attr-defined]
         elif is_cancellation(outcome.error):
             asyncio.Future.cancel(self, *(outcome.error.args[:1] if is_plain(outcome.error) else ()))
         else:
@@ -511,7 +512,7 @@ class FutureWait:
         if isinstance(interruption, trio.Cancelled):
             if not scheduler.told.is_due(task):
                 return Abort.FAILED
-            scheduler.told.note(task, scheduler.cancels(task))
+            scheduler.told.note(task, scheduler.count_cancels(task))
             interruption = Cancelled.of(interruption)
         self._interruption, self._children = interruption, unfinished_children(self.future)
         self.future.cancel()
@@ -539,7 +540,7 @@ class FutureWait:
             error = raised
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this frame
         interruption = self._interruption
-        if self._request is not None and self._request.is_taken_back(self.scheduler.cancels(self.task)):
+        if self._request is not None and self._request.is_taken_back(self.scheduler.count_cancels(self.task)):
             self._request = None
         if self._request is None and not isinstance(interruption, trio.Cancelled):
             return interruption or error  # Ctrl-C
