@@ -226,7 +226,7 @@ def main(name: str, results: str = "/dev/null") -> int:
     names = [test.id().removeprefix(PACKAGE) for test in tests]
     different = {pattern: reason for pattern, reason in DIFFERENT.items() if pattern.startswith(f"{name}.")}
     # The tests that the list names came with one Python after the other.
-    there = different if sys.version_info >= (3, 15) else different.keys() - LATER if IS_AT_LEAST_3_13 else ()
+    there = different if sys.version_info >= (3, 15, 2) else different.keys() - LATER if IS_AT_LEAST_3_13 else ()
     complaints = [f"nothing matches {each}" for each in there if not fnmatch.filter(names, each)]
     record = unittest.TestResult()
     for test in tests:
@@ -363,7 +363,8 @@ WHY = {
         test_queues.QueuePutTests.test_get_cancel_drop_many_pending_readers
         test_locks.SemaphoreTests.test_acquire_no_hang
         test_locks.LockTests.test_cancel_release_race
-        test_locks.ConditionTests.test_cancelled_wakeup*""",
+        test_locks.ConditionTests.test_cancelled_wakeup*
+        test_taskgroups.TestTaskGroup.test_taskgroup_cancel_one_winner""",
     "a lock belongs to the task that has taken it, and a task that has it cannot take it again": """
         test_locks.ConditionTests.test_ambiguous_loops
         test_locks.ConditionTests.test_wait_cancel
@@ -371,7 +372,8 @@ WHY = {
     "the tasks that wait for a trio.Event go on in no particular order": """
         test_locks.EventTests.test_wait""",
     "trio.Cancelled is made by trio: it does not carry the arguments of cancel()": """
-        test_locks.ConditionTests.test_cancelled_error_*""",
+        test_locks.ConditionTests.test_cancelled_error_*
+        test_taskgroups.TestTaskGroup.test_taskgroup_cancel_keeps_outer_cancellation""",
     "a barrier is not draining: a round is over when its tasks are let go, and they can come again at once": """
         test_locks.BarrierTests.test_filling_one_task_twice
         test_locks.BarrierTests.test_abort_barrier_when_tasks_half_draining_half_blocking
@@ -384,10 +386,12 @@ WHY = {
         test_taskgroups.TestTaskGroup.test_taskgroup_16
         test_timeouts.TimeoutTests.test_timeout_after_cancellation""",
     "a nursery takes tasks while it is cancelled, and they start cancelled": """
-        test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure""",
+        test_taskgroups.TestTaskGroup.test_taskgroup_no_create_task_after_failure
+        test_taskgroups.TestTaskGroup.test_taskgroup_cancel_before_create_task""",
     "an error in a nursery comes in a group, KeyboardInterrupt as well": """
         test_taskgroups.TestTaskGroup.test_taskgroup_20
-        test_taskgroups.TestTaskGroup.test_exception_refcycles_base_error""",
+        test_taskgroups.TestTaskGroup.test_exception_refcycles_base_error
+        test_taskgroups.TestTaskGroup.test_taskgroup_generator_exit_01""",
     "a task runs in a copy of the context it is given": """
         test_taskgroups.TestTaskGroup.test_taskgroup_task_context""",
     "the context of an error out of a timeout is the trio.Cancelled that came before": """
@@ -427,9 +431,13 @@ if sys.version_info < (3, 12):
 if sys.version_info < (3, 14):
     WHY["feeds a reader, or puts an error into it, by hand: a trio stream is behind it"] += """
         test_streams.StreamTests.test_read_all_from_pipe_reader"""
-# These came with 3.14, or with a later release of it or of 3.13.
+# These came with 3.14, or with a later release of it or of 3.13, or with 3.15.
 LATER = {
     "test_taskgroups.TestTaskGroup.test_exception_refcycles_base_error",
+    "test_taskgroups.TestTaskGroup.test_taskgroup_cancel_before_create_task",
+    "test_taskgroups.TestTaskGroup.test_taskgroup_cancel_keeps_outer_cancellation",
+    "test_taskgroups.TestTaskGroup.test_taskgroup_cancel_one_winner",
+    "test_taskgroups.TestTaskGroup.test_taskgroup_generator_exit_01",
     "test_streams.StreamTests.test_open_connection_happy_eyeball_refcycles",
     "test_streams.StreamTests.test_start_tls_buffered_data",
     "test_streams.StreamTests.test_streamwriter_start_tls_updates_reader_transport",
