@@ -304,7 +304,7 @@ async def signals(asyncio, log):
             with pytest.raises(ProcessLookupError):
                 late()
     child = await asyncio.create_subprocess_exec(*FOREVER)
-    child.send_signal(signal.SIGHUP)
+    child.send_signal(signal.SIGUSR1)  # not SIGHUP, which is ignored under nohup
     log.append(await child.communicate())
     log.append(child.returncode)
     with pytest.raises(TypeError):
@@ -1152,7 +1152,7 @@ def test_five_hundred_children(pidfd, monkeypatch):
     async def is_sent_a_signal(n):
         child = await asyncio.create_subprocess_exec(*FOREVER, stdout=PIPE)
         await asyncio.sleep(dice.random() / 50)
-        sig = dice.choice([signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+        sig = dice.choice([signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1])
         child.send_signal(sig)
         return await child.wait(), -sig
 

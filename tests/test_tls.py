@@ -12,6 +12,7 @@ import trio
 import trustme
 
 import compat
+from by_hand import TLSByHand
 from compat import asyncio
 from test_streams import (
     BULK,
@@ -266,6 +267,31 @@ async def upgrade_that_fails(asyncio):
     log += [writer.is_closing(), (await outcome(reader.read()))[:0]]
     await closed(writer, server)
     return log
+
+
+async def upgrade_on_what_was_received_early(asyncio):
+    """The client's handshake comes with the line before it."""
+    log = []
+
+    async def handler(reader, writer):
+        log.append(await reader.readline())
+        await writer.start_tls(server_context(), ssl_handshake_timeout=10)
+        writer.write((await reader.readexactly(6)).upper())
+        await closed(writer)
+
+    server, connect = await serving(asyncio, handler)
+    reader, writer = await connect()
+    client = TLSByHand(reader, writer, client_context(), "localhost")
+    await client.do_handshake(after=b"PROXY\n")
+    await client.write(b"secret")
+    log.append(await client.read(100))
+    await closed(writer, server)
+    return log
+
+
+# Before 3.14.4, and in older releases of 3.13, asyncio leaves it in the reader's buffer, and the handshake never ends.
+if "_stream_reader" in std.BaseEventLoop.start_tls.__code__.co_consts:
+    program(upgrade_on_what_was_received_early)
 
 
 @program

@@ -294,14 +294,18 @@ class StreamWriter(Refusing):
     ) -> None:
         """Put a trio.SSLStream around the stream, for the reader as well, when all that was written is sent.
 
-        Raises OSError (ssl.SSLError, mostly) or TimeoutError, and the connection is closed then. What the reader has in
-        its buffer is left there: it came before.
+        Raises OSError (ssl.SSLError, mostly) or TimeoutError, and the connection is closed then. What a server's reader
+        has in its buffer is the beginning of the client's handshake, as in asyncio from 3.14.4 on; a client's reader
+        keeps it, since the server says nothing in TLS before the client does.
         """
         await self._sent(0)
         if not isinstance(self._stream, trio.abc.Stream) or self._reader is None:
             raise TypeError("this stream goes in one direction only")
+        stream = self._stream
+        if self._of_server and (early := self._reader._take(len(self._reader._buffer))):
+            stream = trio.StapledStream(stream, _EarlyFirst(early, stream))
         self._stream = self._reader._stream = await _with_tls(
-            self._stream, sslcontext, server_hostname, self._of_server, ssl_handshake_timeout
+            stream, sslcontext, server_hostname, self._of_server, ssl_handshake_timeout
         )
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -315,6 +319,8 @@ class StreamWriter(Refusing):
             if name in ("sslcontext", "ssl_object"):
                 return stream.context if name == "sslcontext" else stream
             stream = stream.transport_stream
+            if isinstance(stream, trio.StapledStream):
+                stream = stream.send_stream
         if isinstance(stream, trio.SocketStream):
             try:
                 if name in ("peername", "sockname"):
@@ -329,6 +335,24 @@ class StreamWriter(Refusing):
 def _os_error(error: BaseException) -> OSError:
     """What asyncio code expects where trio's stream says that it is broken."""
     return error.__cause__ if isinstance(error.__cause__, OSError) else ConnectionResetError(*error.args)
+
+
+class _EarlyFirst(trio.abc.ReceiveStream):
+    """Gives what was received early, then what a stream receives."""
+
+    def __init__(self, early: bytes, stream: trio.abc.ReceiveStream) -> None:
+        self._early = early
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._early:
+            return await self._stream.receive_some(max_bytes)
+        await trio.lowlevel.checkpoint()
+        data, self._early = self._early[:max_bytes], b"" if max_bytes is None else self._early[max_bytes:]
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def _with_tls(

@@ -90,7 +90,10 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
         if cancelled is None:
             raise
     if cancelled is not None:
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # its traceback keeps this frame
 
 
 @asynccontextmanager
@@ -191,8 +194,11 @@ class Task(Refusing, Generic[T]):
 
     def _report(self, _: "Task[T]") -> None:
         """Give the nursery an error that is nobody else's."""
-        if self.failure is not None and not self._left_to_others:
-            raise self.failure
+        try:
+            if self.failure is not None and not self._left_to_others:
+                raise self.failure
+        finally:
+            del self, _
 
     def _is_awaited(self) -> bool:
         return bool(self._watchers) or (self._end is not None and self._end.statistics().tasks_waiting > 0)
@@ -228,7 +234,24 @@ class Task(Refusing, Generic[T]):
                 self._left_to_others = True
         if self._end is not None:
             self._end.set()
-        for watcher in self._watchers:
+        try:
+            if self._watchers or self._callbacks:
+                self._tell(then)
+            if self._error is not None:
+                # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled
+                # itself.
+                if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
+                    raise self._error
+                if then is not None:
+                    then(self)
+        finally:
+            # An error keeps by its traceback the frames that it came through. No frame may keep the error, or the Task,
+            # which has it: such a circle, with all locals of the coroutine, waits for the garbage collector.
+            del self, then, trio_task
+
+    def _tell(self, then: "Callable[[Task[T]], object] | None") -> None:
+        watchers, self._watchers = self._watchers, ()
+        for watcher in watchers:
             watcher(self)
         try:
             for callback, context in self._callbacks:
@@ -237,12 +260,8 @@ class Task(Refusing, Generic[T]):
             if self.failure is not None and then is not None:
                 then(self)
             raise
-        if self._error is not None:
-            # Any other Cancelled came out of a task that this one has awaited: it ends quietly, as if cancelled itself.
-            if isinstance(self._error, trio.Cancelled) and has_been_cancelled():
-                raise self._error
-            if then is not None:
-                then(self)
+        finally:
+            del self, then
 
     @property
     def end(self) -> trio.Event:
@@ -271,27 +290,33 @@ class Task(Refusing, Generic[T]):
         return self._join().__await__()
 
     async def _join(self) -> T:
-        if self._trio_task is trio.lowlevel.current_task() and not self._done:
-            raise RuntimeError(f"{self!r} cannot await itself")
-        had_ended = self._done
         try:
-            await self.end.wait()
-        except BaseException as error:
-            await self.cancelled_and_ended()
-            is_news = self.failure is not None or (self._done and not had_ended and not self.cancelled())
-            if not is_news or not isinstance(error, trio.Cancelled):
-                raise
-        return self.result()
+            if self._trio_task is trio.lowlevel.current_task() and not self._done:
+                raise RuntimeError(f"{self!r} cannot await itself")
+            had_ended = self._done
+            try:
+                await self.end.wait()
+            except BaseException as error:
+                await self.cancelled_and_ended()
+                is_news = self.failure is not None or (self._done and not had_ended and not self.cancelled())
+                if not is_news or not isinstance(error, trio.Cancelled):
+                    raise
+            return self.result()
+        finally:
+            del self
 
     async def cancelled_and_ended(self) -> None:
         """Cancel the task, and wait for its end, shielded; unless it waits itself for the end of who calls this."""
-        self.cancel()
-        here = trio.lowlevel.current_task()
-        if self._done or self._ends_after(here):
-            return
-        self._held += (here,)
-        with trio.CancelScope(shield=True):
-            await self.end.wait()
+        try:
+            self.cancel()
+            here = trio.lowlevel.current_task()
+            if self._done or self._ends_after(here):
+                return
+            self._held += (here,)
+            with trio.CancelScope(shield=True):
+                await self.end.wait()
+        finally:
+            del self
 
     def _ends_after(self, trio_task: trio.lowlevel.Task) -> bool:
         """Whether a trio task is in a nursery of this task's, or this waits for it shielded; at any remove."""
@@ -323,10 +348,12 @@ class Task(Refusing, Generic[T]):
             return False
         if self._scope is None:
             raise RuntimeError(f"{self!r} is a part of gather(): cancel that, or put a trio.CancelScope into this")
+        scope = self._scope
+        del self  # the frames that a scope is cancelled in stay with the Cancelled
         if msg is None or not _SCOPES_TAKE_A_REASON:
-            self._scope.cancel()
+            scope.cancel()
         else:
-            self._scope.cancel(reason=msg)
+            scope.cancel(reason=msg)
         return True
 
     def cancelling(self) -> int:
@@ -350,14 +377,20 @@ class Task(Refusing, Generic[T]):
         """The result. Raises the task's error, trio.Cancelled if it was cancelled, InvalidStateError before its end."""
         error = self.outcome()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del self, error
         return self._result
 
     def exception(self) -> BaseException | None:
         """The error, or None. Raises trio.Cancelled if the task was cancelled, InvalidStateError before its end."""
         error = self.outcome()
         if isinstance(error, trio.Cancelled):
-            raise error
+            try:
+                raise error
+            finally:
+                del self, error
         return error
 
     def outcome(self) -> BaseException | None:
@@ -517,8 +550,11 @@ async def shield(arg: Awaitable[T]) -> T:
     task = task_of(arg, trio.CancelScope())
     if task is not arg:
         _start(task)
-    await task.end.wait()
-    return task.result()
+    try:
+        await task.end.wait()
+        return task.result()
+    finally:
+        del arg, task
 
 
 @overload
@@ -544,33 +580,45 @@ async def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = Fa
     """
     tasks = {awaitable: task_of(awaitable) for awaitable in coros_or_futures}
     failures: list[BaseException] = []
+    errors: list[BaseException] = []
+    given: list[AnyTask] = []
 
     def note(task: AnyTask) -> None:
         if task._error is not None:
             task.outcome()  # it is seen to here
             if not return_exceptions or not isinstance(task._error, (Exception, trio.Cancelled)):
                 failures.append(task._error)
+                del task
                 nursery.cancel_scope.cancel()
 
+    def start() -> None:
+        here = tasks_here()
+        for awaitable, task in tasks.items():
+            if task is awaitable:
+                given.append(task)
+            else:
+                nursery.start_soon(task.work, note, here, name=task.get_name())
+
     try:
-        async with open_nursery() as nursery:
-            given, here = [], tasks_here()
-            for awaitable, task in tasks.items():
-                if task is awaitable:
-                    given.append(task)
-                else:
-                    nursery.start_soon(task.work, note, here, name=task.get_name())
-            if given:
-                await _all_ended(given, note)
-            if not tasks:
-                await trio.lowlevel.checkpoint()
+        try:
+            async with open_nursery() as nursery:
+                start()
+                if given:
+                    await _all_ended(given, note)
+                if not tasks:
+                    await trio.lowlevel.checkpoint()
+        finally:
+            # Several that were cancelled are one cancellation, and beside an error they are no news.
+            errors += [error for error in failures if not isinstance(error, trio.Cancelled)] or failures[:1]
+            if errors:
+                raise errors[0] if len(errors) == 1 else BaseExceptionGroup("errors of gather()", errors)
+        ended = [tasks[awaitable] for awaitable in coros_or_futures]
+        return [task._result if task._error is None else task._error for task in ended]
     finally:
-        # Several that were cancelled are one cancellation, and beside an error they are no news.
-        errors = [error for error in failures if not isinstance(error, trio.Cancelled)] or failures[:1]
-        if errors:
-            raise errors[0] if len(errors) == 1 else BaseExceptionGroup("errors of gather()", errors)
-    ended = [tasks[awaitable] for awaitable in coros_or_futures]
-    return [task._result if task._error is None else task._error for task in ended]
+        # What an error's traceback keeps is empty: see Task.work().
+        del coros_or_futures
+        for each in (tasks, failures, errors, given):
+            each.clear()
 
 
 async def _all_ended(tasks: list[AnyTask], note: Callable[[AnyTask], object]) -> None:
@@ -587,6 +635,7 @@ async def _all_ended(tasks: list[AnyTask], note: Callable[[AnyTask], object]) ->
             none_left.set()
         if not cancelled or task.failure is not None:
             note(task)
+        del task
 
     for task in tasks:
         task.watch(watch)
@@ -598,6 +647,7 @@ async def _all_ended(tasks: list[AnyTask], note: Callable[[AnyTask], object]) ->
             task.cancel()
         for task in list(running):
             await task.cancelled_and_ended()
+        del task
         raise
 
 
@@ -678,7 +728,11 @@ class AsCompleted(Generic[T]):
             return await self._receive.receive()
 
     async def _next_result(self) -> T:
-        return (await self._next_task()).result()
+        task = await self._next_task()
+        try:
+            return task.result()
+        finally:
+            del task
 
     def __iter__(self) -> Iterator[CoroutineOf[T]]:
         return self

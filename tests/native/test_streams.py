@@ -12,6 +12,7 @@ import trio
 import trio.testing
 import trustme
 
+from by_hand import TLSByHand
 from compat import native
 from native.cancelling import at_each_step
 
@@ -646,6 +647,37 @@ async def test_start_tls(tls):
         writer.write(b"secret")
         assert await reader.read(100) == b"secret"
         assert writer.get_extra_info("cipher")
+
+
+async def test_start_tls_on_what_was_received_early(tls):
+    """The client's handshake comes with the line before it, and the reader has both in its buffer."""
+
+    async def handler(reader, writer):
+        assert await reader.readline() == b"PROXY\n"
+        address = writer.get_extra_info("peername")
+        await writer.start_tls(tls[0], ssl_handshake_timeout=10)
+        assert writer.get_extra_info("peername") == address
+        await echo(reader, writer)
+
+    async with connected(handler) as (reader, writer):
+        client = TLSByHand(reader, writer, tls[1], "localhost")
+        await client.do_handshake(after=b"PROXY\n")
+        await client.write(b"secret")
+        assert await client.read(100) == b"secret"
+
+
+async def test_start_tls_leaves_a_client_what_came_before(tls):
+    async def handler(reader, writer):
+        writer.write(b"hello\nstart\n")
+        await writer.start_tls(tls[0])
+        await echo(reader, writer)
+
+    async with connected(handler) as (reader, writer):
+        assert await reader.readline() == b"hello\n"
+        await writer.start_tls(tls[1], server_hostname="localhost")
+        assert await reader.readline() == b"start\n"
+        writer.write(b"secret")
+        assert await reader.read(100) == b"secret"
 
 
 async def test_start_tls_with_the_wrong_name(tls, caplog):

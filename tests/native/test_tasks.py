@@ -511,6 +511,22 @@ async def test_group_that_is_being_cancelled_starts_tasks_cancelled():
     assert steps == ["started"]
 
 
+async def test_group_that_is_cancelled_and_fails():
+    with pytest.raises(ExceptionGroup) as caught:
+        async with native.TaskGroup() as group:
+            group.cancel()
+            raise ValueError(1)
+    assert list(map(repr, caught.value.exceptions)) == ["ValueError(1)"]
+
+
+async def test_group_that_is_cancelled_in_a_scope_that_is_cancelled_too():
+    with trio.move_on_after(1) as scope:
+        async with native.TaskGroup() as group:
+            group.cancel()
+        await trio.sleep(2)
+    assert scope.cancelled_caught
+
+
 # --- gather -----------------------------------------------------------------------------------------------------------
 
 
