@@ -427,7 +427,7 @@ class Loop(BaseLoop):
         """End the run. Tasks that are left stay pending, as asyncio leaves them; cancel them before.
 
         A task in a nursery, a cancel scope or a wait of trio's is cancelled and waited for, since these cannot be left
-        later on.
+        later on; and so are trio tasks that are in no Task's nursery, as those of trio.lowlevel.spawn_system_task().
         """
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
@@ -442,13 +442,21 @@ class Loop(BaseLoop):
                 self._run.finish()
 
     def _end_tasks_in_trio(self) -> None:
+        if self._run.ended or is_thread_taken():
+            return
         holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.is_in_trio()]
-        if holders and not self._run.ended and not is_thread_taken():
+        left = self._scheduler.other_trio_tasks()
+        if holders or left:
             self._scheduler.drop_callbacks()
             self._timers.clear()
             with self._run.current():
                 self._nursery.cancel_scope.cancel()
-            self.run_until_complete(asyncio.wait(holders))
+            if holders:
+                self.run_until_complete(asyncio.wait(holders))
+            with self._run.current():
+                self._run.cancel_system_tasks()
+            while left := self._scheduler.other_trio_tasks():
+                self.run_until_complete(asyncio.wait(left))
 
 
 class HostedLoop(BaseLoop):

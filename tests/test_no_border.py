@@ -9,6 +9,7 @@ import contextvars
 import itertools
 import socket
 import threading
+import time
 from contextlib import ExitStack, aclosing, nullcontext, suppress
 from functools import partial
 
@@ -1805,3 +1806,89 @@ def test_a_scope_with_thousands_inside():
 
     compat.run(main)
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("moment", ["before the first step", "when all wait", "when all go on"])
+def test_a_scope_with_thousands_of_tasks(world, moment):
+    """Who looks at all that are to be interrupted after each step takes a minute for that."""
+    interrupted = []
+
+    async def waits(event):
+        try:
+            await event.wait()
+            await trio.sleep_forever()
+        except asyncio.CancelledError:
+            interrupted.append(event)
+            raise
+
+    async def main():
+        count, event = 10_000, asyncio.Event()
+        start = time.process_time()
+        with trio.CancelScope() as scope:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(count):
+                    group.create_task(waits(event))
+                if moment != "before the first step":
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                if moment == "when all go on":
+                    event.set()
+                scope.cancel()
+        assert scope.cancelled_caught
+        assert len(interrupted) == count
+        assert time.process_time() - start < 15
+
+    world(main)
+
+
+@pytest.mark.parametrize("wait", ["asyncio", "trio"])
+@pytest.mark.parametrize("place", ["system task", "nursery of the main task"])
+def test_trio_task_of_no_nursery_when_asyncio_run_ends(place, wait):
+    """It is cancelled as at the end of trio.run(), and its clean-up may use asyncio."""
+    log = []
+
+    async def serve():
+        try:
+            await (asyncio.Queue().get() if wait == "asyncio" else trio.sleep_forever())
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await asyncio.wait_for(asyncio.sleep(0.001), 10)
+                await trio.sleep(0.001)
+            log.append("cleaned up")
+            raise
+
+    async def main():
+        if place == "system task":
+            trio.lowlevel.spawn_system_task(serve)
+        else:
+            trio.lowlevel.current_task().parent_nursery.start_soon(serve)
+        await asyncio.sleep(0.001)
+        log.append("main task ends")
+
+    asyncio.run(main())
+    assert log == ["main task ends", "cleaned up"]
+
+
+def test_loop_is_closed_where_another_runs_while_a_system_task_waits():
+    """Nothing can run its clean-up there, but it ends."""
+    log = []
+
+    async def serve():
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            log.append("ended")
+
+    async def start():
+        trio.lowlevel.spawn_system_task(serve)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    inner = asyncio.new_event_loop()
+    inner.run_until_complete(start())
+
+    async def main():
+        inner.close()
+
+    asyncio.run(main())
+    assert log == ["ended"]

@@ -1,5 +1,6 @@
 """A finalizer that asks for the current task between two steps; Tasks that are cancelled while the run stands still."""
 
+import asyncio as std
 import copy
 import gc
 import logging
@@ -8,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -302,6 +304,80 @@ def test_cancel_and_uncancel_when_the_wait_is_over(wait, in_trio_task):
 
     compat.run(main)
     assert log == (["goes on"] if sys.version_info >= (3, 13) else ["cancelled"])
+
+
+@pytest.mark.parametrize("moment", ["in a step", "bare yield", "future that is done"])
+def test_uncancel_that_leaves_an_earlier_cancel(moment):
+    """From 3.13 on Task.uncancel() takes back what is due at the next step when it has come to zero, not before."""
+
+    async def body(asyncio):
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        future = loop.create_future()
+
+        def cancel_and_uncancel():
+            future.set_result(None)
+            task.cancel("again")
+            task.uncancel()
+
+        if moment == "in a step":
+            cancel_and_uncancel()
+        else:
+            loop.call_soon(cancel_and_uncancel)
+        try:
+            await (future if moment == "future that is done" else asyncio.sleep(0))
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            return error.args, task.cancelling()
+
+    expected = std.run(body(std))
+    assert asyncio.run(body(asyncio)) == expected
+    assert compat.run(body, asyncio) == expected
+
+
+def test_timeout_around_a_wait_that_cannot_be_interrupted(world):
+    """It takes its cancellation back when its block is left."""
+
+    async def main():
+        async with asyncio.timeout(0.01):
+            await trio.to_thread.run_sync(time.sleep, 0.1)
+        assert asyncio.current_task().cancelling() == 0
+        await trio.sleep(0)
+        await asyncio.sleep(0)
+
+    world(main)
+
+
+def test_profiler_that_asks_for_the_current_task(world):
+    """It asks before a step has begun, too."""
+    asked = []
+
+    def profile(frame, event, argument):
+        for ask in (trio.lowlevel.current_task, asyncio.current_task):
+            with suppress(RuntimeError):
+                asked.append(ask())
+
+    async def body():
+        for _ in range(2):
+            await trio.lowlevel.checkpoint()
+        with trio.move_on_after(0.001):
+            await asyncio.sleep(FOREVER)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(trio.lowlevel.checkpoint())
+            group.create_task(trio.sleep(0.001))
+
+    async def main():
+        sys.setprofile(profile)
+        try:
+            await body()
+            await asyncio.gather(body(), body())
+        finally:
+            sys.setprofile(None)
+        assert trio.lowlevel.current_task() in asked
+
+    world(main)
 
 
 def test_cancel_while_the_run_stands_still_and_the_wait_falls_due():

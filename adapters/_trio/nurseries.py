@@ -253,7 +253,7 @@ def tell_again(scheduler: Scheduler, task: Task) -> None:
     """What the task was told has got lost: tell it in its next wait."""
     scheduler.told.take_back(task)
     if scheduler.is_asyncio_task(task):
-        scheduler.pending[task] = None  # type: ignore[index]
+        scheduler.note_pending(task)  # type: ignore[arg-type]
 
 
 @enable_ki_protection
@@ -265,7 +265,7 @@ def leave_nursery(manager: NurseryManager) -> Generator[Any, Any, None]:
     """
     nursery = nursery_of(manager)
     assert nursery.scheduler is not None
-    nursery.scheduler.deliver_pending()  # an eager Task may have ended in this step
+    nursery.scheduler.deliver_within_step()  # an eager Task may have ended in this step
     if not _leave_idle_nursery(manager):
         leaving, outcome = manager.__aexit__(None, None, None), None
         with suppress(StopIteration):

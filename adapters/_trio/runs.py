@@ -159,12 +159,13 @@ class Run:
         return not self._at_exit.alive
 
     async def _hold_nursery(self) -> None:
-        async with open_loop_nursery() as self.nursery:
-            while True:
-                try:
-                    await trio.sleep_forever()
-                except KeyboardInterrupt as error:  # trio brings Ctrl-C here when it hit code that must not be broken
-                    self.scheduler.stop_with(error)
+        with trio.CancelScope(shield=True):  # system tasks are cancelled while the loop goes on
+            async with open_loop_nursery() as self.nursery:
+                while True:
+                    try:
+                        await trio.sleep_forever()
+                    except KeyboardInterrupt as error:  # brought here when it hit code that must not be broken
+                        self.scheduler.stop_with(error)
 
     @enable_ki_protection
     def drive(self) -> None:
@@ -196,6 +197,10 @@ class Run:
             finally:
                 del error  # its traceback has this frame
 
+    def cancel_system_tasks(self) -> None:
+        """Inside current(): cancel the run's system tasks, as trio does when the main function has ended."""
+        self.runner.system_nursery.cancel_scope.cancel()  # type: ignore[union-attr]
+
     def finish(self) -> None:
         """Inside current(): cancel what the nursery holds and drive the run to its end."""
         self._at_exit.detach()
@@ -211,6 +216,8 @@ class Run:
                 timeout = self._steps.send(self.runner.io_manager.get_events(timeout))
         except StopIteration:
             pass
+        except trio.TrioInternalError:
+            raise
         except BaseException:  # out of a signal handler
             _abandon(self._steps)
             raise

@@ -18,6 +18,7 @@ from asyncio import Handle
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from functools import partial
 from math import inf
 from time import monotonic
 from types import CoroutineType
@@ -30,7 +31,7 @@ from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 from .. import _asyncio
 from .._types import AnyCoroutine, AnyFuture, AnyTask, Step, StepFunction
 from ..exceptions import without_task_cancellation
-from .cancellation import Cancelled, Told, as_scopes
+from .cancellation import Cancelled, Told, as_scopes, raised_by
 from .names import (
     CONTEXT_FRAMES,
     ENTRY_QUEUE,
@@ -139,6 +140,14 @@ def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
     return Abort.FAILED
 
 
+def is_within(task: Task, block: CancelStatus) -> bool:
+    """Tell whether a task is in the block of a scope."""
+    status: CancelStatus | None = task._cancel_status
+    while status is not None and status is not block:
+        status = status._parent
+    return status is not None
+
+
 def _nothing() -> None:
     pass
 
@@ -187,6 +196,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "entered",
         "entry",
         "error",
+        "fresh",
         "has_new_stand_in",
         "homes",
         "in_batch",
@@ -232,7 +242,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
         self.homes: dict[AnyTask, trio.Nursery] = {}
         self.nursery_for: tuple[AnyCoroutine, trio.Nursery] | None = None
-        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}  # to deliver() to after this entry, in this order
+        # Those to deliver() to, and in `fresh` those of them that came in this entry. Only a step of its own changes
+        # what holds for one of the others: to look at all after each entry would take a minute for 10,000 Tasks.
+        self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}
+        self.fresh: dict[TrioStandIn | AsyncioStandIn, None] = {}
         self.told = Told()
         self._trap = object.__new__(WaitTaskRescheduled)
         object.__setattr__(self._trap, "abort_func", never)
@@ -252,8 +265,11 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         self.stand_ins.clear()
         for stand_in in stand_ins:
             stand_in.let_go()
+        for task in self._waiting_for_futures():  # which nobody finishes
+            task.custom_sleep_data, task._abort_func = None, partial(self._give_up, task)
         self.aio_stand_ins.clear()
         self.pending.clear()
+        self.fresh.clear()
         entries = [entry for entry in list(deque.__iter__(self.queue)) if type(entry) is Task]
         self.runner.runq = deque(entries)
         self.runner.tasks = {*set.__iter__(self.runner.tasks)}
@@ -418,10 +434,11 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     stand_in = stand_ins.get(entry[1].__self__)
                 if stand_in is not None and stand_in.aio_task.done():
                     stand_in.end()
+            if pending:
+                self.entry = None
+                self.deliver_pending(stand_in or self._stand_in_of(entry))
             # A finalizer may ask whose step this is, and a traceback may lead to this frame.
             entry = stand_in = self.entry = None
-            if pending:
-                self.deliver_pending()
             if "task" in state:
                 del state["task"]
             if self.error is not None or self.ended:
@@ -476,7 +493,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 pass
         # What was awaited has not heeded the scope: it interrupts the next wait.
         self.told.take_back(stand_in)
-        self.pending[stand_in] = None
+        self.note_pending(stand_in)
         return interrupted
 
     def _make_watched_step(self, step: Step) -> None:
@@ -662,12 +679,14 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         task: Task
         if aio_task is None or type(aio_task) is AsyncioStandIn:
             task = entry if type(entry) is Task else self
+            if type(entry) is not Task and not isinstance(entry, Handle):
+                return task  # a profiler or a finalizer asks before a step: trio may not keep this for the step
         else:
             task = self.stand_in_for(aio_task)
             if type(entry) is not tuple or entry[1].__self__ is not aio_task:
                 # An eager Task, within the step of another task. It may end before that step does, so trio asks each
                 # time which task it is.
-                self.pending[task] = None
+                self.note_pending(task)
                 return task
         self.state["task"] = task
         return task
@@ -720,20 +739,44 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             return None
         stand_in = self.aio_stand_ins.get(task)
         if stand_in is None:
-            if task._parent_nursery is None or task is self.nursery.parent_task or task.coro.cr_code is ENTRY_QUEUE:
-                return None  # the run's own task, which is not to be cancelled
+            if self._is_of_run(task):
+                return None  # which is not to be cancelled
             stand_in = self.aio_stand_ins[task] = AsyncioStandIn(task, self, self.loop())
             self._enter_aio_task(stand_in)
         return stand_in
 
+    def _is_of_run(self, task: Task) -> bool:
+        """Tell whether it is one of the trio run's own tasks."""
+        return task._parent_nursery is None or task is self.nursery.parent_task or task.coro.cr_code is ENTRY_QUEUE
+
+    def other_trio_tasks(self) -> list[AnyTask]:
+        """The trio tasks of the program in a run that a loop has of its own, as asyncio Tasks."""
+        outermost = self.runner.system_nursery._cancel_status  # type: ignore[union-attr]
+        tasks = [
+            task
+            for task in set.__iter__(self.runner.tasks)
+            if task is not self and not self._is_of_run(task) and is_within(task, outermost)
+        ]
+        return [
+            self.aio_stand_ins.get(task) or self.aio_stand_ins.setdefault(task, AsyncioStandIn(task, self, self.loop()))
+            for task in tasks
+        ]
+
     def cancel_waits_for_futures(self) -> bool:
         """Cancel each trio task, but the current one, that waits for a future; tell whether there was any."""
-        waiting = [
-            task for task in self.runner.tasks if task is not self.entry and type(task.custom_sleep_data) is FutureWait
-        ]
+        waiting = [task for task in self._waiting_for_futures() if task is not self.entry]
         for task in waiting:
             task.custom_sleep_data.cancel(CancelRequest("the event loop is closed", 0))
         return bool(waiting)
+
+    def _give_up(self, task: Task, raise_cancel: Callable[[], NoReturn]) -> Abort:
+        """The abort function of a trio task whose future nobody finishes any more."""
+        self.resume(task, raised_by(raise_cancel))
+        return Abort.FAILED
+
+    def _waiting_for_futures(self) -> list[Task]:
+        tasks = set.__iter__(self.runner.tasks)
+        return [task for task in tasks if type(task.custom_sleep_data) is FutureWait]
 
     def _enter_aio_task(self, stand_in: AsyncioStandIn) -> None:
         if self.entered is None:  # else a finalizer has asked for it, just before the step
@@ -766,11 +809,30 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         task = RUN.task
         return self.told.explains(task, status, self.count_cancels(task))
 
-    def deliver_pending(self) -> None:
-        """Interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""
-        for stand_in in list(self.pending):
-            if stand_in.deliver():
+    def note_pending(self, stand_in: TrioStandIn | AsyncioStandIn) -> None:
+        """Deliver to it after this entry, or else after a step of its own."""
+        self.pending[stand_in] = self.fresh[stand_in] = None
+
+    def deliver_pending(self, stepped: TrioStandIn | AsyncioStandIn | None) -> None:
+        """After an entry: interrupt the tasks that are to be interrupted and wait now; see to those that have ended."""
+        fresh, self.fresh = self.fresh, {}
+        self._deliver([*([] if stepped is None else [stepped]), *fresh])
+
+    def deliver_within_step(self) -> None:
+        """See to the eager Tasks that have ended in this step; the others are looked at again after it."""
+        self._deliver(list(self.fresh))
+
+    def _deliver(self, stand_ins: list[TrioStandIn | AsyncioStandIn]) -> None:
+        for stand_in in stand_ins:
+            if stand_in in self.pending and stand_in.deliver():
                 self.pending.pop(stand_in, None)
+
+    def _stand_in_of(self, entry: Any) -> TrioStandIn | AsyncioStandIn | None:
+        """What stands for the task whose step an entry was."""
+        if type(entry) is Task:
+            return self.aio_stand_ins.get(entry)
+        task = getattr(entry[1] if type(entry) is tuple else entry._callback, "__self__", None)
+        return self.stand_ins.get(task) if isinstance(task, asyncio.Task) else None  # else it may have no hash
 
     def _is_watched(self) -> bool:
         """Tell whether the run has an instrument that is to see the tasks."""

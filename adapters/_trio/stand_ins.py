@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 
+# Task.cancel() in a wait of asyncio's, or in none: below which Task.cancelling() it is taken back.
+_COUNT_IN_ASYNCIO = 0 if _asyncio.UNCANCEL_KEEPS_THE_REQUEST else 1
+
+
 @protected
 class CancelRequest:
     """A Task.cancel() that is to be raised in a wait of trio's, in this one or the next."""
@@ -44,7 +48,7 @@ class CancelRequest:
 
     def is_taken_back(self, cancels: int) -> bool:
         """Tell whether uncancel() has taken it back, where Task.cancelling() is so much now."""
-        return cancels < self.count and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST
+        return cancels < self.count
 
     def error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError(*([] if self.message is None else [self.message]))
@@ -244,7 +248,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def _postpone(self, request: CancelRequest) -> None:
         # If there is no further wait, the Task ends as if it had not been cancelled: what it has got is not lost.
         self.postponed = request
-        self.scheduler.pending[self] = None
+        self.scheduler.note_pending(self)
 
     # What a future has, for the Task.
 
@@ -276,7 +280,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         if self._abort_func is not None:
             super()._attempt_delivery_of_any_pending_cancel()
         elif not self.aio_task.done() and self.scheduler.told.is_due(self) and not self.deliver():
-            self.scheduler.pending[self] = None
+            self.scheduler.note_pending(self)
 
     def deliver(self) -> bool:
         """Interrupt the wait that the Task is in, if it is to be interrupted. Tell whether nothing is left to do."""
@@ -416,7 +420,7 @@ class AsyncioStandIn(asyncio.Task[Any]):
         """Take back one cancel(); the number of those that are left."""
         if self._cancels:
             self._cancels -= 1
-            if not self._cancels and not _asyncio.UNCANCEL_KEEPS_THE_REQUEST:
+            if self._request is not None and self._request.is_taken_back(self._cancels):
                 self._request = None
         return self._cancels
 
@@ -425,14 +429,24 @@ class AsyncioStandIn(asyncio.Task[Any]):
         if self.done():
             return False
         self._cancels += 1
-        self._request = CancelRequest(msg, self._cancels)
+        self._request = CancelRequest(msg, self._cancels if self._is_in_wait_of_trios() else _COUNT_IN_ASYNCIO)
         self._ends_cancelled = self._scheduler.entry is self.trio_task
         self._scheduler.call_in_run(self._deliver_or_wait)
         return True
 
+    def _is_in_wait_of_trios(self) -> bool:
+        """Tell whether the trio task waits as a trio task does, or such a wait has ended.
+
+        A checkpoint is none: in a Task it is a bare yield.
+        """
+        task = self.trio_task
+        if self._scheduler.entry is task or type(task.custom_sleep_data) is FutureWait:
+            return False
+        return task._next_send_fn is None or (isinstance(task._next_send, Outcome) and not is_in_checkpoint(task.coro))
+
     def _deliver_or_wait(self) -> None:
         if not self.deliver():
-            self._scheduler.pending[self] = None
+            self._scheduler.note_pending(self)
 
     def deliver(self) -> bool:
         """Interrupt the wait that the trio task is in. Tell whether nothing is left to do."""
@@ -468,14 +482,15 @@ class AsyncioStandIn(asyncio.Task[Any]):
             task._next_send_fn, task._next_send = task.coro.throw, request.error()
         elif is_in_checkpoint(task.coro):
             task._next_send = Error(request.error())
-        else:
+        elif not (isinstance(task._next_send, Error) and is_plain(task._next_send.error)):
             return
-        self._request = None
+        self._request = None  # that error is for both, if there is one already
 
     def finish(self, outcome: Outcome[Any]) -> Outcome[Any]:
         """The trio task has ended. Return what its nursery gets: a cancelled Task is no failure."""
-        if self._request is not None and self._ends_cancelled and isinstance(outcome, Value):
-            outcome = Error(self._request.error())
+        request = self._request
+        if request is not None and not request.raised and self._ends_cancelled and isinstance(outcome, Value):
+            outcome = Error(request.error())
         if not isinstance(outcome, Error):
             # unwrap() works once only, and who gets the outcome may call it.
             asyncio.Future.set_result(self, outcome.value)  # type: ignore[attr-defined]
