@@ -205,11 +205,11 @@ async def _open_loop() -> AsyncIterator[BaseLoop]:
 
 
 async def _end_tasks(loop: HostedLoop) -> None:
-    left = loop._scheduler.all_tasks()
-    for task in left:
+    left, of_trio = loop._scheduler.all_tasks(), loop._scheduler.other_trio_tasks()
+    for task in (*left, *of_trio):
         task.cancel()
-    if left:
-        await asyncio.gather(*left, return_exceptions=True)
+    if left or of_trio:
+        await asyncio.gather(*left, *of_trio, return_exceptions=True)
         _report_errors(left, loop)
     # trio's own tasks go on, but not in a wait that this loop would have to end.
     while loop._scheduler.cancel_waits_for_futures():

@@ -24,8 +24,9 @@ def as_streams(
     """A trio stream as an asyncio StreamReader and StreamWriter, which own it from now on.
 
     Any trio.abc.Stream will do: TCP, TLS, Unix, a StapledStream of pipes, one of trio.testing's memory_stream_pair().
-    The reader receives in the background, up to twice the limit (in bytes). Closing the writer closes the stream;
-    write_eof() needs a trio.abc.HalfCloseableStream.
+    The reader receives in the background, up to twice the limit (in bytes). Closing the writer closes the stream, once
+    everything has been sent; write_eof() needs a trio.abc.HalfCloseableStream. Who closes the stream before that, as
+    trio.serve_tcp() does when its handler returns, drops what is left: wait for writer.wait_closed().
 
     Raises RuntimeError where no loop of asyncio-on-trio runs: see compat.run() and compat.open_loop().
     https://docs.python.org/3/library/asyncio-stream.html

@@ -8,6 +8,7 @@ import asyncio as std
 import contextvars
 import itertools
 import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack, aclosing, nullcontext, suppress
@@ -1842,15 +1843,15 @@ def test_a_scope_with_thousands_of_tasks(world, moment):
 
 
 @pytest.mark.parametrize("wait", ["asyncio", "trio"])
-@pytest.mark.parametrize("place", ["system task", "nursery of the main task"])
-def test_trio_task_of_no_nursery_when_asyncio_run_ends(place, wait):
+@pytest.mark.parametrize("place", ["system task", "nursery of the main task", "that of a Task in compat.run()"])
+def test_trio_task_of_no_nursery_when_the_loop_ends(place, wait):
     """It is cancelled as at the end of trio.run(), and its clean-up may use asyncio."""
     log = []
 
     async def serve():
         try:
             await (asyncio.Queue().get() if wait == "asyncio" else trio.sleep_forever())
-        except trio.Cancelled:
+        except (trio.Cancelled, asyncio.CancelledError):
             with trio.CancelScope(shield=True):
                 await asyncio.wait_for(asyncio.sleep(0.001), 10)
                 await trio.sleep(0.001)
@@ -1865,7 +1866,13 @@ def test_trio_task_of_no_nursery_when_asyncio_run_ends(place, wait):
         await asyncio.sleep(0.001)
         log.append("main task ends")
 
-    asyncio.run(main())
+    async def as_task():
+        await asyncio.create_task(main())
+
+    if place == "that of a Task in compat.run()":
+        compat.run(as_task)
+    else:
+        asyncio.run(main())
     assert log == ["main task ends", "cleaned up"]
 
 
@@ -1892,3 +1899,29 @@ def test_loop_is_closed_where_another_runs_while_a_system_task_waits():
 
     asyncio.run(main())
     assert log == ["ended"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, compat.run], ids=["asyncio.run", "compat.run"])
+def test_child_of_a_task_when_the_loop_ends(run):
+    """The Task alone is cancelled: what becomes of the child is its own affair."""
+    log = []
+
+    async def child():
+        try:
+            await asyncio.sleep(0.01)
+        finally:
+            log.append(sys.exc_info()[0])
+
+    async def parent():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(FOREVER)
+
+    async def main():
+        tasks.add(asyncio.create_task(parent()))
+        await asyncio.sleep(0.001)
+
+    tasks = set()
+    run(main() if run is asyncio.run else main)
+    assert log == [None]

@@ -140,14 +140,6 @@ def never(raise_cancel: Callable[[], NoReturn]) -> Abort:
     return Abort.FAILED
 
 
-def is_within(task: Task, block: CancelStatus) -> bool:
-    """Tell whether a task is in the block of a scope."""
-    status: CancelStatus | None = task._cancel_status
-    while status is not None and status is not block:
-        status = status._parent
-    return status is not None
-
-
 def _nothing() -> None:
     pass
 
@@ -750,13 +742,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         return task._parent_nursery is None or task is self.nursery.parent_task or task.coro.cr_code is ENTRY_QUEUE
 
     def other_trio_tasks(self) -> list[AnyTask]:
-        """The trio tasks of the program in a run that a loop has of its own, as asyncio Tasks."""
-        outermost = self.runner.system_nursery._cancel_status  # type: ignore[union-attr]
-        tasks = [
-            task
-            for task in set.__iter__(self.runner.tasks)
-            if task is not self and not self._is_of_run(task) and is_within(task, outermost)
-        ]
+        """The program's trio tasks that are in no task's nursery and end before the loop does, as asyncio Tasks."""
+        nurseries = [self.nursery] if self.is_hosted else [self.nursery, self.runner.system_nursery]
+        children = [task for nursery in nurseries for task in nursery._children]  # type: ignore[union-attr]
+        tasks = [task for task in children if type(task.coro) is CoroutineType and not self._is_of_run(task)]
         return [
             self.aio_stand_ins.get(task) or self.aio_stand_ins.setdefault(task, AsyncioStandIn(task, self, self.loop()))
             for task in tasks
