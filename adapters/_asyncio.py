@@ -78,7 +78,7 @@ try:
     # fmt: off
     ATTRIBUTES: list[tuple[object, str]] = [
         # Entries of the ready queue and of the timers.
-        (Handle, "_run _cancelled _source_traceback _loop"),
+        (Handle, "_run _callback _cancelled _source_traceback _loop"),
         (asyncio.TimerHandle, "_when _scheduled"),
         # What a Task waits for, how it is cancelled, and what it logs. Of both kinds of Task.
         *((kind, "_log_destroy_pending _source_traceback _make_cancelled_error _log_traceback"
