@@ -304,12 +304,16 @@ class _Request(NamedTuple):
     frames: list[tuple[object, FrameType, int]]  # each coroutine, its frame, and the instruction at which it waits
     origin: _Origin | None  # what makes a difference of its end; None, if it may swallow the error and end
     in_clean_up: bool = False  # it has waited while it handled the error
+    passed_on: Place | None = None  # where the task that it awaited has swallowed it
 
     def was_swallowed(self, task: Task) -> bool:
-        """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request."""
+        """Tell whether the task, which goes on, has got the CancelledError, and has not taken back the request.
+
+        What the task awaited may have swallowed it, too.
+        """
         waiter = self.waiter
         told = waiter is None or waiter.cancelled() or isinstance(_error_of(waiter), asyncio.CancelledError)
-        return told and task.cancelling() >= self.cancelling
+        return (told or self.passed_on is not None) and task.cancelling() >= self.cancelling
 
     def note(self, catching: Iterator[tuple[FrameType, int]]) -> None:
         """Note it for the first of the frames that may have caught it."""
@@ -318,6 +322,8 @@ class _Request(NamedTuple):
             _note("cancel-swallowed", place)
 
     def place_of(self, catching: Iterator[tuple[FrameType, int]]) -> Place:
+        if self.passed_on is not None:
+            return self.passed_on
         frame, instruction = next(catching, (None, 0))
         if not self.frames:
             return self.place
@@ -333,9 +339,23 @@ class _Origin:
     """
 
     def end(self, task: Task, request: _Request) -> None:
-        """The task has ended. Here: what awaits it was cancelled, and goes on with its result. trio cancels both."""
+        """The task has ended. Here: in wait_for(), which raises CancelledError all the same. Native's does not."""
         if (place := _swallowed_at(task, request)) is not None:
             _note("cancel-swallowed", place)
+
+
+@dataclass(slots=True)
+class _Awaiter(_Origin):
+    """Who awaits the task was cancelled. It goes on with the task's result; trio cancels its next wait."""
+
+    task: weakref.ref[Task]
+
+    def end(self, task: Task, request: _Request) -> None:
+        awaiter, place = self.task(), _swallowed_at(task, request)
+        theirs = None if awaiter is None else awaiter._request
+        if awaiter is not None and theirs is not None and theirs.waiter is task and place is not None:
+            awaiter._request = theirs = theirs._replace(passed_on=place)
+            _look_later(awaiter, theirs, task)
 
 
 @dataclass(slots=True)
@@ -357,7 +377,7 @@ class _Together(_Origin):
                 _note("cancel-swallowed", place)
 
 
-_by_awaiter, _by_itself = _Origin(), _Origin()
+_by_wait_for, _by_itself = _Origin(), _Origin()
 
 
 def _owner(frame: FrameType) -> Any:
@@ -377,20 +397,14 @@ def _origin_of(frame: FrameType, task: Task) -> _Origin | None:
     code, outer = frame.f_code, frame.f_back
     name = code.co_qualname
     if code is _CANCEL:
-        return _by_awaiter
-    if code.co_filename == _STAND_INS:  # a scope around the await; or around the task itself, which waits for nothing
-        return None if code.co_name == "_interrupt_bare_yield" else _by_awaiter
+        return _Awaiter(_weak(_owner(frame)))
     if code.co_filename == _TASKS:
         if name == "_GatheringFuture.cancel":
             gathering = _owner(frame)
             if all(type(child) is Task and child._made is None for child in gathering._children):
                 return _together(gathering, task)
-        elif name == "_cancel_and_wait":  # of wait_for(), up to 3.11
-            # When its own wait is cancelled it raises CancelledError, whatever the task does that it has made.
-            # When the time is over it returns the result, also of a task that it was given.
-            is_cancelled = isinstance(sys.exception(), asyncio.CancelledError)
-            if is_cancelled == (task._acts_for is not None):
-                return _by_awaiter
+        elif name == "_cancel_and_wait" and isinstance(sys.exception(), asyncio.CancelledError):
+            return _by_wait_for  # whose own wait is cancelled; up to 3.11
     elif name == "TaskGroup._on_task_done":
         group = _owner(frame)
         if any(each is group for each in _groups_left(inner for _, inner in parts_of(task.get_coro()))):
@@ -521,7 +535,7 @@ class Task(asyncio.Task[Any], metaclass=_Tasks):
                 coro = coro.cr_await
             frames += [(part, inner, inner.f_lasti) for part, inner in parts_of(coro)]
         told_by = None if self._must_cancel else waiter
-        request = self._request = _new(_Request, (place, told_by, cancelling, frames, origin, False))
+        request = self._request = _new(_Request, (place, told_by, cancelling, frames, origin, False, None))
         _look_later(self, request, waiter)
         return True
 
@@ -549,7 +563,7 @@ class Task(asyncio.Task[Any], metaclass=_Tasks):
 
 
 _CANCEL = Task.cancel.__code__
-_TASKS, _STAND_INS = asyncio.tasks.__file__, os.path.join(adapters.__path__[0], "_trio", "stand_ins.py")
+_TASKS = asyncio.tasks.__file__
 _RUNNERS = {asyncio.runners.__file__, runners.__file__}
 Task.__module__ = asyncio.Task.__module__
 

@@ -293,7 +293,7 @@ def test_debug_mode_tells_the_same_places(tmp_path):
         "    made = [loop.call_soon(print), loop.call_later(0, print), loop.call_at(0, print), loop.create_future()]\n"
         "    made += [asyncio.create_task(asyncio.sleep(0)), loop.create_task(asyncio.sleep(0)), asyncio.Future()]\n"
         "    for each in made:\n"
-        "        print([(frame.name, frame.lineno) for frame in each._source_traceback][-1], repr(each)[:20])\n"
+        "        print([(frame.name, frame.lineno) for frame in each._source_traceback][-1], repr(each)[:17])\n"
         "    await made[-2]\n"
         "asyncio.run(main(), debug=True)\n"
     )

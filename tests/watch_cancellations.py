@@ -398,11 +398,25 @@ async def timeout_in_which_it_waits_again():
     await outcome(worker())
 
 
-@finds(SWALLOWED)
+@finds()
 async def timeout_around_a_task():
     async def worker():
         async with asyncio.timeout(0.01):
             seen.append(await task)
+        await asyncio.sleep(0.01)
+        seen.append("went on")
+
+    task = asyncio.create_task(swallows())
+    await outcome(worker())
+
+
+@finds(SWALLOWED)
+async def timeout_around_a_task_and_another_wait():
+    async def worker():
+        async with asyncio.timeout(0.01):
+            seen.append(await task)
+            await asyncio.sleep(0.01)
+            seen.append("went on")
 
     task = asyncio.create_task(swallows())
     await outcome(worker())
@@ -423,7 +437,7 @@ async def wait_for_is_over_and_it_waits_again():
     await outcome(asyncio.wait_for(worker(), 0.01))
 
 
-@finds(SWALLOWED)
+@finds()
 async def wait_for_a_task_is_over():
     await outcome(asyncio.wait_for(asyncio.create_task(swallows()), 0.01))
 
@@ -434,7 +448,7 @@ async def wait_for_is_cancelled():
     await cancel(asyncio.wait_for(swallows(), 60))
 
 
-@finds(*[SWALLOWED] * (sys.version_info >= (3, 12)))
+@finds(*[SWALLOWED] * (sys.version_info < (3, 12)))
 async def wait_for_a_task_is_cancelled():
     async def worker():
         seen.append(await asyncio.wait_for(task, 60))
@@ -447,7 +461,7 @@ async def wait_for_a_task_is_cancelled():
 # --- who awaits it is cancelled --------------------------------------------------------------------------------------
 
 
-@finds(SWALLOWED)
+@finds()
 async def awaiter_is_cancelled():
     async def worker():
         seen.append(await task)
@@ -458,6 +472,17 @@ async def awaiter_is_cancelled():
 
 
 @finds(SWALLOWED)
+async def awaiter_is_cancelled_and_waits_again():
+    async def worker():
+        seen.append(await task)
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    task = asyncio.create_task(swallows())
+    await cancel(worker())
+
+
+@finds()
 async def awaiter_is_cancelled_and_catches_it():
     async def worker():
         try:
@@ -469,7 +494,7 @@ async def awaiter_is_cancelled_and_catches_it():
     await cancel(worker())
 
 
-@finds(SWALLOWED)
+@finds()
 async def awaiter_of_the_awaiter_is_cancelled():
     async def worker():
         return await task
@@ -483,6 +508,21 @@ async def awaiter_of_the_awaiter_is_cancelled():
 
 
 @finds(SWALLOWED)
+async def awaiter_of_the_awaiter_waits_again():
+    async def worker():
+        return await task
+
+    async def outer():
+        seen.append(await outer_task)
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    task = asyncio.create_task(swallows())
+    outer_task = asyncio.create_task(worker())
+    await cancel(outer())
+
+
+@finds()
 async def awaiter_is_cancelled_by_its_group():
     async def worker():
         seen.append(await task)

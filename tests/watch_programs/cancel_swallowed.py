@@ -7,7 +7,7 @@ counted = 0
 async def ends():
     global counted
     try:
-        await asyncio.sleep(60)  # finds: cancel-swallowed x6
+        await asyncio.sleep(60)  # finds: cancel-swallowed x5
     except asyncio.CancelledError:
         counted += 1
     return "a result"
@@ -82,6 +82,7 @@ async def iterates():
 
 async def awaits(task):
     print(await task)  # not told: the task has swallowed it
+    await asyncio.sleep(0)
     return "went on"
 
 
@@ -113,7 +114,6 @@ async def main():
         await asyncio.sleep(0)
         task.cancel()
         print(await asyncio.gather(task, return_exceptions=True))
-    print(await asyncio.wait_for(asyncio.create_task(ends()), 0.001))
     await asyncio.create_task(cancels_itself())
     for coro in goes_on(asyncio.Event()), iterates():
         task = asyncio.create_task(coro)

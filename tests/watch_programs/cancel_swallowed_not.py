@@ -122,6 +122,7 @@ async def main():
                 await ends()
         except* ValueError:
             print("group whose body ends")
+    print(await asyncio.wait_for(asyncio.create_task(ends()), 0.001))
     await asyncio.sleep(0)
 
 
