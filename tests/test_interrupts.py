@@ -301,19 +301,26 @@ async def main():
 asyncio.run(main())
 """,
     "busy after remove_signal_handler": """
+is_over = threading.Event()
+def insist():  # the interpreter ignores a KeyboardInterrupt in a finalizer or the like
+    time.sleep(0.1)
+    while not is_over.is_set():
+        os.kill(os.getpid(), signal.SIGINT)
+        is_over.wait(2)
 async def child():
     await asyncio.sleep(0)
 async def main():
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, say)
     loop.remove_signal_handler(signal.SIGINT)
-    interrupt(0.1)
+    threading.Thread(target=insist, daemon=True).start()
     try:
         while True:
             async with asyncio.TaskGroup() as group:
                 for _ in range(3):
                     group.create_task(child())
     finally:
+        is_over.set()
         say("main")
 try:
     asyncio.run(main())
