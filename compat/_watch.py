@@ -653,7 +653,7 @@ def _look_later(task: Task, request: _Request, waiter: _types.AnyFuture | None) 
     loop: Any = task.get_loop()
     looks = getattr(loop, "_to_look", None)
     if looks is None:
-        if loop.is_closed():
+        if loop._closed:
             return
         looks = loop._to_look = []
         loop.call_soon(_look_at_all, loop)
