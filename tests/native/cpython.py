@@ -228,6 +228,10 @@ def main(name: str, results: str = "/dev/null") -> int:
     # The tests that the list names came with one Python after the other.
     there = different if sys.version_info >= (3, 15, 2) else different.keys() - LATER if IS_AT_LEAST_3_13 else ()
     complaints = [f"nothing matches {each}" for each in there if not fnmatch.filter(names, each)]
+    if not hasattr(trio.lowlevel, "add_parking_lot_breaker"):  # trio before 0.27
+        # Its task ends while it holds a lock. That trio gives it to nobody else then, and the run would hang.
+        tests = [test for test in tests if not test.id().endswith("ConditionTests.test_wait")]
+        names = [test.id().removeprefix(PACKAGE) for test in tests]
     record = unittest.TestResult()
     for test in tests:
         test.addCleanup(Loop.close_all)
