@@ -445,8 +445,7 @@ class Loop(BaseLoop):
         if self._run.ended or is_thread_taken():
             return
         holders = [stand_in.aio_task for stand_in in self._scheduler.stand_ins.values() if stand_in.is_in_trio()]
-        left = self._scheduler.other_trio_tasks()
-        if holders or left:
+        if holders or self._scheduler.other_trio_tasks():
             self._scheduler.drop_callbacks()
             self._timers.clear()
             with self._run.current():

@@ -469,7 +469,7 @@ _COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>"}
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
-_init, _cancel, _add_done_callback = asyncio.Task.__init__, asyncio.Task.cancel, asyncio.Task.add_done_callback
+_cancel, _add_done_callback = asyncio.Task.cancel, asyncio.Task.add_done_callback
 
 
 class Task(asyncio.Task[Any], metaclass=_Tasks):
