@@ -300,33 +300,6 @@ async def main():
         say("main")
 asyncio.run(main())
 """,
-    "busy after remove_signal_handler": """
-is_over = threading.Event()
-def insist():  # the interpreter ignores a KeyboardInterrupt in a finalizer or the like
-    time.sleep(0.1)
-    while not is_over.is_set():
-        os.kill(os.getpid(), signal.SIGINT)
-        is_over.wait(2)
-async def child():
-    await asyncio.sleep(0)
-async def main():
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, say)
-    loop.remove_signal_handler(signal.SIGINT)
-    threading.Thread(target=insist, daemon=True).start()
-    try:
-        while True:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(3):
-                    group.create_task(child())
-    finally:
-        is_over.set()
-        say("main")
-try:
-    asyncio.run(main())
-except KeyboardInterrupt:  # asyncio's own code may have been under way
-    say("ended")
-""",
     "restores the handler": """
 async def main():
     say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
@@ -385,6 +358,41 @@ with asyncio.Runner() as runner:
 @pytest.mark.parametrize("program", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_ctrl_c(program):
     run_both(program)
+
+
+# The interrupt arrives anywhere, also in asyncio's own code: what main() still runs, and what is reported, differs from
+# one run on asyncio to the next. That the program ends by it does not.
+BUSY_AFTER_REMOVE_SIGNAL_HANDLER = """
+is_over = threading.Event()
+def insist():  # the interpreter ignores a KeyboardInterrupt in a finalizer or the like
+    time.sleep(0.1)
+    while not is_over.is_set():
+        os.kill(os.getpid(), signal.SIGINT)
+        is_over.wait(2)
+async def child():
+    await asyncio.sleep(0)
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, say)
+    loop.remove_signal_handler(signal.SIGINT)
+    threading.Thread(target=insist, daemon=True).start()
+    try:
+        while True:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(3):
+                    group.create_task(child())
+    finally:
+        is_over.set()
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    say("ended")
+"""
+
+
+def test_ctrl_c_after_remove_signal_handler():
+    ended = run_both(BUSY_AFTER_REMOVE_SIGNAL_HANDLER, compare=lambda error: None)
+    assert ended.out == "ended\n"
 
 
 def test_ctrl_c_ends_the_program():
