@@ -187,18 +187,16 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
 
     if sys.version_info >= (3, 12):
 
-        def get_debug(self) -> bool:
-            """Tell whether debug mode is on."""
-            # The interpreter calls this for each Future and Task that is made. An eager Task takes its first step at
-            # once, inside the step of another. So forget which trio task the running step is of.
+        def is_running(self) -> bool:
+            """Tell whether the loop runs."""
+            # The interpreter asks before an eager Task takes its first step, inside the step of another. So forget
+            # which trio task the running step is of.
             self._scheduler.state.pop("task", None)
-            return self._debug
+            return super().is_running()
 
-    else:
-
-        def get_debug(self) -> bool:
-            """Tell whether debug mode is on."""
-            return self._debug
+    def get_debug(self) -> bool:
+        """Tell whether debug mode is on."""
+        return self._debug
 
     def set_debug(self, enabled: bool) -> None:
         """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""

@@ -238,6 +238,40 @@ def test_to_thread_has_the_callers_context(world):
     world(main, clock=trio.testing.MockClock(rate=1))
 
 
+def test_from_thread_has_the_threads_context(world):
+    """Over waits of both worlds, and without a change to the context of the task that waits for the thread."""
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def read():
+        values = [variable.get()]
+        for wait in (trio.sleep, asyncio.sleep):
+            for delay in (0, 0.01):
+                await wait(delay)
+                values.append(variable.get())
+        variable.set("set in the run")
+        return values
+
+    def in_thread():
+        variable.set("set in the thread")
+        values = trio.from_thread.run(read)
+        assert variable.get() == "set in the thread"
+        return values
+
+    async def task():
+        variable.set("set in the task")
+        assert await trio.to_thread.run_sync(in_thread) == ["set in the thread"] * 5
+        assert variable.get() == "set in the task"
+        await asyncio.sleep(0)
+        assert variable.get() == "set in the task"
+
+    async def main():
+        await asyncio.gather(task(), task())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(task)
+
+    world(main, clock=trio.testing.MockClock(rate=1000))
+
+
 # --- Task.cancel() into native trio waits ----------------------------------------------------------------------------
 
 

@@ -12,7 +12,6 @@ for idleness.
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from asyncio import Handle
 from collections import deque
@@ -29,6 +28,7 @@ from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from .. import _asyncio
+from .._asyncio import interpreters_current_task, python_current_task, running_task
 from .._types import AnyCoroutine, AnyFuture, AnyTask, Step, StepFunction
 from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes, raised_by
@@ -44,7 +44,6 @@ from .names import (
     Runner,
     Task,
     WaitTaskRescheduled,
-    ki_protection_enabled,
     protected,
 )
 from .nurseries import LoopNursery
@@ -199,6 +198,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         "nursery",
         "nursery_for",
         "on_break",
+        "other_contexts",
         "pending",
         "polls",
         "queue",
@@ -234,6 +234,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         # The nurseries of Tasks in a TaskGroup; and while a Task of a group is made, its coroutine and nursery.
         self.homes: dict[AnyTask, trio.Nursery] = {}
         self.nursery_for: tuple[AnyCoroutine, trio.Nursery] | None = None
+        self.other_contexts: dict[TrioStandIn, Context] = {}  # in which trio has Tasks run
         # Those to deliver() to, and in `fresh` those of them that came in this entry. Only a step of its own changes
         # what holds for one of the others: to look at all after each entry would take a minute for 10,000 Tasks.
         self.pending: dict[TrioStandIn | AsyncioStandIn, None] = {}
@@ -368,7 +369,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Run the entries that are in the run queue now."""
         queue, state = self.queue, self.state
         is_watched = bool(self.instruments) and self._is_watched()
-        is_plain = not (is_watched or self.debug)
+        is_plain = not (is_watched or self.debug or self.other_contexts)
         pending, stand_ins = self.pending, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
         self.in_batch = True
@@ -421,11 +422,12 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     self.stop_with(error)
                 except BaseException as error:
                     self._report(entry, error)
-                if self.has_new_stand_in and kind is tuple:
-                    self.has_new_stand_in = False
-                    stand_in = stand_ins.get(entry[1].__self__)
-                if stand_in is not None and stand_in.aio_task.done():
-                    stand_in.end()
+                if stand_ins:
+                    if stand_in is None and kind is tuple and self.has_new_stand_in:
+                        self.has_new_stand_in = False
+                        stand_in = stand_ins.get(entry[1].__self__)
+                    if stand_in is not None and stand_in.aio_task.done():
+                        stand_in.end()
             if pending:
                 self.entry = None
                 self.deliver_pending(stand_in or self._stand_in_of(entry))
@@ -442,12 +444,14 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     # asyncio's entries.
 
     def _make_step(self, step: Any, stand_in: TrioStandIn | None, is_watched: bool) -> None:
-        """Make the step of a Task that a scope has interrupted, or that is watched or timed."""
+        """Make the step of a Task that a scope has interrupted, that is watched or timed, or has another context."""
         try:
             if stand_in is not None and stand_in.interruption is not None:
                 step = self._with_interruption(stand_in, step)
                 if step is None:
                     return
+            if stand_in in self.other_contexts:
+                step = self.other_contexts[stand_in], *step[1:]
             if is_watched:
                 self._make_watched_step(step)
             elif self.debug:
@@ -665,9 +669,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     def find_task(self) -> Task:
         """The current trio task, where trio has noted none."""
-        loop = self.loop()
-        aio_task = None if loop is None else _asyncio.running_task(loop)
-        entry = self.entry
+        loop, entry = self.loop(), self.entry
+        aio_task = None if loop is None else interpreters_current_task(loop) or python_current_task(loop)
         task: Task
         if aio_task is None or type(aio_task) is AsyncioStandIn:
             task = entry if type(entry) is Task else self
@@ -716,7 +719,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """The current trio task, if it is in a cancel scope of the program's, beyond where the loop was opened."""
         task: Task | None = self.state.get("task")
         if task is None:
-            aio_task = _asyncio.running_task(self.loop())
+            aio_task = running_task(self.loop())
             if type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins and not self._home(aio_task):
                 return None
             task = self.find_task()
@@ -781,7 +784,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         """Tell whether this is the step of a trio task, and in it no eager asyncio Task's."""
         if not self.in_batch or type(self.entry) is not Task:
             return False
-        aio_task = _asyncio.running_task(self.loop())
+        aio_task = running_task(self.loop())
         return aio_task is None or type(aio_task) is AsyncioStandIn
 
     def is_asyncio_task(self, task: Task) -> bool:
@@ -857,9 +860,6 @@ def _add_task(task: Task, nursery: trio.Nursery) -> None:
         runner.instruments.call("task_spawned", task)
 
 
-_ki_code = ki_protection_enabled.__code__
-
-
 class _MissingTask:
     """The attribute `task` of trio's thread-local object, where a thread has not set it.
 
@@ -868,9 +868,8 @@ class _MissingTask:
 
     @enable_ki_protection
     def __get__(self, context: threading.local, owner: type) -> Task:
-        # A signal handler that asks whether Ctrl-C may break in goes without.
         scheduler: Scheduler | None = context.__dict__.get("scheduler")
-        if scheduler is not None and scheduler.in_batch and sys._getframe(1).f_code is not _ki_code:
+        if scheduler is not None and scheduler.in_batch:
             return scheduler.find_task()
         raise AttributeError(f"{owner.__name__!r} object has no attribute 'task'")
 

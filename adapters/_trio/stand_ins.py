@@ -8,11 +8,11 @@ current Task, it gets an `AsyncioStandIn`. A stand-in is made when it is first a
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
-from operator import methodcaller
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -64,12 +64,6 @@ def interrupt_by(request: CancelRequest, task: Task) -> None:
     if task._abort_func is not None:
         note_reason(task)
         task._attempt_abort(request.raise_it)
-
-
-_NO_CONTEXT = Context()  # before 3.12, a Task's context comes with its first wait of trio's
-_context_of: Callable[[AnyTask], Context] = (
-    methodcaller("get_context") if hasattr(asyncio.Task, "get_context") else lambda task: _NO_CONTEXT
-)
 
 
 class _Coroutine:
@@ -128,6 +122,8 @@ class Interruption(NamedTuple):
 
 # --- the trio task of an asyncio Task ---------------------------------------------------------------------------------
 
+_UNKNOWN_CONTEXT = Context()
+
 
 @protected
 class TrioStandIn(Derivable, Task):  # type: ignore[misc]
@@ -153,6 +149,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
 
     _counter = 0  # of a deterministic order of the tasks that trio steps
     _eventual_parent_nursery = None  # Nursery.start() has not made it
+    _ki_protected = False
 
     aio_task: AnyTask
     scheduler: Scheduler
@@ -176,6 +173,23 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
     def name(self, name: str) -> None:
         if name:
             self.aio_task.set_name(name)
+
+    @property
+    def context(self) -> Context:
+        """The context of the Task's steps: its own, unless trio has set another, as for trio.from_thread.run()."""
+        return self.scheduler.other_contexts.get(self, self._own_context())
+
+    @context.setter
+    def context(self, context: Context) -> None:
+        if context is self._own_context():
+            self.scheduler.other_contexts.pop(self, None)
+        else:
+            self.scheduler.other_contexts[self] = context
+
+    def _own_context(self) -> Context:
+        if sys.version_info >= (3, 12):
+            return self.aio_task.get_context()
+        return getattr(self, "step_context", _UNKNOWN_CONTEXT)  # a Task tells it with its first wait of trio's
 
     def is_in_trio(self) -> bool:
         """Tell whether the Task is in a nursery, a cancel scope or a wait of trio's, which cannot be left later on."""
@@ -207,6 +221,8 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
             scheduler.told.forget(self)
         if scheduler.pending:
             scheduler.pending.pop(self, None)
+        if scheduler.other_contexts:
+            scheduler.other_contexts.pop(self, None)
         if scheduler.instruments:
             scheduler.tell("task_exited", self)
 
@@ -256,7 +272,7 @@ class TrioStandIn(Derivable, Task):  # type: ignore[misc]
         """The interpreter tells how the Task is to be woken."""
         self.wakeup = wakeup
         if context is not None:
-            self.step_context = self.context = context
+            self.step_context = context
 
     def done(self) -> bool:
         """Always False: a Task refers to this only while it waits."""
@@ -344,8 +360,6 @@ def make_stand_in(aio_task: AnyTask, scheduler: Scheduler, nursery: trio.Nursery
     self._parent_nursery = nursery
     self.coro = coro
     self._runner = scheduler.runner
-    self.context = _context_of(aio_task)
-    self._ki_protected = False
     self._next_send_fn = self._next_send = self._abort_func = self.custom_sleep_data = None
     self._schedule_points = self._cancel_points = 0
     self._child_nurseries = []
