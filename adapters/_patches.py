@@ -69,12 +69,11 @@ def _is_ours(loop: object) -> bool:
 def _current_task(original: CurrentTask) -> CurrentTask:
     @functools.wraps(original)
     def replacement(loop: AbstractEventLoop | None = None) -> Task[object] | None:
-        running = get_running_loop()
-        if running is None or (loop is not None and loop is not running):
-            return original(loop)
-        task = original(running)
-        if task is None and _is_ours(running):
-            return running._scheduler.current_aio_stand_in()  # type: ignore[attr-defined,no-any-return]
+        task = original(loop)
+        if task is None:
+            running = get_running_loop()
+            if loop in (None, running) and _is_ours(running):
+                return running._scheduler.current_aio_stand_in()  # type: ignore[union-attr,no-any-return]
         return task
 
     replacement._knows_our_loops = True  # type: ignore[attr-defined]
