@@ -82,6 +82,9 @@ class Timers:
 
     def tell_polls(self) -> None:
         """Tell when the first timer is due."""
-        when = self.heap[0]._when if self.heap else math.inf
+        if not self.heap:
+            self._polls.set_timer(math.inf)
+            return
         # asyncio takes NaN for due. trio's clocks calculate with floats, and not with a Decimal.
+        when = self.heap[0]._when
         self._polls.set_timer(-math.inf if math.isnan(when) else float(when))

@@ -42,6 +42,7 @@ class Polls:
         self._alarm = Alarm(runner, run_due_timers)  # where trio's loop sees it
         self._trio_makes_them = True  # trio's loop makes the polls; else this does
         self.before_next: Callable[[], object] | None = None  # called once, before the next poll
+        self.watches_files = False  # or has
         self._files: weakref.ref[Files] | None = None
         self._goes_through_files = False  # else through trio's epoll
         self._has_polled_files = True  # since trio's loop has polled last
@@ -80,7 +81,11 @@ class Polls:
 
     def seconds_to_wait(self) -> float:
         """How long the next poll may wait, if there is nothing to run."""
-        deadline = min(self._runner.deadlines.next_deadline(), self._timer)
+        deadline, deadlines = self._timer, self._runner.deadlines
+        if deadlines._heap:
+            deadline = min(deadline, deadlines.next_deadline())
+        if deadline == inf:
+            return LONGEST_SLEEP
         seconds = self._runner.clock.deadline_to_sleep_time(deadline)
         return min(max(0, seconds), LONGEST_SLEEP)
 
@@ -88,7 +93,7 @@ class Polls:
         """Cancel the scopes whose time has come, and run the timers that are due, in order of time."""
         deadlines, timer = self._runner.deadlines, self._timer
         heap = deadlines._heap
-        if not heap and timer == inf:
+        if timer == inf and not heap:
             return
         now = self._runner.clock.current_time()
         is_due = bool(heap) and heap[0][0] <= now
@@ -100,25 +105,23 @@ class Polls:
 
     # Files.
 
-    def watches_files(self) -> bool:
-        """Tell whether the loop watches any files, or has."""
-        return self._files is not None
-
     def watch(self, files: Files) -> None:
         """Poll these with each poll for I/O, while that object lives."""
         files.epoll.register(self._runner.io_manager._epoll.fileno(), select.EPOLLIN)  # type: ignore[attr-defined,unused-ignore]
-        self._files, self._goes_through_files = weakref.ref(files), True
+        self._files = weakref.ref(files)
+        self.watches_files = self._goes_through_files = True
 
     def poll(self, timeout: float) -> Any:
         """Wait for I/O, for so many seconds at most. Return trio's events; what is ready for the loop is queued."""
         files = None if self._files is None else self._files()
-        get_events = self._runner.io_manager.get_events
         try:
-            if files is None:
-                return get_events(timeout)
-            if not self._goes_through_files:
-                self._nest_epolls(ours_outside=True)
-            return get_events(0) if files.poll(timeout) else NO_EVENTS
+            if files is not None:
+                if not self._goes_through_files:
+                    self._nest_epolls(ours_outside=True)
+                if not files.poll(timeout):
+                    return NO_EVENTS
+                timeout = 0
+            return self._runner.io_manager.get_events(timeout)
         except BaseException:  # out of a signal handler
             self._report_again()
             raise

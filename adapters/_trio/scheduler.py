@@ -252,7 +252,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     def leave(self) -> None:
         """The loop ends. What is left in the run is trio's alone again."""
-        self.ended = True
+        self.ended = self.stopping = True
         self._leave_aio_task()
         stand_ins = list(self.stand_ins.values())
         self.stand_ins.clear()
@@ -311,7 +311,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                     self.stop_with(error)  # a signal handler has raised it, between two steps
                     return self._trap
                 error = _internal_error(error)
-            self.ended, self.error = True, error
+            self.ended, self.stopping, self.error = True, True, error
             self.on_break()
             raise error
         finally:
@@ -334,21 +334,23 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     def _run_batches(self) -> None:
         runner, queue, polls = self.runner, self.queue, self.polls
+        is_watched, is_guest = self._is_watched(), runner.is_guest
         last_poll, busy = 0.0, 0
         while True:
-            self._run_batch()
+            self._run_batch(is_watched)
             if polls.before_next is not None:
                 polls.call_before_next()
-            if self.stopping or self.ended or self.instruments or runner.is_guest:
+            if self.stopping or self.instruments or is_guest:
                 return
             timeout = 0.0
             if queue:
                 busy += 1
-                now = monotonic()
-                if busy > POLLED_BUSY_BATCHES and not polls.watches_files() and now - last_poll < BUSY_POLL_INTERVAL:
-                    polls.expire_deadlines()
-                    continue
-                last_poll = now
+                if busy > POLLED_BUSY_BATCHES and not polls.watches_files:
+                    now = monotonic()
+                    if now - last_poll < BUSY_POLL_INTERVAL:
+                        polls.expire_deadlines()
+                        continue
+                    last_poll = now
             elif runner.waiting_for_idle or runner.clock_autojump_threshold != inf:
                 return  # trio's loop knows how to wait for that
             else:
@@ -365,10 +367,9 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 runner.io_manager.process_events(events)
             polls.expire_deadlines()
 
-    def _run_batch(self) -> None:
-        """Run the entries that are in the run queue now."""
+    def _run_batch(self, is_watched: bool) -> None:
+        """Run the entries that are in the run queue now. is_watched: an instrument is to see the tasks."""
         queue, state = self.queue, self.state
-        is_watched = bool(self.instruments) and self._is_watched()
         is_plain = not (is_watched or self.debug or self.other_contexts)
         pending, stand_ins = self.pending, self.stand_ins
         in_trio = False  # whether the entry before was a trio task, for sniffio
@@ -412,10 +413,10 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                         else:
                             self._make_step(entry, stand_in, is_watched)
                     elif not entry._cancelled:
-                        if self.debug:
-                            entry._loop._run_timed(entry)
-                        else:
+                        if is_plain or not self.debug:
                             entry._run()
+                        else:
+                            entry._loop._run_timed(entry)
                 except (SystemExit, KeyboardInterrupt) as error:
                     if not _has_begun(error):
                         queue.appendleft(entry)  # or who waits for it would wait for ever
@@ -435,7 +436,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
             entry = stand_in = self.entry = None
             if "task" in state:
                 del state["task"]
-            if self.error is not None or self.ended:
+            if self.stopping and (self.error is not None or self.ended):
                 break
         self.in_batch = False
         if in_trio:
