@@ -59,6 +59,9 @@ try:
     _std.coroutines._is_debug_mode  # noqa: B018
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle
     _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
+    DatagramTransport: Any = _std.selector_events._SelectorDatagramTransport
+    # 3.13 on: each datagram counts for some bytes more in the buffer. 3.13.0 adds them, and does not subtract them.
+    DATAGRAMS_ARE_MISCOUNTED = sys.version_info >= (3, 13) and not hasattr(DatagramTransport, "_header_size")
     set_nodelay: Callable[[socket], None] = _std.base_events._set_nodelay
     feed_buffered: Callable[[asyncio.BufferedProtocol, bytes], None] = _std.protocols._feed_data_to_buffered_proto
 

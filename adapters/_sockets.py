@@ -10,10 +10,12 @@ import asyncio
 import functools
 import weakref
 from collections.abc import Callable
+from contextvars import Context
+from typing import Any
 
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._types import FileDescriptorLike, Ts
+from ._types import FileDescriptorLike
 
 
 def _descriptor(file: object) -> int:
@@ -32,10 +34,12 @@ class Sockets(LoopPart):
     https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors
     """
 
-    def _watch(self, file: object, event: int, callback: Callable[[*Ts], object], args: tuple[*Ts]) -> asyncio.Handle:
+    def _watch(
+        self, file: object, event: int, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
         self._check_closed()
         fd = self._descriptor_when_watched(file)
-        handle = Watch(self, fd, event, callback, *args).handle
+        handle = Watch(self, fd, event, callback, *args, context=context).handle
         if file is not fd:
             self._watched[handle] = fd, file
         return handle
@@ -62,14 +66,16 @@ class Sockets(LoopPart):
 
     # add_reader() and the other public ones are the interpreter's: they look whether a transport has the file.
 
-    def _add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
-        return self._watch(fd, READ, callback, args)
+    # `call`: the callback and its arguments; and from 3.15 on `context`, which asyncio's transports give.
+
+    def _add_reader(self, fd: FileDescriptorLike, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(fd, READ, *call, **context)
 
     def _remove_reader(self, fd: FileDescriptorLike) -> bool:
         return self._unwatch(fd, READ)
 
-    def _add_writer(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
-        return self._watch(fd, WRITE, callback, args)
+    def _add_writer(self, fd: FileDescriptorLike, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(fd, WRITE, *call, **context)
 
     def _remove_writer(self, fd: FileDescriptorLike) -> bool:
         return self._unwatch(fd, WRITE)
