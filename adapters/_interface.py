@@ -49,6 +49,9 @@ class LoopPart(SelectorEventLoop):
         def _check_callback(self, callback: object, method: str) -> None:
             """Raise TypeError for a coroutine, or what cannot be called."""
 
+        def _check_signal(self, sig: object) -> None:
+            """Raise TypeError or ValueError for what is no signal."""
+
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None:
             """In debug mode, coroutines remember where they were made."""
 
