@@ -109,7 +109,7 @@ try:
         (asyncio.StreamReaderProtocol, "_stream_reader"),
         (SetBy(_std.base_subprocess.BaseSubprocessTransport.__init__),
             "_closed _protocol _loop _proc _pid _returncode _exit_waiters _pending_calls _pipes _finished"),
-        (_std.base_subprocess.BaseSubprocessTransport, "_call _pipe_connection_lost _pipe_data_received"),
+        (_std.base_subprocess.BaseSubprocessTransport, "_check_proc _call _pipe_connection_lost _pipe_data_received"),
         (asyncio.SelectorEventLoop, "_make_read_pipe_transport _make_write_pipe_transport"),
         (SetBy(asyncio.StreamReader.__init__), "_limit _loop _buffer _eof _waiter _exception _transport _paused"),
         (SetBy(asyncio.Queue.__init__), "_getters _putters"),

@@ -636,6 +636,28 @@ async def another_protocol(asyncio, log):
     transport.close()
 
 
+def test_a_child_that_has_been_reaped_gets_no_signal(monkeypatch):
+    """Its number may be another process's; asyncio of 3.13.0 sends it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        command = "exec 3<&0; (read line <&3) & exit 3"  # what goes on holds the pipe, so the transport lives
+        transport, protocol = await loop.subprocess_shell(noting(asyncio, []), command, stdout=None, stderr=None)
+        await protocol.exited
+        sent = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", lambda *args: sent.append(args))
+            transport.send_signal(signal.SIGTERM)
+            transport.terminate()
+            transport.kill()
+        transport.get_pipe_transport(0).close()
+        await protocol.lost
+        transport.close()
+        return sent
+
+    assert asyncio.run(main()) == []
+
+
 @program
 async def reprs(asyncio, log):
     def shown(thing):
