@@ -43,7 +43,6 @@ from ._types import BytesLike
 if TYPE_CHECKING:
     from ._interface import LoopPart
 
-CAN_GATHER = hasattr(socket.socket, "sendmsg")
 MOST_GATHERED = 64  # pieces in one call: below every system's limit
 SINCE_3_12 = sys.version_info >= (3, 12)  # writelines() names itself in its errors
 SINCE_3_13 = sys.version_info >= (3, 13)
@@ -534,7 +533,7 @@ class SocketTransport(StreamTransport):
 
     def _send_now(self) -> None:
         try:
-            if len(self._buffer) == 1 or not CAN_GATHER:
+            if len(self._buffer) == 1:
                 sent = self._sock.send(self._buffer[0])
             else:
                 sent = self._sock.sendmsg(itertools.islice(self._buffer, MOST_GATHERED))

@@ -19,7 +19,6 @@ from .names import Runner, protected
 
 LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
 MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
-NO_EVENTS: Any = 0 if sys.platform == "win32" else []
 
 
 class Files(Protocol):
@@ -118,7 +117,7 @@ class Polls:
                 return get_events(timeout)
             if not self._goes_through_files:
                 self._nest_epolls(ours_outside=True)
-            return get_events(0) if files.poll(timeout) else NO_EVENTS
+            return get_events(0) if files.poll(timeout) else []
         except BaseException:  # out of a signal handler
             self._report_again()
             raise
