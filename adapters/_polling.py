@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._trio.names import protected
-from ._types import FileDescriptorLike, Ts
+from ._types import Ts
 
 if TYPE_CHECKING:
     from ._interface import LoopPart
@@ -133,9 +133,8 @@ class Poller:
         handle.cancel()
         return True
 
-    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
-        """Tell for what a file is watched, as a selector does. Raises KeyError if it is not."""
-        fd = _fd_of(file)
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """Tell asyncio's transports for what a file is watched, as a selector does. Raises KeyError if it is not."""
         reader, writer = self.handles[fd]
         return _key(fd, reader is not None, writer is not None)
 
@@ -165,10 +164,6 @@ class Poller:
 def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
-
-
-def _fd_of(file: FileDescriptorLike) -> int:
-    return file if isinstance(file, int) else file.fileno()
 
 
 def _key(fd: int, reads: bool, writes: bool) -> selectors.SelectorKey:
@@ -226,8 +221,7 @@ class TrioPoller:
         handle.cancel()
         return True
 
-    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
-        fd = _fd_of(file)
+    def get_key(self, fd: int) -> selectors.SelectorKey:
         return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 

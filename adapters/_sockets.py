@@ -15,7 +15,6 @@ from typing import Any
 
 from ._interface import LoopPart
 from ._polling import READ, WRITE, Watch
-from ._types import FileDescriptorLike
 
 
 def _descriptor(file: object) -> int:
@@ -65,17 +64,16 @@ class Sockets(LoopPart):
         raise ValueError(f"Invalid file descriptor: {fd}")
 
     # add_reader() and the other public ones are the interpreter's: they look whether a transport has the file.
+    # `call` is the callback with its arguments; `context` is what asyncio's transports give from 3.15 on.
 
-    # `call`: the callback and its arguments; and from 3.15 on `context`, which asyncio's transports give.
+    def _add_reader(self, file: object, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(file, READ, *call, **context)
 
-    def _add_reader(self, fd: FileDescriptorLike, *call: Any, **context: Any) -> asyncio.Handle:
-        return self._watch(fd, READ, *call, **context)
+    def _remove_reader(self, file: object) -> bool:
+        return self._unwatch(file, READ)
 
-    def _remove_reader(self, fd: FileDescriptorLike) -> bool:
-        return self._unwatch(fd, READ)
+    def _add_writer(self, file: object, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(file, WRITE, *call, **context)
 
-    def _add_writer(self, fd: FileDescriptorLike, *call: Any, **context: Any) -> asyncio.Handle:
-        return self._watch(fd, WRITE, *call, **context)
-
-    def _remove_writer(self, fd: FileDescriptorLike) -> bool:
-        return self._unwatch(fd, WRITE)
+    def _remove_writer(self, file: object) -> bool:
+        return self._unwatch(file, WRITE)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 import types
 import warnings
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import sniffio
 import trio
 
 from .._required import SetBy, missing
+from .._types import T
 
 WORKS_WITH: Final = "0.28 to 0.35"
 
@@ -106,8 +107,6 @@ if _numbers(trio.__version__) > _numbers(WORKS_WITH.rpartition(" ")[2]):
         RuntimeWarning,
         stacklevel=2,
     )
-
-T = TypeVar("T")
 
 traps = _traps
 parking_lot = _parking_lot
