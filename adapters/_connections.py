@@ -121,9 +121,7 @@ class Connections(LoopPart):
         self._ensure_fd_no_transport(sock)
         if CONTEXT_OF_CONNECTION and context is None:
             context = copy_context()
-        transport = SocketTransport(self, sock, protocol, context, extra, server)
-        transport.start(waiter)
-        return transport
+        return SocketTransport(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
         self,

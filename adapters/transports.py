@@ -86,11 +86,9 @@ class StreamTransport(FlowControl):
         stream: Any,  # a trio.abc.Stream; None for a socket
         protocol: asyncio.BaseProtocol,
         extra: dict[str, object] | None = None,
-        server: asyncio.Server | None = None,
     ) -> None:
         super().__init__(extra, loop)
         self._stream = stream
-        self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
         self._received_while_paused: bytes | None = None  # received while reading was being paused
@@ -98,15 +96,6 @@ class StreamTransport(FlowControl):
         self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
         self._receive_lock: trio.Lock | None = None  # an Activity that was cancelled may take some steps to end
         self.set_protocol(protocol)
-        if server is not None:
-            server._attach(*self._told_to_server())  # type: ignore[attr-defined]
-
-    def start(self, waiter: asyncio.Future[None] | None = None) -> None:
-        """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
-        self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
-        self._loop.call_soon(self._start_receiving, context=self._context)
-        if waiter is not None:
-            self._loop.call_soon(wake, waiter, context=self._context)
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
@@ -374,16 +363,6 @@ class StreamTransport(FlowControl):
         finally:
             self._close_stream()
             self._protocol = None
-            self._leave_server()
-
-    def _told_to_server(self) -> tuple[asyncio.BaseTransport, ...]:
-        """What asyncio.Server counts a connection by: up to 3.12 it is not told which."""
-        return (self,) if SINCE_3_13 else ()
-
-    def _leave_server(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server._detach(*self._told_to_server())  # type: ignore[attr-defined]
 
     def _close_stream(self) -> None:
         """Close what is still open, at once."""
@@ -418,12 +397,17 @@ class SocketTransport(StreamTransport):
         loop: LoopPart,
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
-        context: Context | None = None,
-        extra: dict[str, object] | None = None,
-        server: asyncio.Server | None = None,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, object] | None,
+        server: asyncio.Server | None,
+        context: Context | None,
     ) -> None:
-        super().__init__(loop, None, protocol, extra, server)
+        """The waiter is done when the protocol has been told, and what arrives is received."""
+        super().__init__(loop, None, protocol, extra)
         self._context = context
+        self._server = server
+        if server is not None:
+            server._attach(*self._told_to_server())  # type: ignore[attr-defined]
         self._sock = sock
         self._sock_fd = sock.fileno()
         self._extra["socket"] = trsock.TransportSocket(sock)
@@ -435,6 +419,11 @@ class SocketTransport(StreamTransport):
                     self._extra[name] = None
         loop._transports[self._sock_fd] = self
         set_nodelay(sock)
+        # In the next batch, in this order.
+        loop.call_soon(protocol.connection_made, self, context=context)
+        loop.call_soon(self._start_receiving, context=context)
+        if waiter is not None:
+            loop.call_soon(wake, waiter, context=context)
 
     def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"
@@ -447,6 +436,15 @@ class SocketTransport(StreamTransport):
         elif not self._closed:
             self._closed = True
             self._sock.close()
+
+    def _told_to_server(self) -> tuple[asyncio.BaseTransport, ...]:
+        """What asyncio.Server counts a connection by: up to 3.12 it is not told which."""
+        return (self,) if SINCE_3_13 else ()
+
+    def _leave_server(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server._detach(*self._told_to_server())  # type: ignore[attr-defined]
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self._closed and hasattr(self, "_sock"):
@@ -570,7 +568,10 @@ class SocketTransport(StreamTransport):
             self._close_stream()
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
-        super()._call_connection_lost(error)
+        try:
+            super()._call_connection_lost(error)
+        finally:
+            self._leave_server()
         if self._empty_waiter is not None and not self._empty_waiter.done():
             self._empty_waiter.set_exception(error or ConnectionError("Connection is closed by peer"))
 
