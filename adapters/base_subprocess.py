@@ -106,7 +106,11 @@ if TYPE_CHECKING:
 
 
 class BaseSubprocessTransport(std.BaseSubprocessTransport):
-    """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport"""
+    """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport
+
+    asyncio's own class, but for how the pipes are connected, what becomes of the child if that fails or is cancelled,
+    who is woken by the end, and close() in a loop that is closed: see docs/differences.md.
+    """
 
     _closed = True  # until there is something to close
     _extra: dict[str, object]
