@@ -31,6 +31,16 @@ HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
 
 
+def descriptor_of(file: object) -> int:
+    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
+    if isinstance(file, int):
+        return file
+    try:
+        return int(file.fileno())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
+
+
 class Activity:
     """A trio task of the loop's own. It is no asyncio Task: current_task() is None in it.
 
@@ -133,8 +143,9 @@ class Poller:
         handle.cancel()
         return True
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
+    def get_key(self, file: object) -> selectors.SelectorKey:
         """Tell asyncio's transports for what a file is watched, as a selector does. Raises KeyError if it is not."""
+        fd = descriptor_of(file)
         reader, writer = self.handles[fd]
         return _key(fd, reader is not None, writer is not None)
 
@@ -221,7 +232,8 @@ class TrioPoller:
         handle.cancel()
         return True
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
+    def get_key(self, file: object) -> selectors.SelectorKey:
+        fd = descriptor_of(file)
         return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 

@@ -14,17 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from ._interface import LoopPart
-from ._polling import READ, WRITE, Watch
-
-
-def _descriptor(file: object) -> int:
-    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
-    if isinstance(file, int):
-        return file
-    try:
-        return int(file.fileno())  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"Invalid file object: {file!r}") from None
+from ._polling import READ, WRITE, Watch, descriptor_of
 
 
 class Sockets(LoopPart):
@@ -55,7 +45,7 @@ class Sockets(LoopPart):
 
     def _descriptor_when_watched(self, file: object) -> int:
         """The descriptor of a file; if it was closed, the one that it had when it began to be watched."""
-        fd = _descriptor(file)
+        fd = descriptor_of(file)
         if fd >= 0:
             return fd
         for handle, (former_fd, watched) in self._watched.items():
