@@ -982,6 +982,29 @@ def test_the_pipes_cannot_be_connected():
         assert told == []
 
 
+def test_given_up_and_then_the_pipes_cannot_be_connected():
+    """Who has started the child waits for its end, which comes first, and not for ever."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        connects = asyncio.Event()
+
+        async def fail_late(*args):
+            connects.set()
+            await asyncio.sleep(0.1)  # the child is killed meanwhile
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        loop.connect_read_pipe = fail_late
+        starting = asyncio.create_task(loop.subprocess_exec(noting(asyncio, []), *FOREVER))
+        await connects.wait()
+        starting.cancel()
+        await asyncio.wait([starting], timeout=PATIENCE)
+        return starting.cancelled()
+
+    with nobody_left():
+        assert asyncio.run(main())
+
+
 def test_one_that_may_not_be_killed():
     """A set-user-ID program, say."""
 
