@@ -59,6 +59,9 @@ try:
     _std.coroutines._is_debug_mode  # noqa: B018
     format_handle: Callable[[Handle], str] = _std.base_events._format_handle
     _format_callback_source: Callable[..., str] = _std.format_helpers._format_callback_source
+    DatagramTransport: Any = _std.selector_events._SelectorDatagramTransport
+    # 3.13 on: each datagram counts for some bytes more in the buffer. 3.13.0 adds them, and does not subtract them.
+    DATAGRAMS_ARE_MISCOUNTED = sys.version_info >= (3, 13) and not hasattr(DatagramTransport, "_header_size")
     set_nodelay: Callable[[socket], None] = _std.base_events._set_nodelay
     feed_buffered: Callable[[asyncio.BufferedProtocol, bytes], None] = _std.protocols._feed_data_to_buffered_proto
 
@@ -92,8 +95,8 @@ try:
         (_std_in_c.Task, "_callbacks"),
         (_tasks._PyTask, "_state"),
         (asyncio.Server, "_attach _detach"),
-        (asyncio.SelectorEventLoop, "_check_closed _check_callback _ensure_fd_no_transport"),
-        (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking"),
+        (asyncio.SelectorEventLoop, "_check_closed _check_callback _check_signal _ensure_fd_no_transport"),
+        (asyncio.SelectorEventLoop, "_check_thread _set_coroutine_origin_tracking _asyncgen_finalizer_hook"),
         (SetBy(asyncio.TaskGroup.__init__), "_loop _tasks _aborting"),
         (asyncio.Lock, "_get_loop _loop"),
         (SetBy(asyncio.Lock.__init__), "_locked _waiters"),
@@ -106,7 +109,7 @@ try:
         (asyncio.StreamReaderProtocol, "_stream_reader"),
         (SetBy(_std.base_subprocess.BaseSubprocessTransport.__init__),
             "_closed _protocol _loop _proc _pid _returncode _exit_waiters _pending_calls _pipes _finished"),
-        (_std.base_subprocess.BaseSubprocessTransport, "_call _pipe_connection_lost _pipe_data_received"),
+        (_std.base_subprocess.BaseSubprocessTransport, "_check_proc _call _pipe_connection_lost _pipe_data_received"),
         (asyncio.SelectorEventLoop, "_make_read_pipe_transport _make_write_pipe_transport"),
         (SetBy(asyncio.StreamReader.__init__), "_limit _loop _buffer _eof _waiter _exception _transport _paused"),
         (SetBy(asyncio.Queue.__init__), "_getters _putters"),

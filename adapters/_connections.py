@@ -121,9 +121,7 @@ class Connections(LoopPart):
         self._ensure_fd_no_transport(sock)
         if CONTEXT_OF_CONNECTION and context is None:
             context = copy_context()
-        transport = SocketTransport(self, sock, protocol, context, extra, server)
-        transport.start(waiter)
-        return transport
+        return SocketTransport(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
         self,
@@ -132,27 +130,15 @@ class Connections(LoopPart):
         sslcontext: TLS,
         waiter: asyncio.Future[None] | None = None,
         *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
         extra: dict[str, object] | None = None,
         server: asyncio.Server | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
         context: Context | None = None,
+        **options: Any,  # of SSLProtocol
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
         layer: sslproto.SSLProtocol | None = None
         try:
-            layer = sslproto.SSLProtocol(
-                self,
-                protocol,
-                sslcontext,  # type: ignore[arg-type]
-                waiter,  # type: ignore[arg-type]
-                server_side,
-                server_hostname,
-                ssl_handshake_timeout=ssl_handshake_timeout,  # type: ignore[arg-type]
-                ssl_shutdown_timeout=ssl_shutdown_timeout,
-            )
+            layer = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, **options)  # type: ignore[arg-type]
             # Not a subclass's own, which asyncio does not call for this.
             Connections._make_socket_transport(self, rawsock, layer, extra=extra, server=server, context=context)
         except BaseException:

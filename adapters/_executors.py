@@ -13,15 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import FrameType
-from typing import ParamSpec
 
 import trio
 
 from ._interface import LoopPart
 from ._trio import threads
-from ._types import T, Ts
-
-P = ParamSpec("P")
+from ._types import P, T, Ts
 
 
 class LoopThreads(ThreadPoolExecutor):

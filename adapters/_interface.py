@@ -14,6 +14,7 @@ from selectors import BaseSelector, SelectSelector
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._datagrams import DatagramTransport
     from ._polling import Poller, TrioPoller
     from ._trio.names import Runner
     from ._trio.scheduler import Scheduler
@@ -27,13 +28,13 @@ class LoopPart(SelectorEventLoop):
     _runner: Runner  # the trio run
     _scheduler: Scheduler  # runs the batches of the run
     _append: Callable[[object], None]  # puts a callback, or the step of a Task, at the end of the ready queue
-    _transports: weakref.WeakValueDictionary[int, SocketTransport]  # those on sockets, by file descriptor
+    _transports: weakref.WeakValueDictionary[int, SocketTransport | DatagramTransport]  # by file descriptor
     _poller: Poller | TrioPoller | None = None  # made when a file is first watched
-    # What asyncio's transports of pipes ask in their repr: the poller; before it is made, one that watches nothing.
+    # What asyncio's own transports ask in their repr: the poller; before it is made, one that watches nothing.
     _selector: Poller | TrioPoller | BaseSelector | None = SelectSelector()
 
     def __init__(self) -> None:
-        """Leave asyncio's attributes to BaseLoop, which has no selector and no socket that wakes it up."""
+        """Do not call asyncio's, which makes a selector, and sockets to wake it up. The parts set the attributes."""
 
     if TYPE_CHECKING:
         # SelectorEventLoop gives:
@@ -48,6 +49,9 @@ class LoopPart(SelectorEventLoop):
 
         def _check_callback(self, callback: object, method: str) -> None:
             """Raise TypeError for a coroutine, or what cannot be called."""
+
+        def _check_signal(self, sig: object) -> None:
+            """Raise TypeError or ValueError for what is no signal."""
 
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None:
             """In debug mode, coroutines remember where they were made."""

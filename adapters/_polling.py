@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._trio.names import protected
-from ._types import FileDescriptorLike, Ts
+from ._types import Ts
 
 if TYPE_CHECKING:
     from ._interface import LoopPart
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 HAS_EPOLL = sys.platform == "linux"
 READ, WRITE = 1, 4  # as select.EPOLLIN and EPOLLOUT
+
+
+def descriptor_of(file: object) -> int:
+    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
+    if isinstance(file, int):
+        return file
+    try:
+        return int(file.fileno())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
 
 
 class Activity:
@@ -133,9 +143,9 @@ class Poller:
         handle.cancel()
         return True
 
-    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
-        """Tell for what a file is watched, as a selector does. Raises KeyError if it is not."""
-        fd = _fd_of(file)
+    def get_key(self, file: object) -> selectors.SelectorKey:
+        """Tell asyncio's transports for what a file is watched, as a selector does. Raises KeyError if it is not."""
+        fd = descriptor_of(file)
         reader, writer = self.handles[fd]
         return _key(fd, reader is not None, writer is not None)
 
@@ -165,10 +175,6 @@ class Poller:
 def _mask(pair: list[asyncio.Handle | None]) -> int:
     reader, writer = pair
     return (READ if reader is not None else 0) | (WRITE if writer is not None else 0)
-
-
-def _fd_of(file: FileDescriptorLike) -> int:
-    return file if isinstance(file, int) else file.fileno()
 
 
 def _key(fd: int, reads: bool, writes: bool) -> selectors.SelectorKey:
@@ -226,8 +232,8 @@ class TrioPoller:
         handle.cancel()
         return True
 
-    def get_key(self, file: FileDescriptorLike) -> selectors.SelectorKey:
-        fd = _fd_of(file)
+    def get_key(self, file: object) -> selectors.SelectorKey:
+        fd = descriptor_of(file)
         return _key(fd, (fd, READ) in self.handles, (fd, WRITE) in self.handles)
 
 

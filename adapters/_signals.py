@@ -32,22 +32,21 @@ class Signals(LoopPart):
         """Call callback(*args) in the loop when the signal comes. From the main thread only."""
         if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
-        _check_signal(sig)
+        self._check_signal(sig)
         self._check_closed()
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("set_wakeup_fd only works in main thread of the main interpreter")
         self._signal_handlers[sig] = Handle(callback, args, self, None)
         try:
             signal.signal(sig, self._on_signal)
-            if hasattr(signal, "siginterrupt"):
-                signal.siginterrupt(sig, False)
+            signal.siginterrupt(sig, False)
         except OSError as error:
             del self._signal_handlers[sig]
             raise _as_asyncios(error, sig) from None
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Give the signal back to Python; tell whether there was a handler."""
-        _check_signal(sig)
+        self._check_signal(sig)
         if self._signal_handlers.pop(sig, None) is None:
             return False
         try:
@@ -66,13 +65,6 @@ class Signals(LoopPart):
         handle = self._signal_handlers.get(signum)
         if handle is not None and not handle._cancelled:
             self._append_from_anywhere(handle)
-
-
-def _check_signal(sig: object) -> None:
-    if not isinstance(sig, int):
-        raise TypeError(f"sig must be an int, not {sig!r}")
-    if sig not in signal.valid_signals():
-        raise ValueError(f"invalid signal number {sig}")
 
 
 def _as_asyncios(error: OSError, sig: int) -> Exception:

@@ -10,20 +10,11 @@ import asyncio
 import functools
 import weakref
 from collections.abc import Callable
+from contextvars import Context
+from typing import Any
 
 from ._interface import LoopPart
-from ._polling import READ, WRITE, Watch
-from ._types import FileDescriptorLike, Ts
-
-
-def _descriptor(file: object) -> int:
-    """The descriptor of a file, or of what has a fileno(); -1 for a socket that was closed. Raises ValueError."""
-    if isinstance(file, int):
-        return file
-    try:
-        return int(file.fileno())  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"Invalid file object: {file!r}") from None
+from ._polling import READ, WRITE, Watch, descriptor_of
 
 
 class Sockets(LoopPart):
@@ -32,10 +23,12 @@ class Sockets(LoopPart):
     https://docs.python.org/3/library/asyncio-eventloop.html#watching-file-descriptors
     """
 
-    def _watch(self, file: object, event: int, callback: Callable[[*Ts], object], args: tuple[*Ts]) -> asyncio.Handle:
+    def _watch(
+        self, file: object, event: int, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
         self._check_closed()
         fd = self._descriptor_when_watched(file)
-        handle = Watch(self, fd, event, callback, *args).handle
+        handle = Watch(self, fd, event, callback, *args, context=context).handle
         if file is not fd:
             self._watched[handle] = fd, file
         return handle
@@ -52,7 +45,7 @@ class Sockets(LoopPart):
 
     def _descriptor_when_watched(self, file: object) -> int:
         """The descriptor of a file; if it was closed, the one that it had when it began to be watched."""
-        fd = _descriptor(file)
+        fd = descriptor_of(file)
         if fd >= 0:
             return fd
         for handle, (former_fd, watched) in self._watched.items():
@@ -61,15 +54,16 @@ class Sockets(LoopPart):
         raise ValueError(f"Invalid file descriptor: {fd}")
 
     # add_reader() and the other public ones are the interpreter's: they look whether a transport has the file.
+    # `call` is the callback with its arguments; `context` is what asyncio's transports give from 3.15 on.
 
-    def _add_reader(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
-        return self._watch(fd, READ, callback, args)
+    def _add_reader(self, file: object, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(file, READ, *call, **context)
 
-    def _remove_reader(self, fd: FileDescriptorLike) -> bool:
-        return self._unwatch(fd, READ)
+    def _remove_reader(self, file: object) -> bool:
+        return self._unwatch(file, READ)
 
-    def _add_writer(self, fd: FileDescriptorLike, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.Handle:
-        return self._watch(fd, WRITE, callback, args)
+    def _add_writer(self, file: object, *call: Any, **context: Any) -> asyncio.Handle:
+        return self._watch(file, WRITE, *call, **context)
 
-    def _remove_writer(self, fd: FileDescriptorLike) -> bool:
-        return self._unwatch(fd, WRITE)
+    def _remove_writer(self, file: object) -> bool:
+        return self._unwatch(file, WRITE)

@@ -8,13 +8,9 @@ import ssl
 import sys
 from collections.abc import Coroutine, Generator
 from contextvars import Context
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from typing import IO, Any, ParamSpec, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer as Buffer  # typing's own from 3.12 on
-else:
-    Buffer = bytes | bytearray | memoryview
-
+P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -37,12 +33,6 @@ File: TypeAlias = int | IO[bytes] | IO[str] | None
 
 TLS: TypeAlias = ssl.SSLContext | bool | None  # True: the default context of a client
 
-# What the methods of a socket take and return, for each of its families.
-if sys.version_info >= (3, 14):
-    Address: TypeAlias = tuple[Any, ...] | str | Buffer | int
-else:
-    Address: TypeAlias = tuple[Any, ...] | str | Buffer
-
 
 class StepFunction(Protocol):
     """What the interpreter has the loop call for a step of a Task."""
@@ -55,13 +45,3 @@ class StepFunction(Protocol):
 
 # The step of a Task: in which context, the function, and for a Task that is woken the future that is done.
 Step: TypeAlias = tuple[Context, StepFunction] | tuple[Context, StepFunction, AnyFuture]
-
-
-class HasFileno(Protocol):
-    """A file, a socket, or what has a descriptor in another way."""
-
-    def fileno(self) -> int:
-        """The descriptor."""
-
-
-FileDescriptorLike: TypeAlias = int | HasFileno

@@ -12,7 +12,6 @@ import asyncio
 import functools
 import os
 import subprocess
-import warnings
 from asyncio import SubprocessProtocol
 from asyncio import base_subprocess as std
 from asyncio.log import logger
@@ -107,7 +106,11 @@ if TYPE_CHECKING:
 
 
 class BaseSubprocessTransport(std.BaseSubprocessTransport):
-    """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport"""
+    """A child process. https://docs.python.org/3/library/asyncio-protocol.html#asyncio.SubprocessTransport
+
+    asyncio's own class, but for how the pipes are connected, what becomes of the child if that fails or is cancelled,
+    who is woken by the end, and close() in a loop that is closed: see docs/differences.md.
+    """
 
     _closed = True  # until there is something to close
     _extra: dict[str, object]
@@ -190,30 +193,15 @@ class BaseSubprocessTransport(std.BaseSubprocessTransport):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
-    def get_pipe_transport(self, fd: int) -> Any:
-        """The transport of standard input (0), output (1) or error (2), if it is a pipe; else None."""
-        pipe = self._pipes.get(fd)
-        return None if pipe is None else pipe.pipe
-
     # --- the process -------------------------------------------------------------------------------------------------
 
     def send_signal(self, signal: int) -> None:
-        """Send a signal. Raises ProcessLookupError once the process has ended and the protocol knows."""
-        self._running().send_signal(signal)
+        """Send a signal. Raises ProcessLookupError once the process has ended and the protocol knows.
 
-    def terminate(self) -> None:
-        """Send SIGTERM. Raises ProcessLookupError once the process has ended and the protocol knows."""
-        self._running().terminate()
-
-    def kill(self) -> None:
-        """Send SIGKILL. Raises ProcessLookupError once the process has ended and the protocol knows."""
-        self._running().kill()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        process: subprocess.Popen[bytes] | None = self._proc
-        if process is None:
-            raise ProcessLookupError
-        return process
+        By Popen, also from 3.13 on: what asyncio's own sends there may reach another process that has the number now.
+        """
+        self._check_proc()
+        self._proc.send_signal(signal)
 
     def _process_exited(self, returncode: int) -> None:
         if self._loop.get_debug():
@@ -275,11 +263,6 @@ class BaseSubprocessTransport(std.BaseSubprocessTransport):
         finally:
             self._wake_up()
             self._loop = self._proc = self._protocol = None  # type: ignore[assignment]
-
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if not self._closed:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self.close()
 
 
 class Subprocesses(LoopPart):

@@ -27,7 +27,7 @@ def is_plain(error: BaseException | None) -> bool:
 
 
 def without_task_cancellation(error: BaseException) -> BaseException | None:
-    """Criterion is left of an exception without the cancellations that are asyncio's alone."""
+    """What is left of an exception without the cancellations that are asyncio's alone."""
     return without(error, is_plain)
 
 

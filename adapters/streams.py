@@ -65,30 +65,29 @@ async def start_server(
     return await create_server(_make_factory(client_connected_cb, limit), host, port, **kwds)
 
 
-if hasattr(std_streams, "open_unix_connection"):
+async def open_unix_connection(
+    path: str | bytes | PathLike[str] | None = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+) -> tuple[StreamReader, StreamWriter]:
+    """open_connection() to a Unix socket; the keywords are those of loop.create_unix_connection().
 
-    async def open_unix_connection(
-        path: str | bytes | PathLike[str] | None = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
-    ) -> tuple[StreamReader, StreamWriter]:
-        """open_connection() to a Unix socket; the keywords are those of loop.create_unix_connection().
+    https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_unix_connection
+    """
+    return await _open(get_running_loop().create_unix_connection, (path,), limit, kwds)
 
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_unix_connection
-        """
-        return await _open(get_running_loop().create_unix_connection, (path,), limit, kwds)
 
-    async def start_unix_server(
-        client_connected_cb: ClientConnected,
-        path: str | bytes | PathLike[str] | None = None,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        **kwds: Any,
-    ) -> asyncio.Server:
-        """start_server() on a Unix socket; the keywords are those of loop.create_unix_server().
+async def start_unix_server(
+    client_connected_cb: ClientConnected,
+    path: str | bytes | PathLike[str] | None = None,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    **kwds: Any,
+) -> asyncio.Server:
+    """start_server() on a Unix socket; the keywords are those of loop.create_unix_server().
 
-        https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_unix_server
-        """
-        create_unix_server: Callable[..., Awaitable[asyncio.Server]] = get_running_loop().create_unix_server
-        return await create_unix_server(_make_factory(client_connected_cb, limit), path, **kwds)
+    https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_unix_server
+    """
+    create_unix_server: Callable[..., Awaitable[asyncio.Server]] = get_running_loop().create_unix_server
+    return await create_unix_server(_make_factory(client_connected_cb, limit), path, **kwds)
 
 
 async def _open(

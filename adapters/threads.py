@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
+from ._types import P, T
 from .events import get_running_loop
 
 __all__ = ("to_thread",)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -43,7 +43,6 @@ from ._types import BytesLike
 if TYPE_CHECKING:
     from ._interface import LoopPart
 
-CAN_GATHER = hasattr(socket.socket, "sendmsg")
 MOST_GATHERED = 64  # pieces in one call: below every system's limit
 SINCE_3_12 = sys.version_info >= (3, 12)  # writelines() names itself in its errors
 SINCE_3_13 = sys.version_info >= (3, 13)
@@ -63,14 +62,12 @@ def as_os_error(error: Exception, when_broken: type[OSError]) -> Exception:
     return cause if isinstance(cause, OSError) else when_broken(*error.args)
 
 
-class StreamTransport(FlowControl):
-    """A transport on a trio stream. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
+class TransportBase(FlowControl):
+    """What the transports share. https://docs.python.org/3/library/asyncio-protocol.html#transports"""
 
-    # What asyncio.sslproto and loop.sendfile() ask for by these names.
-    _start_tls_compatible = True
-    _sendfile_compatible = SendfileMode.FALLBACK
+    _start_tls_compatible = True  # asyncio.sslproto asks for it by this name
 
-    _closed = False  # the stream is; also when __init__ did not get far
+    _closed = False  # the stream or socket is; also when __init__ did not get far
     _extra: dict[str, object]
     _loop: LoopPart
     _protocol: Any  # of a kind that fits the transport; None once the connection is lost
@@ -81,33 +78,31 @@ class StreamTransport(FlowControl):
     _closing = False
     _conn_lost = 0  # set when connection_lost() is due; counts writes after that
 
-    def __init__(
-        self,
-        loop: LoopPart,
-        stream: Any,  # a trio.abc.Stream; None for a socket
-        protocol: asyncio.BaseProtocol,
-        extra: dict[str, object] | None = None,
-        server: asyncio.Server | None = None,
-    ) -> None:
+    if TYPE_CHECKING:
+        # Each kind gives:
+
+        def _describe_stream(self) -> str:
+            """What it sits on, for its repr."""
+
+        def _start_receiving(self) -> None:
+            """Receive, unless it is done already, or must not be."""
+
+        def _send_at_once(self, data: BytesLike) -> BytesLike:
+            """Send what can be sent in the call, and return the rest."""
+
+        def _start_sending(self) -> None:
+            """Send what is in the buffer, unless it is done already."""
+
+        def _close_stream(self) -> None:
+            """Close what is still open, at once."""
+
+    def __init__(self, loop: LoopPart, protocol: asyncio.BaseProtocol, extra: dict[str, object] | None) -> None:
         super().__init__(extra, loop)
-        self._stream = stream
-        self._server = server
         self._buffer: deque[bytes | memoryview] = deque()
         self._buffer_size = 0
-        self._received_while_paused: bytes | None = None  # received while reading was being paused
         self._eof_sent = False
         self._empty_waiter: asyncio.Future[None] | None = None  # while a file is sent: done when the buffer is empty
-        self._receive_lock: trio.Lock | None = None  # an Activity that was cancelled may take some steps to end
         self.set_protocol(protocol)
-        if server is not None:
-            server._attach(*self._told_to_server())  # type: ignore[attr-defined]
-
-    def start(self, waiter: asyncio.Future[None] | None = None) -> None:
-        """Tell the protocol, begin to receive, then wake the waiter: in the next batch, in this order."""
-        self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
-        self._loop.call_soon(self._start_receiving, context=self._context)
-        if waiter is not None:
-            self._loop.call_soon(wake, waiter, context=self._context)
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
@@ -120,10 +115,7 @@ class StreamTransport(FlowControl):
         info.append(f"write=<{'idle' if self._sending is None else 'polling'}, bufsize={self._buffer_size}>")
         return f"<{' '.join(info)}>"
 
-    def _describe_stream(self) -> str:
-        return f"stream={self._stream!r}"
-
-    # --- the protocol ------------------------------------------------------------------------------------------------
+    # --- the protocol -------------------------------------------------------------------------------------------------
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let another protocol have what arrives from now on."""
@@ -134,25 +126,6 @@ class StreamTransport(FlowControl):
         """The protocol; None once the connection is lost."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
-
-    @trio.lowlevel.disable_ki_protection
-    def _feed(self, data: bytes) -> bool:
-        """Give received bytes to the protocol; b"" is the end of the stream. Tell whether to go on."""
-        if not data:
-            self._feed_eof()
-            return False
-        try:
-            if self._wants_buffer:
-                feed_buffered(self._protocol, data)
-            else:
-                self._protocol.data_received(data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            method = "get_buffer() or buffer_updated" if self._wants_buffer else "data_received"
-            self._fatal_error(error, f"Fatal error: protocol.{method}() call failed.")
-            return False
-        return True
 
     def _feed_eof(self) -> None:
         if self._loop.get_debug():
@@ -169,7 +142,7 @@ class StreamTransport(FlowControl):
         else:
             self.close()
 
-    # --- receiving ---------------------------------------------------------------------------------------------------
+    # --- receiving ----------------------------------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
         """Tell whether it receives: neither paused nor closing."""
@@ -196,35 +169,7 @@ class StreamTransport(FlowControl):
         if receiving is not None:
             receiving.cancel()
 
-    def _start_receiving(self) -> None:
-        """Receive, unless it is done already, or must not be."""
-        if self.is_reading() and self._receiving is None:
-            self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
-
-    async def _receive(self, me: Activity) -> None:
-        if self._receive_lock is None:
-            self._receive_lock = trio.Lock()
-        async with self._receive_lock:
-            while self._receiving is me:
-                if self._received_while_paused is not None:
-                    data, self._received_while_paused = self._received_while_paused, None
-                else:
-                    try:
-                        data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
-                    except Exception as error:
-                        if self._receiving is me:
-                            failure = as_os_error(error, ConnectionResetError)
-                            self._fatal_error(failure, "Fatal read error on transport")
-                        break
-                    if self._receiving is not me:
-                        self._received_while_paused = data
-                        return
-                if not self._feed(data):
-                    break
-        if self._receiving is me:
-            self._receiving = None
-
-    # --- sending -----------------------------------------------------------------------------------------------------
+    # --- sending ------------------------------------------------------------------------------------------------------
 
     def write(self, data: BytesLike) -> None:
         """Send bytes, in the background as far as they do not go out at once; nothing is raised if they do not."""
@@ -250,10 +195,6 @@ class StreamTransport(FlowControl):
             self._start_sending()
             self._maybe_pause_protocol()
 
-    def _send_at_once(self, data: BytesLike) -> BytesLike:
-        """Send what can be sent in the call, and return the rest."""
-        return data
-
     def writelines(self, list_of_data: Iterable[BytesLike]) -> None:
         """Send several pieces, as one."""
         if SINCE_3_12:
@@ -262,18 +203,6 @@ class StreamTransport(FlowControl):
             if self._empty_waiter is not None:
                 raise RuntimeError("unable to writelines; sendfile is in progress")
         self.write(b"".join(list_of_data))
-
-    def can_write_eof(self) -> bool:
-        """Tell whether write_eof() works: the stream can be closed one way."""
-        return isinstance(self._stream, trio.abc.HalfCloseableStream)
-
-    def write_eof(self) -> None:
-        """Close this side when everything has been sent. Raises NotImplementedError if can_write_eof() is False."""
-        if not self.can_write_eof():
-            raise NotImplementedError
-        if not self._closing and not self._eof_sent:
-            self._eof_sent = True
-            self._start_sending()
 
     def get_write_buffer_size(self) -> int:
         """How many bytes write() was given that have not been sent."""
@@ -295,49 +224,11 @@ class StreamTransport(FlowControl):
         if sending is not None:
             sending.cancel()
 
-    def _start_sending(self) -> None:
-        if self._sending is None:
-            self._sending = Activity(self._loop, self._send, "asyncio transport: send")
-
-    async def _send(self, me: Activity) -> None:
-        try:
-            await self._send_buffer()
-            if self._eof_sent and not self._closing:
-                await self._stream.send_eof()
-            if self._closing and not self._conn_lost:  # close() may have come while this waited
-                await self._stream.aclose()
-                self._closed = True
-                self._call_connection_lost_soon(None)
-        except Exception as error:
-            self._fatal_error(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
-        finally:
-            self._sending = None
-
-    async def _send_buffer(self) -> None:
-        while self._buffer:
-            pieces, size = [], 0
-            for piece in self._buffer:
-                pieces.append(piece)
-                size += len(piece)
-                if size >= SEND_SIZE:
-                    break
-            block = b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0])[:SEND_SIZE]
-            await self._stream.send_all(block)
-            self._discard_sent(len(block))
-            self._maybe_resume_protocol()
-
-    # --- the end -----------------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------------------
 
     def is_closing(self) -> bool:
         """Tell whether it is closed or about to be."""
         return self._closing
-
-    def close(self) -> None:
-        """Receive no more, send what is in the buffer, close, and then tell the protocol."""
-        if not self._closing:
-            self._closing = True
-            self._stop_receiving()
-            self._start_sending()
 
     def abort(self) -> None:
         """Close at once, and lose what is in the buffer."""
@@ -375,19 +266,135 @@ class StreamTransport(FlowControl):
         finally:
             self._close_stream()
             self._protocol = None
-            self._leave_server()
 
-    def _told_to_server(self) -> tuple[asyncio.BaseTransport, ...]:
-        """What asyncio.Server counts a connection by: up to 3.12 it is not told which."""
-        return (self,) if SINCE_3_13 else ()
 
-    def _leave_server(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server._detach(*self._told_to_server())  # type: ignore[attr-defined]
+class StreamTransport(TransportBase):
+    """A transport on a trio stream."""
+
+    _sendfile_compatible = SendfileMode.FALLBACK  # loop.sendfile() asks for it by this name
+
+    def __init__(
+        self,
+        loop: LoopPart,
+        stream: Any,  # a trio.abc.Stream
+        protocol: asyncio.BaseProtocol,
+        extra: dict[str, object],
+    ) -> None:
+        super().__init__(loop, protocol, extra)
+        self._stream = stream
+        self._received_while_paused: bytes | None = None  # received while reading was being paused
+        self._receive_lock: trio.Lock | None = None  # an Activity that was cancelled may take some steps to end
+
+    def _describe_stream(self) -> str:
+        return f"stream={self._stream!r}"
+
+    # --- receiving ----------------------------------------------------------------------------------------------------
+
+    def _start_receiving(self) -> None:
+        if self.is_reading() and self._receiving is None:
+            self._receiving = Activity(self._loop, self._receive, "asyncio transport: receive")
+
+    async def _receive(self, me: Activity) -> None:
+        if self._receive_lock is None:
+            self._receive_lock = trio.Lock()
+        async with self._receive_lock:
+            while self._receiving is me:
+                if self._received_while_paused is not None:
+                    data, self._received_while_paused = self._received_while_paused, None
+                else:
+                    try:
+                        data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
+                    except Exception as error:
+                        if self._receiving is me:
+                            failure = as_os_error(error, ConnectionResetError)
+                            self._fatal_error(failure, "Fatal read error on transport")
+                        break
+                    if self._receiving is not me:
+                        self._received_while_paused = data
+                        return
+                if not self._feed(data):
+                    break
+        if self._receiving is me:
+            self._receiving = None
+
+    @trio.lowlevel.disable_ki_protection
+    def _feed(self, data: bytes) -> bool:
+        """Give received bytes to the protocol; b"" is the end of the stream. Tell whether to go on."""
+        if not data:
+            self._feed_eof()
+            return False
+        try:
+            if self._wants_buffer:
+                feed_buffered(self._protocol, data)
+            else:
+                self._protocol.data_received(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            method = "get_buffer() or buffer_updated" if self._wants_buffer else "data_received"
+            self._fatal_error(error, f"Fatal error: protocol.{method}() call failed.")
+            return False
+        return True
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _send_at_once(self, data: BytesLike) -> BytesLike:
+        """Nothing: a trio stream sends in a task."""
+        return data
+
+    def _start_sending(self) -> None:
+        if self._sending is None:
+            self._sending = Activity(self._loop, self._send, "asyncio transport: send")
+
+    async def _send(self, me: Activity) -> None:
+        try:
+            await self._send_buffer()
+            if self._eof_sent and not self._closing:
+                await self._stream.send_eof()
+            if self._closing and not self._conn_lost:  # close() may have come while this waited
+                await self._stream.aclose()
+                self._closed = True
+                self._call_connection_lost_soon(None)
+        except Exception as error:
+            self._fatal_error(as_os_error(error, BrokenPipeError), "Fatal write error on transport")
+        finally:
+            self._sending = None
+
+    async def _send_buffer(self) -> None:
+        while self._buffer:
+            pieces, size = [], 0
+            for piece in self._buffer:
+                pieces.append(piece)
+                size += len(piece)
+                if size >= SEND_SIZE:
+                    break
+            block = b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0])[:SEND_SIZE]
+            await self._stream.send_all(block)
+            self._discard_sent(len(block))
+            self._maybe_resume_protocol()
+
+    def can_write_eof(self) -> bool:
+        """Tell whether write_eof() works: the stream can be closed one way."""
+        return isinstance(self._stream, trio.abc.HalfCloseableStream)
+
+    def write_eof(self) -> None:
+        """Close this side when everything has been sent. Raises NotImplementedError if can_write_eof() is False."""
+        if not self.can_write_eof():
+            raise NotImplementedError
+        if not self._closing and not self._eof_sent:
+            self._eof_sent = True
+            self._start_sending()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Receive no more, send what is in the buffer, close, and then tell the protocol."""
+        if not self._closing:
+            self._closing = True
+            self._stop_receiving()
+            self._start_sending()
 
     def _close_stream(self) -> None:
-        """Close what is still open, at once."""
         if not self._closed:
             self._closed = True
             stream = self._stream
@@ -407,7 +414,7 @@ def wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class SocketTransport(StreamTransport):
+class SocketTransport(TransportBase):
     """A transport on a connected, non-blocking stream socket, which is its own from now on."""
 
     _sendfile_compatible = SendfileMode.TRY_NATIVE
@@ -419,12 +426,17 @@ class SocketTransport(StreamTransport):
         loop: LoopPart,
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
-        context: Context | None = None,
-        extra: dict[str, object] | None = None,
-        server: asyncio.Server | None = None,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, object] | None,
+        server: asyncio.Server | None,
+        context: Context | None,
     ) -> None:
-        super().__init__(loop, None, protocol, extra, server)
+        """The waiter is done when the protocol has been told, and what arrives is received."""
+        super().__init__(loop, protocol, extra)
         self._context = context
+        self._server = server
+        if server is not None:
+            server._attach(*self._told_to_server())  # type: ignore[attr-defined]
         self._sock = sock
         self._sock_fd = sock.fileno()
         self._extra["socket"] = trsock.TransportSocket(sock)
@@ -436,6 +448,11 @@ class SocketTransport(StreamTransport):
                     self._extra[name] = None
         loop._transports[self._sock_fd] = self
         set_nodelay(sock)
+        # In the next batch, in this order.
+        loop.call_soon(protocol.connection_made, self, context=context)
+        loop.call_soon(self._start_receiving, context=context)
+        if waiter is not None:
+            loop.call_soon(wake, waiter, context=context)
 
     def _describe_stream(self) -> str:
         return f"fd={self._sock_fd}"
@@ -448,6 +465,15 @@ class SocketTransport(StreamTransport):
         elif not self._closed:
             self._closed = True
             self._sock.close()
+
+    def _told_to_server(self) -> tuple[asyncio.BaseTransport, ...]:
+        """What asyncio.Server counts a connection by: up to 3.12 it is not told which."""
+        return (self,) if SINCE_3_13 else ()
+
+    def _leave_server(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server._detach(*self._told_to_server())  # type: ignore[attr-defined]
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self._closed and hasattr(self, "_sock"):
@@ -534,7 +560,7 @@ class SocketTransport(StreamTransport):
 
     def _send_now(self) -> None:
         try:
-            if len(self._buffer) == 1 or not CAN_GATHER:
+            if len(self._buffer) == 1:
                 sent = self._sock.send(self._buffer[0])
             else:
                 sent = self._sock.sendmsg(itertools.islice(self._buffer, MOST_GATHERED))
@@ -571,7 +597,10 @@ class SocketTransport(StreamTransport):
             self._close_stream()
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
-        super()._call_connection_lost(error)
+        try:
+            super()._call_connection_lost(error)
+        finally:
+            self._leave_server()
         if self._empty_waiter is not None and not self._empty_waiter.done():
             self._empty_waiter.set_exception(error or ConnectionError("Connection is closed by peer"))
 

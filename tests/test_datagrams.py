@@ -326,6 +326,18 @@ async def sent_when_closing(asyncio):
     return protocol.log, sending.log
 
 
+@program
+async def sent_after_the_end(asyncio):
+    """Without a remote address, asyncio's transport then fails in an unlucky way."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Log, local_addr=LOCAL)
+    await closed(transport)
+    try:
+        transport.sendto(b"data", ("127.0.0.1", 9))
+    except Exception as error:
+        return shown(error)
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_same_on_both(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -168,13 +168,7 @@ def private_names_of_imports(tree):
 NOT_USED = {
     *("__init__", "_make_self_pipe", "_close_self_pipe", "_read_from_self", "_write_to_self", "_process_self_data"),
     *("_run_once", "_process_events", "_run_forever_setup", "_run_forever_cleanup", "_handle_signal"),
-    *(
-        "_add_callback",
-        "_add_callback_signalsafe",
-        "_asyncgen_firstiter_hook",
-        "_asyncgen_finalizer_hook",
-        "_child_watcher_callback",
-    ),
+    *("_add_callback", "_add_callback_signalsafe", "_child_watcher_callback"),
     "_timer_handle_cancelled",  # each loop has an attribute of that name
 }
 

@@ -884,6 +884,45 @@ def test_the_hooks_for_asyncgens_are_given_back():
     assert sys.get_asyncgen_hooks() == before
 
 
+def test_the_hooks_of_others_stay():
+    """A loop whose run has broken leaves its thread late: the hooks may be those of another run."""
+
+    def others(agen):
+        pass
+
+    async def main():
+        async with compat.open_loop() as loop:
+            pass
+        sys.set_asyncgen_hooks(firstiter=others)
+        loop._leave_thread()
+        assert sys.get_asyncgen_hooks().firstiter is others
+
+    trio.run(main)
+
+
+def test_asyncgen_with_the_id_of_one_that_has_ended():
+    """It is told by its id whose it is. Here a trio task's has the id that one of an asyncio Task's had."""
+
+    async def generate():
+        yield 1
+
+    async def to_the_end():
+        async for _ in generate():
+            pass
+
+    async def main():
+        async with compat.open_loop() as loop:
+            kept = []
+            while not kept or id(kept[-1]) not in loop._asyncgen_ids:
+                await asyncio.create_task(to_the_end())
+                kept.append(generate())
+            await anext(kept[-1])
+            assert id(kept[-1]) not in loop._asyncgen_ids
+            await kept[-1].aclose()
+
+    trio.run(main)
+
+
 def test_asyncgen_of_a_plain_trio_task_is_trios(autojump_clock):
     """It is trio that finalizes it, in a cancelled scope, when the run ends; ours when the loop ends."""
     log = []

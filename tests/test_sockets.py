@@ -171,6 +171,12 @@ async def removed_when_the_file_is_closed_already(asyncio, open_pair):
             one.close()
             log += results(one, remove)
 
+            one, _ = open_pair()
+            kept = getattr(loop, f"_{add.__name__}")(one, log.append, "called")
+            remove(one)
+            one.close()
+            log += [*results(one, remove), kept.cancelled()]
+
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", 0) as file:
         loop.add_reader(file, log.append, "called")

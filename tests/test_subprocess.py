@@ -636,6 +636,28 @@ async def another_protocol(asyncio, log):
     transport.close()
 
 
+def test_a_child_that_has_been_reaped_gets_no_signal(monkeypatch):
+    """Its number may be another process's; asyncio of 3.13.0 sends it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        command = "exec 3<&0; (read line <&3) & exit 3"  # what goes on holds the pipe, so the transport lives
+        transport, protocol = await loop.subprocess_shell(noting(asyncio, []), command, stdout=None, stderr=None)
+        await protocol.exited
+        sent = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", lambda *args: sent.append(args))
+            transport.send_signal(signal.SIGTERM)
+            transport.terminate()
+            transport.kill()
+        transport.get_pipe_transport(0).close()
+        await protocol.lost
+        transport.close()
+        return sent
+
+    assert asyncio.run(main()) == []
+
+
 @program
 async def reprs(asyncio, log):
     def shown(thing):
@@ -958,6 +980,29 @@ def test_the_pipes_cannot_be_connected():
         with nobody_left():
             asyncio.run(main(how_many))
         assert told == []
+
+
+def test_given_up_and_then_the_pipes_cannot_be_connected():
+    """Who has started the child waits for its end, which comes first, and not for ever."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        connects = asyncio.Event()
+
+        async def fail_late(*args):
+            connects.set()
+            await asyncio.sleep(0.1)  # the child is killed meanwhile
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        loop.connect_read_pipe = fail_late
+        starting = asyncio.create_task(loop.subprocess_exec(noting(asyncio, []), *FOREVER))
+        await connects.wait()
+        starting.cancel()
+        await asyncio.wait([starting], timeout=PATIENCE)
+        return starting.cancelled()
+
+    with nobody_left():
+        assert asyncio.run(main())
 
 
 def test_one_that_may_not_be_killed():

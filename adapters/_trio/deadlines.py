@@ -41,4 +41,4 @@ class Alarm:
         self.set(inf)
         self._ring()
 
-    _cancel = cancel
+    _cancel = cancel  # what newer trio calls

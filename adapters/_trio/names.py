@@ -8,36 +8,46 @@ from __future__ import annotations
 import sys
 import types
 import warnings
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+import sniffio
 import trio
 
 from .._required import SetBy, missing
+from .._types import T
 
 WORKS_WITH: Final = "0.28 to 0.35"
 
 try:
-    # trio says through sniffio that a thread runs trio code. In the steps of asyncio Tasks it is asyncio code.
-    from sniffio import thread_local as SNIFFIO
     from trio._core import _ki, _parking_lot, _run, _traps
 
+    # trio says through sniffio that a thread runs trio code. In the steps of asyncio Tasks it is asyncio code.
+    SNIFFIO = sniffio.thread_local
+
     # Thread-local: the current run and the current task.
-    from trio._core._run import GLOBAL_RUN_CONTEXT as RUN
+    RUN = _run.GLOBAL_RUN_CONTEXT
 
     # trio.run() without the loop around it: a run that can be driven by hand, and stand still.
-    from trio._core._run import CancelStatus, NurseryManager, Runner, Task, setup_runner, unrolled_run
+    from trio._core._run import CancelStatus as CancelStatus
+    from trio._core._run import NurseryManager as NurseryManager
+    from trio._core._run import Runner as Runner
+    from trio._core._run import Task as Task
+    from trio._core._run import setup_runner as setup_runner
+    from trio._core._run import unrolled_run as unrolled_run
 
     # The child of os.fork() has none of the parent's idle threads.
-    from trio._core._thread_cache import THREAD_CACHE
+    from trio._core._thread_cache import THREAD_CACHE as THREAD_CACHE
 
     _EntryQueue: Any = vars(_run)["EntryQueue"]  # other threads wake the run through it
     _IOManager: Any = vars(_run)["TheIOManager"]
 
     # What a task yields to trio's loop.
-    from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
+    from trio._core._traps import CancelShieldedCheckpoint as CancelShieldedCheckpoint
+    from trio._core._traps import PermanentlyDetachCoroutineObject as PermanentlyDetachCoroutineObject
+    from trio._core._traps import WaitTaskRescheduled as WaitTaskRescheduled
 
     # By this trio.from_thread finds its run, in a thread that trio.to_thread has not started.
-    from trio._threads import PARENT_TASK_DATA
+    from trio._threads import PARENT_TASK_DATA as PARENT_TASK_DATA
 
     # fmt: off
     _NEEDED = {
@@ -67,6 +77,7 @@ try:
             " _parent_waiting_in_aexit",
         trio.Nursery: "_create",
         THREAD_CACHE: "_idle_workers",
+        _parking_lot: "GLOBAL_PARKING_LOT_BREAKER",
         _traps: "_async_yield",
         _ki: "ki_protection_enabled",
         _run: "CONTEXT_RUN_TB_FRAMES",
@@ -96,34 +107,6 @@ if _numbers(trio.__version__) > _numbers(WORKS_WITH.rpartition(" ")[2]):
         RuntimeWarning,
         stacklevel=2,
     )
-
-__all__ = [
-    "CONTEXT_FRAMES",
-    "ENTRY_QUEUE",
-    "PARENT_TASK_DATA",
-    "RUN",
-    "SNIFFIO",
-    "THREAD_CACHE",
-    "WORKS_WITH",
-    "CancelReason",
-    "CancelShieldedCheckpoint",
-    "CancelStatus",
-    "Derivable",
-    "NurseryManager",
-    "PermanentlyDetachCoroutineObject",
-    "Runner",
-    "Task",
-    "WaitTaskRescheduled",
-    "ki_protection_enabled",
-    "parking_lot",
-    "protect_all_of",
-    "protected",
-    "setup_runner",
-    "traps",
-    "unrolled_run",
-]
-
-T = TypeVar("T")
 
 traps = _traps
 parking_lot = _parking_lot

@@ -75,9 +75,7 @@ class open_loop_nursery:
         return await self._manager.__aexit__(*error)
 
 
-PARKING_LOTS: dict[Task, list[trio.lowlevel.ParkingLot]] = getattr(
-    parking_lot, "GLOBAL_PARKING_LOT_BREAKER", {}
-)  # in newer trio
+PARKING_LOTS = parking_lot.GLOBAL_PARKING_LOT_BREAKER  # by task: the lots of the locks that it holds
 
 
 @enable_ki_protection

@@ -19,7 +19,6 @@ from .names import Runner, protected
 
 LONGEST_SLEEP = 86400.0  # seconds; the system's own limit is not much higher
 MANY_DEADLINES = 1000  # of which some may be stale: trio clears them out then
-NO_EVENTS: Any = 0 if sys.platform == "win32" else []
 
 
 class Files(Protocol):
@@ -119,7 +118,7 @@ class Polls:
                 if not self._goes_through_files:
                     self._nest_epolls(ours_outside=True)
                 if not files.poll(timeout):
-                    return NO_EVENTS
+                    return []
                 timeout = 0
             return self._runner.io_manager.get_events(timeout)
         except BaseException:  # out of a signal handler

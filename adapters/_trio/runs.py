@@ -76,8 +76,7 @@ def _note_run_of_parent() -> None:
         THREAD_CACHE._idle_workers.clear()  # the parent's; newer releases of trio do it themselves
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_run_of_parent)
+os.register_at_fork(after_in_child=_note_run_of_parent)
 
 
 def claim() -> bool:

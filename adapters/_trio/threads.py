@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec
 
 import trio
 
-from .._types import T
+from .._types import P, T
 from .names import PARENT_TASK_DATA, Runner
-
-P = ParamSpec("P")
 
 
 def token_of(runner: Runner) -> trio.lowlevel.TrioToken:
