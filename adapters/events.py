@@ -194,10 +194,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
             self._scheduler.state.pop("task", None)
             return super().is_running()
 
-    def get_debug(self) -> bool:
-        """Tell whether debug mode is on."""
-        return self._debug
-
     def set_debug(self, enabled: bool) -> None:
         """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""
         self._debug = self._scheduler.debug = enabled

@@ -79,7 +79,6 @@ try:
         THREAD_CACHE: "_idle_workers",
         _parking_lot: "GLOBAL_PARKING_LOT_BREAKER",
         _traps: "_async_yield",
-        _ki: "ki_protection_enabled",
         _run: "CONTEXT_RUN_TB_FRAMES",
     }
     # fmt: on
@@ -112,7 +111,6 @@ traps = _traps
 parking_lot = _parking_lot
 ENTRY_QUEUE: types.CodeType = _EntryQueue.task.__code__  # of the task that calls what other threads send
 CancelReason: Any = getattr(_run, "CancelReason", None)  # in newer trio
-ki_protection_enabled = _ki.ki_protection_enabled
 CONTEXT_FRAMES: Final = 1 + _run.CONTEXT_RUN_TB_FRAMES  # the frames of who steps a task, on top of its traceback
 
 

@@ -58,12 +58,6 @@ class Polls:
         self._has_polled_files, self._trio_makes_them = False, True
         self._alarm.set(self._timer)
 
-    def call_before_next(self) -> None:
-        """A poll is about to be made."""
-        call, self.before_next = self.before_next, None
-        if call is not None:
-            call()
-
     def close(self) -> None:
         """The loop ends."""
         self._alarm.set(inf)

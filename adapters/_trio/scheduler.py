@@ -339,7 +339,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         while True:
             self._run_batch(is_watched)
             if polls.before_next is not None:
-                polls.call_before_next()
+                call, polls.before_next = polls.before_next, None
+                call()
             if self.stopping or self.instruments or is_guest:
                 return
             timeout = 0.0
