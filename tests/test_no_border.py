@@ -1876,6 +1876,63 @@ def test_trio_task_of_no_nursery_when_the_loop_ends(place, wait):
     assert log == ["main task ends", "cleaned up"]
 
 
+@pytest.mark.parametrize("run", [asyncio.run, compat.run], ids=["asyncio.run", "compat.run"])
+@pytest.mark.parametrize("sleep", [asyncio.sleep, trio.sleep], ids=["in asyncio's wait", "in trio's wait"])
+@pytest.mark.parametrize("what", ["system task", "call of a token"])
+def test_a_system_task_that_fails_ends_the_run(what, sleep, run):
+    """As trio.run() does: the main task is cancelled at once, cleans up, and TrioInternalError comes out."""
+    log = []
+
+    async def fails():
+        raise KeyError("lost")
+
+    async def main():
+        if what == "system task":
+            trio.lowlevel.spawn_system_task(fails)
+        else:
+            trio.lowlevel.current_trio_token().run_sync_soon({}.__getitem__, "lost")
+        try:
+            await sleep(20)
+            log.append("went on")
+        except asyncio.CancelledError:
+            with trio.CancelScope(shield=True):
+                await asyncio.sleep(0.001)
+                await trio.sleep(0.001)
+            log.append("cleaned up")
+            raise
+
+    with pytest.raises(trio.TrioInternalError) as caught:
+        run(main() if run is asyncio.run else main)
+    assert log == ["cleaned up"]
+    error = caught.value.__cause__
+    while isinstance(error, BaseExceptionGroup):
+        (error,) = error.exceptions
+    assert repr(error) == "KeyError('lost')"
+
+
+def test_loop_that_a_failed_system_task_has_stopped():
+    """Whoever drives it is told, and may still end its Tasks."""
+
+    async def fails():
+        raise KeyError("lost")
+
+    async def main():
+        trio.lowlevel.spawn_system_task(fails)
+        await asyncio.sleep(20)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main())
+    with pytest.raises(trio.TrioInternalError, match="system task") as caught:
+        loop.run_until_complete(task)
+    assert isinstance(caught.value.__cause__, KeyError)
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+    assert task.cancelled()
+    with pytest.raises(trio.TrioInternalError, match="internal error"):
+        loop.close()
+    assert loop.is_closed()
+
+
 def test_loop_is_closed_where_another_runs_while_a_system_task_waits():
     """Nothing can run its clean-up there, but it ends."""
     log = []

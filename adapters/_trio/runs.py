@@ -152,6 +152,24 @@ class Run:
             while not hasattr(self, "nursery"):
                 self._steps.send(self.runner.io_manager.get_events(0))
             self.scheduler = schedule(self.runner, self.nursery, is_hosted=False)
+        self._watch_system_tasks()
+
+    def _watch_system_tasks(self) -> None:
+        """Stop when a system task fails, or a call of TrioToken.run_sync_soon(): trio cancels the main task then.
+
+        Here that is shielded, and would wait for ever.
+        """
+        nursery: Any = self.runner.system_nursery
+        add_error, scheduler = nursery._add_exc, self.scheduler
+
+        def stop_with(error: BaseException, *reason: Any) -> None:
+            if not is_cancel_called(nursery.cancel_scope):
+                failure = trio.TrioInternalError("a system task of trio's has failed, or a call from another thread")
+                failure.__cause__ = error
+                scheduler.stop_with(failure)
+            add_error(error, *reason)
+
+        nursery._add_exc = stop_with
 
     @property
     def ended(self) -> bool:
