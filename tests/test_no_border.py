@@ -1933,6 +1933,38 @@ def test_loop_that_a_failed_system_task_has_stopped():
     assert loop.is_closed()
 
 
+@pytest.mark.parametrize("run", [asyncio.run, compat.run], ids=["asyncio.run", "compat.run"])
+@pytest.mark.parametrize("wait", [partial(asyncio.sleep, 30), partial(trio.sleep, 30)], ids=["asyncio", "trio"])
+def test_thread_that_waits_for_a_trio_task_when_the_loop_ends(run, wait):
+    """The trio task is cancelled with the Tasks, as one of asyncio.run_coroutine_threadsafe() is."""
+    log, start = [], time.monotonic()
+
+    async def in_trio():
+        try:
+            await wait()
+            log.append("went on")
+        finally:
+            with trio.CancelScope(shield=True):
+                await asyncio.sleep(0.001)
+                await trio.sleep(0.001)
+            log.append("cleaned up")
+
+    def in_thread():
+        try:
+            trio.from_thread.run(in_trio)
+        except asyncio.CancelledError:
+            log.append("the thread is told")
+
+    async def main():
+        tasks.append(asyncio.create_task(asyncio.to_thread(in_thread)))
+        await asyncio.sleep(0.05)
+
+    tasks = []
+    run(main() if run is asyncio.run else main)
+    assert log == ["cleaned up", "the thread is told"]
+    assert time.monotonic() - start < 20
+
+
 def test_loop_is_closed_where_another_runs_while_a_system_task_waits():
     """Nothing can run its clean-up there, but it ends."""
     log = []
