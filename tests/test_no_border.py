@@ -1635,6 +1635,23 @@ def test_task_of_a_callback_is_none(world):
     world(main)
 
 
+def test_what_trio_counts_as_a_checkpoint(world):
+    """As its trio.testing.assert_checkpoints() sees it; and it forgets a task's custom_sleep_data there."""
+
+    async def main():
+        task = trio.lowlevel.current_task()
+        for half in (trio.lowlevel.cancel_shielded_checkpoint, trio.lowlevel.checkpoint_if_cancelled):
+            with pytest.raises(AssertionError), trio.testing.assert_checkpoints():
+                await half()
+        for whole in (trio.lowlevel.checkpoint, partial(trio.sleep, 0), partial(trio.sleep, 0.001)):
+            task.custom_sleep_data = "something"
+            with trio.testing.assert_checkpoints():
+                await whole()
+            assert task.custom_sleep_data is None
+
+    world(main)
+
+
 def test_task_is_visible_in_trios_task_tree(world):
     async def main():
         inside = []
