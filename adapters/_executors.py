@@ -14,17 +14,16 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import FrameType
 
-import trio
-
 from ._interface import LoopPart
 from ._trio import threads
+from ._trio.names import Runner
 from ._types import P, T, Ts
 
 
 class LoopThreads(ThreadPoolExecutor):
     """The default executor of a loop, whose run has this token."""
 
-    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+    def __init__(self, token: threads.LoopToken) -> None:
         super().__init__(thread_name_prefix="asyncio")
         self._token = token
 
@@ -51,13 +50,13 @@ class Executors(LoopPart):
         """
         self._check_closed()
         if executor is None and self._default_executor is None and not self._executor_shutdown_called:
-            self._default_executor = LoopThreads(threads.token_of(self._runner))
+            self._default_executor = LoopThreads(threads.token_of(self._runner, self._scheduler.nursery))
         return super().run_in_executor(executor, func, *args)
 
 
-def called_in_thread(frame: FrameType, token: trio.lowlevel.TrioToken) -> str:
-    """The name of the function that this frame calls, for the default executor of the loop with this token; else ""."""
-    if frame.f_code is not threads.call_as_thread_of.__code__ or frame.f_locals["token"] is not token:
+def called_in_thread(frame: FrameType, runner: Runner) -> str:
+    """The name of the function that this frame calls, for the default executor of the loop in this run; else ""."""
+    if frame.f_code is not threads.call_as_thread_of.__code__ or frame.f_locals["token"].runner is not runner:
         return ""
     return _name_of_function(frame.f_locals["fn"])
 

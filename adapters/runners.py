@@ -44,6 +44,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
     def close(self) -> None:
         """Cancel what is left and wait for it, shut down async generators and the default executor, close the loop."""
         unsets = self._sets_event_loop and self._loop is not None
+        if isinstance(self._loop, Loop):
+            self._loop._run.show_trio_tasks(self._loop)
         try:
             super().close()
         finally:

@@ -219,9 +219,8 @@ class _Run:
     def thread_calls(self) -> Iterator[str]:
         """The functions that run_in_executor() runs in threads now."""
         assert self.loop is not None
-        token = _trio.threads.token_of(self.loop._runner)
         for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
-            if name := _executors.called_in_thread(frame, token):
+            if name := _executors.called_in_thread(frame, self.loop._runner):
                 yield name
 
     def node_of(self, task: asyncio.Task[object]) -> _Node:

@@ -1669,6 +1669,23 @@ def test_task_of_a_callback_is_none(world):
     world(main)
 
 
+def test_what_trio_counts_as_a_checkpoint(world):
+    """As its trio.testing.assert_checkpoints() sees it; and it forgets a task's custom_sleep_data there."""
+
+    async def main():
+        task = trio.lowlevel.current_task()
+        for half in (trio.lowlevel.cancel_shielded_checkpoint, trio.lowlevel.checkpoint_if_cancelled):
+            with pytest.raises(AssertionError), trio.testing.assert_checkpoints():
+                await half()
+        for whole in (trio.lowlevel.checkpoint, partial(trio.sleep, 0), partial(trio.sleep, 0.001)):
+            task.custom_sleep_data = "something"
+            with trio.testing.assert_checkpoints():
+                await whole()
+            assert task.custom_sleep_data is None
+
+    world(main)
+
+
 def test_task_is_visible_in_trios_task_tree(world):
     async def main():
         inside = []
@@ -1908,6 +1925,95 @@ def test_trio_task_of_no_nursery_when_the_loop_ends(place, wait):
     else:
         asyncio.run(main())
     assert log == ["main task ends", "cleaned up"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, compat.run], ids=["asyncio.run", "compat.run"])
+@pytest.mark.parametrize("sleep", [asyncio.sleep, trio.sleep], ids=["in asyncio's wait", "in trio's wait"])
+@pytest.mark.parametrize("what", ["system task", "call of a token"])
+def test_a_system_task_that_fails_ends_the_run(what, sleep, run):
+    """As trio.run() does: the main task is cancelled at once, cleans up, and TrioInternalError comes out."""
+    log = []
+
+    async def fails():
+        raise KeyError("lost")
+
+    async def main():
+        if what == "system task":
+            trio.lowlevel.spawn_system_task(fails)
+        else:
+            trio.lowlevel.current_trio_token().run_sync_soon({}.__getitem__, "lost")
+        try:
+            await sleep(20)
+            log.append("went on")
+        except asyncio.CancelledError:
+            with trio.CancelScope(shield=True):
+                await asyncio.sleep(0.001)
+                await trio.sleep(0.001)
+            log.append("cleaned up")
+            raise
+
+    with pytest.raises(trio.TrioInternalError) as caught:
+        run(main() if run is asyncio.run else main)
+    assert log == ["cleaned up"]
+    error = caught.value.__cause__
+    while isinstance(error, BaseExceptionGroup):
+        (error,) = error.exceptions
+    assert repr(error) == "KeyError('lost')"
+
+
+def test_loop_that_a_failed_system_task_has_stopped():
+    """Whoever drives it is told, and may still end its Tasks."""
+
+    async def fails():
+        raise KeyError("lost")
+
+    async def main():
+        trio.lowlevel.spawn_system_task(fails)
+        await asyncio.sleep(20)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main())
+    with pytest.raises(trio.TrioInternalError, match="system task") as caught:
+        loop.run_until_complete(task)
+    assert isinstance(caught.value.__cause__, KeyError)
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+    assert task.cancelled()
+    with pytest.raises(trio.TrioInternalError, match="internal error"):
+        loop.close()
+    assert loop.is_closed()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, compat.run], ids=["asyncio.run", "compat.run"])
+@pytest.mark.parametrize("wait", [partial(asyncio.sleep, 30), partial(trio.sleep, 30)], ids=["asyncio", "trio"])
+def test_thread_that_waits_for_a_trio_task_when_the_loop_ends(run, wait):
+    """The trio task is cancelled with the Tasks, as one of asyncio.run_coroutine_threadsafe() is."""
+    log, start = [], time.monotonic()
+
+    async def in_trio():
+        try:
+            await wait()
+            log.append("went on")
+        finally:
+            with trio.CancelScope(shield=True):
+                await asyncio.sleep(0.001)
+                await trio.sleep(0.001)
+            log.append("cleaned up")
+
+    def in_thread():
+        try:
+            trio.from_thread.run(in_trio)
+        except asyncio.CancelledError:
+            log.append("the thread is told")
+
+    async def main():
+        tasks.append(asyncio.create_task(asyncio.to_thread(in_thread)))
+        await asyncio.sleep(0.05)
+
+    tasks = []
+    run(main() if run is asyncio.run else main)
+    assert log == ["cleaned up", "the thread is told"]
+    assert time.monotonic() - start < 20
 
 
 def test_loop_is_closed_where_another_runs_while_a_system_task_waits():

@@ -75,7 +75,7 @@ try:
         SetBy(trio.Nursery.__init__):
             "_children _cancel_status cancel_scope _closed _nested_child_running _pending_excs _pending_starts"
             " _parent_waiting_in_aexit",
-        trio.Nursery: "_create",
+        trio.Nursery: "_create _add_exc",
         THREAD_CACHE: "_idle_workers",
         _parking_lot: "GLOBAL_PARKING_LOT_BREAKER",
         _traps: "_async_yield",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import threading
+import types
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from . import patches, waits  # noqa: F401  (waits is there for what it replaces
 from .names import RUN, SNIFFIO, THREAD_CACHE, Runner, Task, setup_runner, unrolled_run
 from .nurseries import LoopNursery, open_loop_nursery
 from .scheduler import Scheduler
+from .stand_ins import AsyncioStandIn
 
 
 def current_runner() -> Runner | None:
@@ -151,6 +154,24 @@ class Run:
             while not hasattr(self, "nursery"):
                 self._steps.send(self.runner.io_manager.get_events(0))
             self.scheduler = schedule(self.runner, self.nursery, is_hosted=False)
+        self._watch_system_tasks()
+
+    def _watch_system_tasks(self) -> None:
+        """Stop when a system task fails, or a call of TrioToken.run_sync_soon(): trio cancels the main task then.
+
+        Here that is shielded, and would wait for ever.
+        """
+        nursery: Any = self.runner.system_nursery
+        add_error, scheduler = nursery._add_exc, self.scheduler
+
+        def stop_with(error: BaseException, *reason: Any) -> None:
+            if not is_cancel_called(nursery.cancel_scope):
+                failure = trio.TrioInternalError("a system task of trio's has failed, or a call from another thread")
+                failure.__cause__ = error
+                scheduler.stop_with(failure)
+            add_error(error, *reason)
+
+        nursery._add_exc = stop_with
 
     @property
     def ended(self) -> bool:
@@ -195,6 +216,18 @@ class Run:
                 raise error
             finally:
                 del error  # its traceback has this frame
+
+    def show_trio_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have asyncio.all_tasks() show the trio tasks in the loop's nursery.
+
+        A thread of the loop's may wait for one, in trio.from_thread.run(), and who ends the loop waits for the thread.
+        """
+        if self.ended:
+            return
+        scheduler = self.scheduler
+        for task in list(self.nursery._children):
+            if type(task.coro) is types.CoroutineType and task not in scheduler.aio_stand_ins:
+                scheduler.aio_stand_ins[task] = AsyncioStandIn(task, scheduler, loop)
 
     def cancel_system_tasks(self) -> None:
         """Inside current(): cancel the run's system tasks, as trio does when the main function has ended."""

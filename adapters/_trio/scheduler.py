@@ -170,6 +170,7 @@ class _NoCoroutine:
     """The scheduler has no coroutine. This is what code that looks at all trio tasks finds instead."""
 
     cr_frame = cr_await = None
+    cr_running = True  # trio.Lock asks whether the task that takes it has ended; in a callback that is the scheduler
 
 
 _NO_COROUTINE = _NoCoroutine()
@@ -495,7 +496,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         return interrupted
 
     def _make_watched_step(self, step: Step) -> None:
-        stand_in = self.stand_in_for(step[1].__self__)
+        stand_in = self.state["task"] = self.stand_in_for(step[1].__self__)
         self.tell("before_task_step", stand_in)
         try:
             if self.debug:

@@ -53,5 +53,6 @@ def async_yield(trap: Any) -> Generator[Any, Any, Any]:
         task.postpone(error)
         answer = None
     finally:
-        task.in_checkpoint = False
+        task.in_checkpoint, task.custom_sleep_data = False, None
+    task._cancel_points -= 1  # the step counts as one
     return _NOTHING if answer is None else answer
