@@ -1309,6 +1309,47 @@ def test_shielded_clean_up_of_a_groups_child(world, tasks):
     world(main, instruments=[steps])
 
 
+def test_lock_taken_and_released_in_callbacks(world):
+    async def main():
+        lock, loop = trio.Lock(), asyncio.get_running_loop()
+        loop.call_soon(lock.acquire_nowait)
+        await trio.sleep(1)
+        assert lock.locked()
+        loop.call_soon(lock.release)
+        await trio.sleep(1)
+        await lock.acquire()
+
+    world(main)
+
+
+class CurrentTasks(trio.abc.Instrument):
+    """Collects whether trio's current task is the one that an instrument is told of."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_task_step(self, task):
+        self.seen.append(trio.lowlevel.current_task() is task)
+
+    after_task_step = before_task_step
+
+
+def test_instrument_sees_the_task_that_is_stepped(world):
+    async def child():
+        await asyncio.sleep(0)
+        await trio.sleep(0)
+
+    async def main():
+        await asyncio.gather(child(), child())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child)
+
+    tasks = CurrentTasks()
+    world(main, instruments=[tasks])
+    assert len(tasks.seen) > 10
+    assert all(tasks.seen)
+
+
 def test_child_of_a_group_that_fails_cancels_the_others(world):
     async def main():
         ended = []
