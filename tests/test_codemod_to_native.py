@@ -241,6 +241,14 @@ LEFT = {
         REFUSED,
         {2: "compat.native has no get_running_loop"},
     ),
+    "import asyncio\nloop = asyncio.get_event_loop()\nloop.time()\nloop.add_signal_handler(1, print)\n": (
+        REFUSED,
+        {
+            2: "compat.native has no get_event_loop",
+            3: "trio has no loop object",
+            4: "trio has no loop object",
+        },
+    ),
     "import asyncio\nfrom asyncio import get_running_loop\nasync def f(): get_running_loop()\nasyncio.run(f())\n": (
         REFUSED,
         {3: "compat.native has no get_running_loop"},

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from compat import native
 from compat.report._reading import Known, Module, Use, as_api, imported_module, parse, place
-from compat.report._table import native_of
+from compat.report._table import native_of, row_of
 
 from ._imports import NATIVE, add_import, blocks_of, bound_by, imports_at_top, section_of_statement
 from ._module import defines_a_loop, is_in, is_native, uses_asyncio
@@ -251,12 +251,15 @@ def judged(
         isinstance(node, ast.ImportFrom) and node.module == "__future__" and "annotations" in ast.unparse(node)
         for node in tree.body
     )
-    left, wrong, with_a_loop = [], [], []
+    left, wrong, with_a_loop, of_loops = [], [], [], []
     tells_apart = False
     for use in module.uses():
-        if use.kind == "import" or not use.api.startswith("asyncio"):
+        if use.kind == "import" or not use.api.startswith(("asyncio", "loop.")):
             continue
         judgement = native_of(use.api, use.arguments, use.kind)
+        if use.api.startswith("loop."):
+            of_loops.append((use, in_place_of(use.api)))  # it goes where the loop goes
+            continue
         names = bound.get(name_before(source, use)[0], [])
         if not names and use.kind == "annotation":  # in quotes
             names = [name for named in bound.values() for name in named if name.api == use.api]
@@ -276,12 +279,18 @@ def judged(
         else:
             wrong.append(entry)
     if wrong or (with_a_loop and tells_apart):
-        raise Refusal(REFUSED, wrong + with_a_loop)
+        raise Refusal(REFUSED, wrong + with_a_loop + of_loops)
     for name in (name for names in bound.values() for name in names if not name.to):
         needs = f", {NEEDS_LOOP}" if any(use.api == name.api for use, _ in with_a_loop) else ""
         why = native_of(name.api).why or "it is of the module itself."
         left.append((use_of(name.alias, name.api), f"{STAYS}{needs}: {why}"))
     return left
+
+
+def in_place_of(api: str) -> str:
+    """What trio has in the place of a method of the loop."""
+    place = row_of(api).trio
+    return f"trio has no loop object: {place if len(place.splitlines()) == 1 else 'see compat.report'}"
 
 
 def check_exact(module: Module) -> None:
