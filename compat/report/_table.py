@@ -219,8 +219,8 @@ _GROUPED = {
         GATHER,
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
-        "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
-        "unseen. All start when gather() is awaited.",
+        "The first error cancels the others, and is raised when they have ended, in a group if several have failed; "
+        "asyncio raises the first, and lets them go on unseen. All start when gather() is awaited.",
     ),
     "asyncio.wait": (
         RACE,
