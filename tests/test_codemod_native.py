@@ -110,6 +110,64 @@ RULES = {
         trio.run(main)
         """,
     ),
+    "wait_for() over several lines": (
+        """
+        async def work(*args):
+            print(args)
+            return args
+
+        async def main(x=None):
+            await asyncio.wait_for(
+                work(
+                    1,  # one
+                    [
+                        2,
+                    ],
+                ),
+                timeout=1,
+            )
+            x = await asyncio.wait_for(work(
+                3,
+            ), 1)
+            y = await asyncio.wait_for(
+                work(
+                    4,
+                ),
+                None,
+            )
+            return x, y
+
+        print(asyncio.run(main()))
+        """,
+        """
+        async def work(*args):
+            print(args)
+            return args
+
+        async def main(x=None):
+            with trio.move_on_after(1) as scope:
+                await work(
+                    1,  # one
+                    [
+                        2,
+                    ],
+                )
+            if scope.cancelled_caught:
+                raise TimeoutError
+            with trio.move_on_after(1) as scope1:
+                x = await work(
+                    3,
+                )
+            if scope1.cancelled_caught:
+                raise TimeoutError
+            y = await work(
+                4,
+            )
+            return x, y
+
+        print(trio.run(main))
+        """,
+    ),
     "functools.partial by its name": (
         """
         from functools import partial
@@ -1004,6 +1062,7 @@ LEFT = {
     ),
     "async with asyncio.TaskGroup(): asyncio.current_task()": "current_task() in line 4 may show its tasks",
     "q = asyncio.Queue(); await q.join()": "a channel has no join() of that kind (line 4)",
+    "q = asyncio.Queue(); await q.get() if q else await q.put(1)": "it is compared or tested in line 4",
     "q = asyncio.Queue(3); q.put_nowait(1)": "a channel has no put_nowait() of that kind (line 4)",
     "q = asyncio.Queue(); q = None; await q.get()": "None in line 4 may be in its place",
     "q = asyncio.Queue(size()); await q.get()": "its size is not known",

@@ -207,9 +207,10 @@ class Rules:
             raise Left(otherwise)
         return call.args[0].value
 
-    def check_comments(self, node: cst.CSTNode) -> None:
-        """Raise Left if a comment would be lost with a node."""
-        if any(isinstance(each, cst.Comment) for each in self.tree.walk(node)):
+    def check_comments(self, node: cst.CSTNode, besides: cst.CSTNode | None = None) -> None:
+        """Raise Left if a comment would be lost with a node, of which one part may stay."""
+        kept = set(self.tree.walk(besides)) if besides is not None else set()
+        if any(isinstance(each, cst.Comment) and each not in kept for each in self.tree.walk(node)):
             raise Left("there is a comment inside")
 
     def is_builtin_by_name(self, node: cst.CSTNode, api: str) -> bool:
@@ -482,15 +483,15 @@ class Rules:
         waiting = self.tree.parent(call)
         if not isinstance(waiting, cst.Await):
             raise Left("its coroutine is not awaited here, but handed on")
-        self.check_comments(call)
+        self.check_comments(call, besides=awaited)
         if isinstance(delay, cst.Name) and delay.value == "None":
-            self.edit(call, lambda new: new.args[0].value)
+            self.edit(call, first_argument)
             return
         statement, block = self.statement_around(waiting)
         self.check_calls(statement, waiting, awaited)
         source = self.scope_for(delay, at=False)
         self.builtin("TimeoutError")
-        self.edit(call, lambda new: new.args[0].value)
+        self.edit(call, first_argument)
         is_quiet = self.is_quiet_await(awaited) and self.only_awaits(statement, waiting)
         if is_quiet and (way := self.without_error(block)):
             self.edit(block, lambda new: in_scope(new, source.replace("move_on", way, 1), ""))
@@ -1040,6 +1041,8 @@ class Rules:
         direct: dict[cst.CSTNode, str] = {}
         for use in flow.uses:
             line = self.tree.line(use.node)
+            if use.what == "is":
+                raise Left(f"it is compared or tested in line {line}")
             end = {"put": "send", "put_nowait": "send", "get": "receive"}.get(use.what)
             if end is None or (use.what == "put_nowait" and bounded):
                 raise Left(f"a channel has no {use.what}() of that kind (line {line})")
@@ -1174,6 +1177,30 @@ def is_above_zero(test: cst.BaseExpression, name: str) -> bool:
         case cst.BooleanOperation(operator=cst.And()):
             return is_above_zero(test.left, name) or is_above_zero(test.right, name)
     return False
+
+
+class Dedented(cst.CSTTransformer):
+    """Moves the lines of an expression to the left."""
+
+    def __init__(self, width: str) -> None:
+        super().__init__()
+        self.width = width
+
+    def leave_ParenthesizedWhitespace(
+        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
+    ) -> cst.ParenthesizedWhitespace:
+        last = updated_node.last_line
+        return updated_node.with_changes(last_line=last.with_changes(value=last.value.removeprefix(self.width)))
+
+
+def first_argument(call: cst.Call) -> cst.BaseExpression:
+    """The first argument in the place of a call; where it stood on a line of its own, its lines move to the left."""
+    [first, *_] = call.args
+    before = call.whitespace_before_args
+    width = before.last_line.value if isinstance(before, cst.ParenthesizedWhitespace) else ""
+    moved = first.value.visit(Dedented(width))
+    assert isinstance(moved, cst.BaseExpression)
+    return moved
 
 
 def renamed_in_quotes(string: cst.SimpleString, chain: str, name: str) -> cst.SimpleString:
