@@ -110,6 +110,33 @@ RULES = {
         trio.run(main)
         """,
     ),
+    "a child that takes too long": (
+        """
+        async def main():
+            child = await asyncio.create_subprocess_exec("sleep", "60")
+            try:
+                await asyncio.wait_for(child.wait(), 0.01)
+            except TimeoutError:
+                print("too long")
+                child.kill()
+                print(await child.wait())
+
+        asyncio.run(main())
+        """,
+        """
+        async def main():
+            child = await asyncio.create_subprocess_exec("sleep", "60")
+            try:
+                with trio.fail_after(0.01):
+                    await child.wait()
+            except trio.TooSlowError:
+                print("too long")
+                child.kill()
+                print(await child.wait())
+
+        asyncio.run(main())
+        """,
+    ),
     "wait_for() over several lines": (
         """
         async def work(*args):

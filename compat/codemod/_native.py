@@ -617,6 +617,9 @@ class Rules:
             value = self.only_attribute(node.attr.value)
         if isinstance(value, cst.List | cst.Dict | cst.Set | cst.SimpleString):
             return "container"
+        if isinstance(value, cst.Await) and isinstance(value.expression, cst.Call):
+            starts = self.tree.api(value.expression.func) in ("create_subprocess_exec", "create_subprocess_shell")
+            return "subprocess.Process" if starts else ""
         return self.class_named(value.func) if isinstance(value, cst.Call) else ""
 
     def class_named(self, node: cst.BaseExpression) -> str:
