@@ -772,8 +772,10 @@ def test_text(tree):
         "pack/old.py: asyncio\n"
         "   line  native    use\n"
         "      2  same      asyncio.run -> trio.run(main, arg)\n"
-        "   note  Ctrl-C raises KeyboardInterrupt in whatever task runs. Out of a TaskGroup it comes in a group, which\n"
-        "         ends the program with status 1 and not 130; `except* KeyboardInterrupt` catches both. asyncio cancels\n"
+        "   note  Ctrl-C raises KeyboardInterrupt in whatever task runs. Out of a TaskGroup it comes in a group, "
+        "which\n"
+        "         ends the program with status 1 and not 130; `except* KeyboardInterrupt` catches both. asyncio "
+        "cancels\n"
         "         the main task. See line 2.\n\n"
         "What changes:\n"
     )
