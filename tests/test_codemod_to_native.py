@@ -287,6 +287,9 @@ def test_modules_that_are_left_as_they_are(before):
 
 
 NAMED = {
+    "import asyncio, pytest\n@pytest.mark.asyncio\nasync def test(): await asyncio.sleep(1)\n": [2],
+    "import asyncio\nfrom unittest import IsolatedAsyncioTestCase\n"
+    "class Test(IsolatedAsyncioTestCase):\n    async def test(self): await asyncio.sleep(1)\n": [3],
     "import asyncio, sys\nif sys.platform == 'win32':\n    asyncio.set_event_loop_policy(None)\nasyncio.run(f())\n": [
         3
     ],

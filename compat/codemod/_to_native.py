@@ -56,6 +56,7 @@ NO_NURSERY = (
 )
 DOCTEST = "a doctest imports it: change that by hand"
 STAYS = "it stays asyncio's"
+TESTS = "it runs tests in a loop of asyncio's: give them the marker native of compat.pytest_plugin"
 NEEDS_LOOP = "which needs a loop (compat.open_loop())"
 
 NAMES = frozenset(native.__all__) - {"open_background"}  # that one is native's own
@@ -152,6 +153,7 @@ def to_native(text: str) -> Change:
         return Change(text, refusal.left, refusal.reason)
     if not edits:
         return Change(text, left)
+    left += tests_on_asyncio(tree)
     for edit, unknown in doctests_of(tree, source):
         edits += edit
         left += unknown
@@ -320,6 +322,17 @@ def name_before(source: Text, use: Use) -> tuple[str, bool]:
         return found[1] if found else "", True
     word = re.compile(r"\w*").match(source.text, start)
     return word[0] if word else "", False
+
+
+def tests_on_asyncio(tree: ast.Module) -> Iterator[tuple[Use, str]]:
+    """What has the tests of a module run by asyncio: pytest-asyncio's marker, unittest's class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.asyncio":
+            yield use_of(node, "pytest.mark.asyncio", "code"), TESTS
+        elif isinstance(node, ast.ClassDef):
+            for base in node.bases:
+                if ast.unparse(base).rpartition(".")[2] == "IsolatedAsyncioTestCase":
+                    yield use_of(base, "IsolatedAsyncioTestCase", "subclass"), TESTS
 
 
 def check_fallbacks(tree: ast.Module, statements: dict[Statement, list[Name]]) -> None:
