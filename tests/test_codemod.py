@@ -13,6 +13,7 @@ import pytest
 
 import test_examples
 from compat.codemod import NO_LIBCST, change
+from compat.codemod.__main__ import main
 from worlds import PATIENCE, ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -279,6 +280,28 @@ def test_the_difference_first(tmp_path):
     assert written.stdout == done.stdout
     assert (tmp_path / "a.py").read_text() == "import trio\n" + before.replace("asyncio.sleep", "trio.sleep")
     assert codemod("--write", "a.py", cwd=tmp_path).stdout == ""
+
+
+def test_a_file_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    """It is named, and the others are written."""
+    before = "from compat import asyncio\nasync def f(): await asyncio.sleep(1)\n"
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(before)
+    write = Path.write_bytes
+
+    def refuse(path, data):
+        if path.name == "b.py":
+            raise PermissionError(13, "Permission denied", str(path))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.chdir(tmp_path)
+    assert main(["--write", "."]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "b.py: not written: Permission denied",
+        "3 files read, 2 changed; left alone: 0 files as a whole, 0 uses of asyncio in others",
+    ]
+    assert [(tmp_path / f"{name}.py").read_text() == before for name in "abc"] == [False, True, False]
 
 
 def test_encodings(tmp_path):

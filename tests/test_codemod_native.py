@@ -41,6 +41,10 @@ RULES = {
             await asyncio.sleep(0)
             await asyncio.sleep(NAP * 2)
             await asyncio.sleep(delay)
+            if delay > 0 and name:
+                await asyncio.sleep(delay)
+            await asyncio.sleep(delay=max(delay, 0))
+            await asyncio.sleep(min(NAP * 2 ** len(name), abs(delay)))
             print(name)
             return 3
 
@@ -54,6 +58,10 @@ RULES = {
             await trio.lowlevel.checkpoint()
             await trio.sleep(NAP * 2)
             await trio.sleep(max(delay, 0))
+            if delay > 0 and name:
+                await trio.sleep(delay)
+            await trio.sleep(max(delay, 0))
+            await trio.sleep(min(NAP * 2 ** len(name), abs(delay)))
             print(name)
             return 3
 
@@ -98,6 +106,195 @@ RULES = {
                 await trio.to_thread.run_sync(int, "x")
             except ValueError as error:
                 print(error)
+
+        trio.run(main)
+        """,
+    ),
+    "a child that takes too long": (
+        """
+        async def main():
+            child = await asyncio.create_subprocess_exec("sleep", "60")
+            try:
+                await asyncio.wait_for(child.wait(), 0.01)
+            except TimeoutError:
+                print("too long")
+                child.kill()
+                print(await child.wait())
+
+        asyncio.run(main())
+        """,
+        """
+        async def main():
+            child = await asyncio.create_subprocess_exec("sleep", "60")
+            try:
+                with trio.fail_after(0.01):
+                    await child.wait()
+            except trio.TooSlowError:
+                print("too long")
+                child.kill()
+                print(await child.wait())
+
+        asyncio.run(main())
+        """,
+    ),
+    "wait_for() over several lines": (
+        """
+        async def work(*args):
+            print(args)
+            return args
+
+        async def main(x=None):
+            await asyncio.wait_for(
+                work(
+                    1,  # one
+                    [
+                        2,
+                    ],
+                ),
+                timeout=1,
+            )
+            x = await asyncio.wait_for(work(
+                3,
+            ), 1)
+            y = await asyncio.wait_for(
+                work(
+                    4,
+                ),
+                None,
+            )
+            return x, y
+
+        print(asyncio.run(main()))
+        """,
+        """
+        async def work(*args):
+            print(args)
+            return args
+
+        async def main(x=None):
+            with trio.move_on_after(1) as scope:
+                await work(
+                    1,  # one
+                    [
+                        2,
+                    ],
+                )
+            if scope.cancelled_caught:
+                raise TimeoutError
+            with trio.move_on_after(1) as scope1:
+                x = await work(
+                    3,
+                )
+            if scope1.cancelled_caught:
+                raise TimeoutError
+            y = await work(
+                4,
+            )
+            return x, y
+
+        print(trio.run(main))
+        """,
+    ),
+    "functools.partial by its name": (
+        """
+        from functools import partial
+
+        async def main(*, x):
+            print(await asyncio.to_thread(
+                sorted,  # a function
+                x,
+                reverse=True,
+            ))
+
+        asyncio.run(main(x=[1, 2]))
+        """,
+        """
+        from functools import partial
+
+        async def main(*, x):
+            print(await trio.to_thread.run_sync(partial(
+                sorted,  # a function
+                x,
+                reverse=True,
+            )))
+
+        trio.run(partial(main, x=[1, 2]))
+        """,
+    ),
+    "what a nursery's tasks are given": (
+        """
+        import functools
+        import trio
+
+        class Store:
+            def __init__(self, group: "asyncio.TaskGroup", lock: "asyncio.Lock | None" = None):
+                self.group = group
+                self.lock = lock
+
+            def start(self, event: "asyncio.Event"):
+                self.group.create_task(self.work(event))
+
+            async def work(self, event):
+                if self.lock:
+                    async with self.lock:
+                        await event.wait()
+                print("works")
+
+        async def put(queue: "asyncio.Queue[int]", last: int, *, done: asyncio.Event) -> None:
+            for number in range(last):
+                await queue.put(number)
+            done.set()
+
+        async def get(queue: asyncio.Queue[int], event: asyncio.Event) -> None:
+            await event.wait()
+            print(await queue.get())
+
+        async def main():
+            queue: "asyncio.Queue[int]" = asyncio.Queue(3)
+            done = asyncio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(functools.partial(put, queue, 3, done=done))
+                nursery.start_soon(get, queue, done, name="get")
+            async with asyncio.TaskGroup() as group:
+                Store(group, asyncio.Lock()).start(done)
+
+        asyncio.run(main())
+        """,
+        """
+        import functools
+        import trio
+
+        class Store:
+            def __init__(self, group: "trio.Nursery", lock: "trio.Lock | None" = None):
+                self.group = group
+                self.lock = lock
+
+            def start(self, event: "trio.Event"):
+                self.group.start_soon(self.work, event)
+
+            async def work(self, event):
+                if self.lock:
+                    async with self.lock:
+                        await event.wait()
+                print("works")
+
+        async def put(queue: "trio.MemorySendChannel[int]", last: int, *, done: trio.Event) -> None:
+            for number in range(last):
+                await queue.send(number)
+            done.set()
+
+        async def get(queue: trio.MemoryReceiveChannel[int], event: trio.Event) -> None:
+            await event.wait()
+            print(await queue.receive())
+
+        async def main():
+            send_channel, receive_channel = trio.open_memory_channel[int](3)
+            done = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(functools.partial(put, send_channel, 3, done=done))
+                nursery.start_soon(get, receive_channel, done, name="get")
+            async with trio.open_nursery() as group:
+                Store(group, trio.Lock()).start(done)
 
         trio.run(main)
         """,
@@ -386,6 +583,7 @@ RULES = {
             async with tables["x"], places, changed:
                 changed.notify_all()
                 await changed.wait_for(lambda: job.done.is_set() or most)
+                await changed.wait_for(lambda: not lock.locked())
             print(lock.locked(), job.done.is_set())
             places.release()
 
@@ -421,6 +619,9 @@ RULES = {
                 changed.notify_all()
                 await trio.lowlevel.checkpoint()
                 while not (job.done.is_set() or most):
+                    await changed.wait()
+                await trio.lowlevel.checkpoint()
+                while lock.locked():
                     await changed.wait()
             print(lock.locked(), job.done.is_set())
             places.release()
@@ -541,6 +742,18 @@ NAMES_THAT_GO = {
     ),
     "import os\nif os:\n    from compat.native import sleep\nasync def f(): await sleep(1)\n": (
         "import os\n\nimport trio\nif os:\n    from compat.native import sleep\nasync def f(): await trio.sleep(1)\n"
+    ),
+    # what only type checkers read
+    "from typing import TYPE_CHECKING\n\nfrom compat.native import run\n\nif TYPE_CHECKING:\n"
+    "    from compat.native import Event\n\nasync def f(x: 'Event'): await x.wait()\n\n"
+    "async def main():\n    from compat.native import Event as Made\n    await f(Made())\n\nrun(main())\n": (
+        "import trio\n\nasync def f(x: 'trio.Event'): await x.wait()\n\n"
+        "async def main():\n    await f(trio.Event())\n\ntrio.run(main)\n"
+    ),
+    "import typing\nfrom compat.native import sleep\nif typing.TYPE_CHECKING:\n"
+    "    from compat.native import sleep as nap\nasync def f(x: typing.Any): await sleep(x if x else 1)\n": (
+        "import typing\nimport trio\nif typing.TYPE_CHECKING:\n    from compat.native import sleep as nap\n"
+        "async def f(x: typing.Any): await trio.sleep(max(x if x else 1, 0))\n"
     ),
     # beside what stays asyncio's
     "from asyncio import iscoroutine\nfrom compat.native import sleep\nasync def f(): iscoroutine, await sleep(1)\n": (
@@ -865,6 +1078,9 @@ LEFT = {
     "async with asyncio.TaskGroup() as g: print(g.create_task(work()))": (
         "the task of line 4 is kept, and trio has no object for it"
     ),
+    "async with asyncio.TaskGroup() as g: g.create_task(work())\n    g = None": (
+        "its name is bound to something else, too, in line 5"
+    ),
     "async with asyncio.TaskGroup() as g: g.create_task(w)": (
         "the coroutine in line 4 was made elsewhere, and a nursery makes it itself"
     ),
@@ -873,6 +1089,7 @@ LEFT = {
     ),
     "async with asyncio.TaskGroup(): asyncio.current_task()": "current_task() in line 4 may show its tasks",
     "q = asyncio.Queue(); await q.join()": "a channel has no join() of that kind (line 4)",
+    "q = asyncio.Queue(); await q.get() if q else await q.put(1)": "it is compared or tested in line 4",
     "q = asyncio.Queue(3); q.put_nowait(1)": "a channel has no put_nowait() of that kind (line 4)",
     "q = asyncio.Queue(); q = None; await q.get()": "None in line 4 may be in its place",
     "q = asyncio.Queue(size()); await q.get()": "its size is not known",
@@ -979,12 +1196,26 @@ FUTURE = "from __future__ import annotations"
             "#!/usr/bin/env python\n# A licence.\nimport math\n\nimport trio\n",
         ),
         ("'Doc.'; {native}; x = 1\n", f"'Doc.'; {NATIVE}; x = 1\nimport trio\nimport math\n"),
+        # what stands there already, if later
+        ("{native}\nx = 1\nimport math, trio\n", "x = 1\nimport math, trio\n"),
+        ("{native}\nx = lambda: trio\nimport trio\n", "import math\n\nimport trio\nx = lambda: trio\nimport trio\n"),
     ],
 )
 def test_where_imports_go(before, after):
     text = "async def f(x: object) -> None:\n    async with asyncio.timeout(x):\n        pass\n"
     changed = change(before.format(native=NATIVE) + text).text
     assert changed.partition("async def")[0] == after
+
+
+def test_declarations_in_quotes_are_named():
+    declared = "x: 'list[asyncio.Task | None]', y: 'trio.Event') -> 'asyncio.\\x51ueue'"
+    text = f"import trio\n{NATIVE}\ndef f({declared}: ...\n"
+    changed = change(text)
+    assert changed.text == text
+    assert [(*use[:3], reason) for use, reason in changed.left] == [
+        (3, 10, "asyncio.Task", "a declaration, which changes with what it declares"),
+        (3, 59, "asyncio.Queue", "a declaration, which changes with what it declares"),
+    ]
 
 
 def test_native_stays_where_it_is_used():

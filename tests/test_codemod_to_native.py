@@ -241,6 +241,14 @@ LEFT = {
         REFUSED,
         {2: "compat.native has no get_running_loop"},
     ),
+    "import asyncio\nloop = asyncio.get_event_loop()\nloop.time()\nloop.add_signal_handler(1, print)\n": (
+        REFUSED,
+        {
+            2: "compat.native has no get_event_loop",
+            3: "trio has no loop object",
+            4: "trio has no loop object",
+        },
+    ),
     "import asyncio\nfrom asyncio import get_running_loop\nasync def f(): get_running_loop()\nasyncio.run(f())\n": (
         REFUSED,
         {3: "compat.native has no get_running_loop"},
@@ -279,6 +287,9 @@ def test_modules_that_are_left_as_they_are(before):
 
 
 NAMED = {
+    "import asyncio, pytest\n@pytest.mark.asyncio\nasync def test(): await asyncio.sleep(1)\n": [2],
+    "import asyncio\nfrom unittest import IsolatedAsyncioTestCase\n"
+    "class Test(IsolatedAsyncioTestCase):\n    async def test(self): await asyncio.sleep(1)\n": [3],
     "import asyncio, sys\nif sys.platform == 'win32':\n    asyncio.set_event_loop_policy(None)\nasyncio.run(f())\n": [
         3
     ],

@@ -292,6 +292,28 @@ def test_the_order_of_tasks_is_said_once_for_a_file(tmp_path):
     assert page.says(f"Native: {_table.ORDER} See lines 4, 5.")
 
 
+@pytest.mark.parametrize("handler", ["except* KeyboardInterrupt", "except KeyboardInterrupt"])
+def test_ctrl_c_on_native_is_said_once_for_a_file(handler, tmp_path):
+    """And is as the note says: in a group out of a TaskGroup, which only `except*` catches."""
+    program = (
+        "import asyncio, signal\nasync def main():\n    async with asyncio.TaskGroup() as group:\n"
+        "        signal.raise_signal(signal.SIGINT)\n        await asyncio.sleep(5)\n"
+        f"try:\n    asyncio.run(main())\n{handler}:\n    print('interrupted')\n"
+    )
+    (tmp_path / "app.py").write_text(program)
+    text = " ".join(report("app.py", cwd=tmp_path).stdout.split())
+    assert f"note {_table.CTRL_C} See line 7. " in text
+    assert "With native: 3 as it stands." in text
+
+    def prints(name: str) -> str:
+        line = f"import compat; from compat import {name}; import sys; sys.modules['asyncio'] = {name}; "
+        command = [sys.executable, "-c", f"{line}exec(open('app.py').read())"]
+        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60).stdout
+
+    assert prints("asyncio") == "interrupted\n"
+    assert prints("native") == ("interrupted\n" if "*" in handler else "")
+
+
 def test_what_has_no_row_is_told_apart():
     assert _table.row_of("asyncio") is _table.MODULE
     assert _table.row_of("asyncio.tasks") is _table.SUBMODULE
@@ -749,7 +771,12 @@ def test_text(tree):
         "      2  same      asyncio.sleep -> await trio.sleep(seconds)\n\n"
         "pack/old.py: asyncio\n"
         "   line  native    use\n"
-        "      2  same      asyncio.run -> trio.run(main, arg)\n\n"
+        "      2  same      asyncio.run -> trio.run(main, arg)\n"
+        "   note  Ctrl-C raises KeyboardInterrupt in whatever task runs. Out of a TaskGroup it comes in a group, "
+        "which\n"
+        "         ends the program with status 1 and not 130; `except* KeyboardInterrupt` catches both. asyncio "
+        "cancels\n"
+        "         the main task. See line 2.\n\n"
         "What changes:\n"
     )
     assert done.stdout.endswith(

@@ -22,8 +22,8 @@ from ._together import leave_what_would_break
 
 STATUS = """\
 exit status: 0; 1 with --check if something would change; 2 for a wrong command line, also for a folder without Python
-files; 3 if some file could not be read, or takes libcst, which is not there. Modules that are left alone as a whole, as
-those on the real asyncio, change nothing of it: the last line counts them.
+files; 3 if some file could not be read or written, or takes libcst, which is not there. Modules that are left alone as
+a whole, as those on the real asyncio, change nothing of it: the last line counts them.
 """
 
 
@@ -83,13 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.quiet:
                 print(f"{path}:{use.line}: {use.api} left alone: {reason}", file=sys.stderr)
     sys.stdout.flush()
+    written = len(changed)
     if options.write:
         for path, text in changed.items():
-            path.write_bytes(text.encode(encodings[path]))
+            try:
+                path.write_bytes(text.encode(encodings[path]))
+            except OSError as error:
+                unread += 1
+                written -= 1
+                print(f"{path}: not written: {describe(error)}", file=sys.stderr)
     if not options.quiet:
         what = "changed" if options.write else "can be changed (--write does it)"
         print(
-            f"{number_of(len(changes), 'file')} read, {len(changed)} {what}; "
+            f"{number_of(len(changes), 'file')} read, {written} {what}; "
             f"left alone: {number_of(refused, 'file')} as a whole, {number_of(left, 'use')} of asyncio in others",
             file=sys.stderr,
         )

@@ -56,14 +56,21 @@ def imports_at_top(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
 
 
 def add_imports(text: str, names: Iterable[str]) -> str:
-    """The text with `import name` for each name that is not imported so at the top. There is an import at the top."""
+    """The text with `import name` for each name that is not imported so before it is used. There is one at the top."""
     for name in sorted(names):
-        if not any(
-            isinstance(each, ast.Import) and any(alias.name == name and not alias.asname for alias in each.names)
-            for each in imports_at_top(parse(text, "<source>"))
-        ):
+        if not is_imported_in_time(parse(text, "<source>"), name):
             text = add_import(text, f"import {name}")
     return text
+
+
+def is_imported_in_time(tree: ast.Module, name: str) -> bool:
+    """Whether the module itself has `import name` before the first statement that speaks of it."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Import) and any(each.name == name and not each.asname for each in statement.names):
+            return True
+        if any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(statement)):
+            return False
+    return False
 
 
 def place_for_imports(tree: ast.Module) -> ast.stmt | None:
@@ -129,9 +136,10 @@ def end_of(tree: ast.Module, statement: ast.stmt) -> int:
 
 
 def drop_import(text: str, name: str) -> str:
-    """The text without the imports that bind a name, which nothing in it uses: the module's, and native's in functions.
+    """The text without the imports that bind a name, which nothing uses: the module's, and native's in its blocks.
 
-    What shares its line with another statement, or is alone in its block, stays.
+    What shares its line with another statement stays, and so does what is alone in its block, but for what only type
+    checkers read.
     """
     tree = parse(text, "<source>")
     found = [
@@ -142,9 +150,31 @@ def drop_import(text: str, name: str) -> str:
     ]
     of_module = [each for each, block in found if block is tree.body][:1]
     for statement, block in sorted(found, key=lambda each: -each[0].lineno):
-        if statement in of_module or (block is not tree.body and len(block) > 1 and is_of_native(statement)):
+        is_alone = len(block) == len(statement.names) == 1
+        if statement in of_module or (block is not tree.body and not is_alone and is_of_native(statement)):
             text = without_name(text, statement, name)
+        elif is_alone and is_of_native(statement) and (guard := guard_of(tree, block)):
+            text = without_guard(text, guard)
     return text
+
+
+def guard_of(tree: ast.Module, block: list[ast.stmt]) -> ast.If | None:
+    """The `if TYPE_CHECKING:` of the module whose block this is, if that is all that it has."""
+    for each in tree.body:
+        if isinstance(each, ast.If) and each.body is block and not each.orelse:
+            return each if ast.unparse(each.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING") else None
+    return None
+
+
+def without_guard(text: str, guard: ast.If) -> str:
+    """The text without an `if TYPE_CHECKING:` that has nothing left, and without the import of that name."""
+    source = Text(text)
+    if "#" in source.of(guard) or not source.is_alone(guard):
+        return text
+    changed = source.without(guard)
+    name = ast.unparse(guard.test).partition(".")[0]
+    still = {each.id for each in ast.walk(parse(changed, "<source>")) if isinstance(each, ast.Name)}
+    return changed if name in still else drop_import(changed, name)
 
 
 def blocks_of(tree: ast.Module) -> Iterator[list[ast.stmt]]:

@@ -143,7 +143,7 @@ class Rules:
                 remaining.append((node, api, reason))
         self.left = sorted(
             (Use(self.tree.line(node), self.tree.column(node), f"asyncio.{api}", "code"), reason)
-            for node, api, reason in remaining
+            for node, api, reason in [*remaining, *self.declared_in_quotes()]
             if node not in self.edits
         )
         for block, marks in self.withs.items():
@@ -152,6 +152,13 @@ class Rules:
             return self.tree.module.code
         changed = self.tree.module.visit(Editor(self.edits))
         return add_imports(changed.code, self.needed)
+
+    def declared_in_quotes(self) -> Iterator[tuple[cst.CSTNode, str, str]]:
+        """What declarations in quotes speak of, and why that is left."""
+        for node in self.tree.nodes:
+            if isinstance(node, cst.SimpleString) and self.in_annotation(node):
+                for _, api in self.tree.quoted(node):
+                    yield node, api, DECLARATION
 
     def try_rule(self, node: cst.Name | cst.Attribute, api: str) -> str:
         """Apply the rule for a name; the reason if it cannot be."""
@@ -200,9 +207,10 @@ class Rules:
             raise Left(otherwise)
         return call.args[0].value
 
-    def check_comments(self, node: cst.CSTNode) -> None:
-        """Raise Left if a comment would be lost with a node."""
-        if any(isinstance(each, cst.Comment) for each in self.tree.walk(node)):
+    def check_comments(self, node: cst.CSTNode, besides: cst.CSTNode | None = None) -> None:
+        """Raise Left if a comment would be lost with a node, of which one part may stay."""
+        kept = set(self.tree.walk(besides)) if besides is not None else set()
+        if any(isinstance(each, cst.Comment) and each not in kept for each in self.tree.walk(node)):
             raise Left("there is a comment inside")
 
     def is_builtin_by_name(self, node: cst.CSTNode, api: str) -> bool:
@@ -219,6 +227,8 @@ class Rules:
         match node:
             case cst.Integer() | cst.Float():
                 return True
+            case cst.Name() if self.is_asked_before(node):
+                return True
             case cst.Name():
                 value = self.tree.only_value(node)
                 place = self.tree.place_of_name(node)
@@ -233,8 +243,31 @@ class Rules:
             case cst.Call(args=[]):
                 return self.tree.full_name(node.func) == "random.random"
             case cst.Call():
-                numbers = all(self.not_negative(each.value) and not each.star for each in node.args)
-                return self.tree.full_name(node.func) == "random.uniform" and numbers
+                if self.tree.is_builtin(node.func, "abs", "len"):
+                    return True
+                numbers = [self.not_negative(each.value) and each.keyword is None for each in node.args]
+                if any(each.star for each in node.args) or len(numbers) < 2:
+                    return False
+                if self.tree.is_builtin(node.func, "max"):
+                    return any(numbers)
+                is_known = self.tree.is_builtin(node.func, "min") or self.tree.full_name(node.func) == "random.uniform"
+                return is_known and all(numbers)
+        return False
+
+    def is_asked_before(self, node: cst.Name) -> bool:
+        """Whether a variable of a function is seen to be above 0 by an `if` around, and is not set inside that."""
+        place = self.tree.place_of_name(node)
+        if place is None or not isinstance(place[0], FunctionScope):
+            return False
+        stores = [each for each in self.tree.names[place] if self.tree.is_store(each)]
+        inner: cst.CSTNode = node
+        for outer in self.tree.around(node):
+            if isinstance(outer, cst.FunctionDef | cst.Lambda | cst.BaseComp):
+                return False
+            if isinstance(outer, cst.If) and outer.body is inner and is_above_zero(outer.test, node.value):
+                inside = set(self.tree.walk(inner))
+                return inside.isdisjoint(stores) and node.value not in self.tree.declared
+            inner = outer
         return False
 
     def is_number(self, node: cst.BaseExpression) -> bool:
@@ -286,16 +319,15 @@ class Rules:
     def spread(self, call: cst.Call, inner: cst.Call) -> None:
         """f(g(a, b)) -> f(g, a, b), and f(functools.partial(g, a, x=b)) where there are keywords."""
         has_keywords = any(each.keyword is not None or each.star == "**" for each in inner.args)
-        if has_keywords:
-            self.need("functools")
+        partial = self.partial() if has_keywords else None
         self.check_comments(inner)
 
         def edit(new: cst.Call) -> cst.Call:
             first, *others = new.args
             made = cst.ensure_type(first.value, cst.Call)
             arguments = joined([cst.Arg(made.func), *made.args])
-            if has_keywords:
-                arguments = [cst.Arg(cst.Call(expression("functools.partial"), arguments))]
+            if partial is not None:
+                arguments = [cst.Arg(cst.Call(partial, arguments))]
             arguments[-1] = arguments[-1].with_changes(
                 comma=first.comma, whitespace_after_arg=first.whitespace_after_arg
             )
@@ -303,10 +335,22 @@ class Rules:
 
         self.edit(call, edit)
 
+    def partial(self) -> cst.BaseExpression:
+        """The module's own name for functools.partial, if it has one."""
+        bindings = self.tree.bindings.get("partial", ())
+        if len(bindings) == 1 and bindings[0] in self.tree.imports_of("functools"):
+            return cst.Name("partial")
+        self.need("functools")
+        return expression("functools.partial")
+
     def sleep(self, node: cst.BaseExpression, api: str) -> None:
         """trio.sleep(), and a checkpoint for a delay of 0 or less."""
         call = self.call_of(node)
-        delay = self.only_argument(call, "trio.sleep() gives no result")
+        if len(call.args) == 1 and call.args[0].keyword is not None and call.args[0].keyword.value == "delay":
+            delay = call.args[0].value
+            self.edit(call.args[0], lambda new: new.with_changes(keyword=None, equal=cst.MaybeSentinel.DEFAULT))
+        else:
+            delay = self.only_argument(call, "trio.sleep() gives no result")
         if isinstance(delay, cst.Integer) and delay.evaluated_value == 0:
             self.rename(node, "trio.lowlevel.checkpoint")
             self.edit(call, lambda new: new.with_changes(args=[], whitespace_before_args=cst.SimpleWhitespace("")))
@@ -323,10 +367,13 @@ class Rules:
             raise Left("its function is not known")
         self.rename(node, "trio.to_thread.run_sync")
         if any(each.keyword is not None or each.star == "**" for each in call.args):
-            self.need("functools")
+            partial = self.partial()
             self.edit(
                 call,
-                lambda new: new.with_changes(args=[cst.Arg(new.with_changes(func=expression("functools.partial")))]),
+                lambda new: new.with_changes(
+                    args=[cst.Arg(new.with_changes(func=partial, lpar=[], rpar=[]))],
+                    whitespace_before_args=cst.SimpleWhitespace(""),
+                ),
             )
 
     def cancelled_error(self, node: cst.BaseExpression, api: str) -> None:
@@ -436,15 +483,15 @@ class Rules:
         waiting = self.tree.parent(call)
         if not isinstance(waiting, cst.Await):
             raise Left("its coroutine is not awaited here, but handed on")
-        self.check_comments(call)
+        self.check_comments(call, besides=awaited)
         if isinstance(delay, cst.Name) and delay.value == "None":
-            self.edit(call, lambda new: new.args[0].value)
+            self.edit(call, first_argument)
             return
         statement, block = self.statement_around(waiting)
         self.check_calls(statement, waiting, awaited)
         source = self.scope_for(delay, at=False)
         self.builtin("TimeoutError")
-        self.edit(call, lambda new: new.args[0].value)
+        self.edit(call, first_argument)
         is_quiet = self.is_quiet_await(awaited) and self.only_awaits(statement, waiting)
         if is_quiet and (way := self.without_error(block)):
             self.edit(block, lambda new: in_scope(new, source.replace("move_on", way, 1), ""))
@@ -570,6 +617,9 @@ class Rules:
             value = self.only_attribute(node.attr.value)
         if isinstance(value, cst.List | cst.Dict | cst.Set | cst.SimpleString):
             return "container"
+        if isinstance(value, cst.Await) and isinstance(value.expression, cst.Call):
+            starts = self.tree.api(value.expression.func) in ("create_subprocess_exec", "create_subprocess_shell")
+            return "subprocess.Process" if starts else ""
         return self.class_named(value.func) if isinstance(value, cst.Call) else ""
 
     def class_named(self, node: cst.BaseExpression) -> str:
@@ -685,9 +735,7 @@ class Rules:
             waits = cst.ensure_type(awaited, cst.Call)
             lock, asked = cst.ensure_type(waits.func, cst.Attribute).value, waits.args[0].value
             test = asked.body if isinstance(asked, cst.Lambda) else cst.Call(asked)
-            if isinstance(test, cst.BooleanOperation | cst.Comparison | cst.IfExp) and not test.lpar:
-                test = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-            loop = cst.parse_statement(f"while not {code(test)}:\n    await {code(lock)}.wait()\n")
+            loop = cst.parse_statement(f"while {negated(test)}:\n    await {code(lock)}.wait()\n")
             first = cst.parse_statement("await trio.lowlevel.checkpoint()\n")
             return cst.FlattenSentinel([first.with_changes(leading_lines=new.leading_lines), loop])
 
@@ -700,9 +748,18 @@ class Rules:
         """Put trio's class in the place of native's in a declaration."""
         for each in self.tree.walk(annotation):
             if isinstance(each, cst.SimpleString):
-                raise Left("it is declared in quotes")
+                self.rename_quoted(each, api, f"trio.{name}")
             if isinstance(each, cst.Name | cst.Attribute) and self.tree.api(each) == api and each not in self.edits:
                 self.rename(each, f"trio.{name}")
+
+    def rename_quoted(self, string: cst.SimpleString, api: str, name: str) -> None:
+        """Put a name in the place of native's in a declaration in quotes."""
+        for chain in {chain for chain, found in self.tree.quoted(string) if found == api}:
+            if string.prefix or string.evaluated_value != string.raw_value:
+                raise Left("it is declared in quotes")
+            self.need("trio")
+            self.freed.add(chain.partition(".")[0])
+            self.edit(string, functools.partial(renamed_in_quotes, chain=chain, name=name))
 
     # --- task groups -------------------------------------------------------------------------------------------------
 
@@ -719,14 +776,17 @@ class Rules:
         flow = Flow()
         if item.asname is not None:
             flow = follow(self.tree, item.asname.name, self.others.names)
+        known = {node for node, _ in flow.edges}  # where it is read
         for place in flow.places:
             for value in arguments_for(self.tree, place, self.others.names):
-                if not isinstance(value, cst.Name) or self.tree.place_of_name(value) not in flow.places:
+                if value not in known:
                     raise Left(f"{place[1]} may be another group: {code(value)} in line {self.tree.line(value)}")
         for value in flow.inputs:
+            if value in known:
+                continue
             other = self.tree.parent(value)
             if not isinstance(other, cst.WithItem) or not self.is_new_group(value):
-                raise Left("its name is bound to something else, too")
+                raise Left(f"its name is bound to something else, too, in line {self.tree.line(value)}")
             self.check_cancellation_unseen(other)
         for use in flow.uses:
             self.start_soon(use.node, use.what)
@@ -926,7 +986,7 @@ class Rules:
         item_type = subscript
         for annotation in flow.annotations:
             if annotation is getattr(holder, "annotation", None):
-                declared = annotation.annotation
+                declared = self.tree.unquoted(annotation.annotation)
                 item_type = item_type or (declared if isinstance(declared, cst.Subscript) else None)
             else:
                 parameter = self.tree.parent(annotation)
@@ -984,6 +1044,8 @@ class Rules:
         direct: dict[cst.CSTNode, str] = {}
         for use in flow.uses:
             line = self.tree.line(use.node)
+            if use.what == "is":
+                raise Left(f"it is compared or tested in line {line}")
             end = {"put": "send", "put_nowait": "send", "get": "receive"}.get(use.what)
             if end is None or (use.what == "put_nowait" and bounded):
                 raise Left(f"a channel has no {use.what}() of that kind (line {line})")
@@ -1105,6 +1167,58 @@ class Editor(cst.CSTTransformer):
         for edit in self.edits.get(original_node, ()):
             updated_node = edit(updated_node)
         return updated_node
+
+
+def is_above_zero(test: cst.BaseExpression, name: str) -> bool:
+    """Whether a condition says that a variable is a number, and not below 0: `delay > 0`."""
+    match test:
+        case cst.Comparison(
+            left=cst.Name(value=left),
+            comparisons=[cst.ComparisonTarget(cst.GreaterThan() | cst.GreaterThanEqual(), cst.Integer() | cst.Float())],
+        ):
+            return left == name
+        case cst.BooleanOperation(operator=cst.And()):
+            return is_above_zero(test.left, name) or is_above_zero(test.right, name)
+    return False
+
+
+class Dedented(cst.CSTTransformer):
+    """Moves the lines of an expression to the left."""
+
+    def __init__(self, width: str) -> None:
+        super().__init__()
+        self.width = width
+
+    def leave_ParenthesizedWhitespace(
+        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
+    ) -> cst.ParenthesizedWhitespace:
+        last = updated_node.last_line
+        return updated_node.with_changes(last_line=last.with_changes(value=last.value.removeprefix(self.width)))
+
+
+def first_argument(call: cst.Call) -> cst.BaseExpression:
+    """The first argument in the place of a call; where it stood on a line of its own, its lines move to the left."""
+    [first, *_] = call.args
+    before = call.whitespace_before_args
+    width = before.last_line.value if isinstance(before, cst.ParenthesizedWhitespace) else ""
+    moved = first.value.visit(Dedented(width))
+    assert isinstance(moved, cst.BaseExpression)
+    return moved
+
+
+def renamed_in_quotes(string: cst.SimpleString, chain: str, name: str) -> cst.SimpleString:
+    """A declaration in quotes with another name in the place of a dotted one."""
+    whole = rf"(?<![\w.]){re.escape(chain)}(?![\w.])"
+    return string.with_changes(value=re.sub(whole, name, string.value))
+
+
+def negated(test: cst.BaseExpression) -> str:
+    """The source of `not test`."""
+    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not) and not test.lpar:
+        return code(test.expression)
+    if isinstance(test, cst.BooleanOperation | cst.Comparison | cst.IfExp | cst.NamedExpr) and not test.lpar:
+        return f"not ({code(test)})"
+    return f"not {code(test)}"
 
 
 def is_plain(alias: cst.ImportAlias, module: str) -> bool:

@@ -84,6 +84,12 @@ def destinations(tree: Tree, node: cst.CSTNode, flow: Flow) -> list[Place]:
             ):
                 flow.uses.append(Use(node, "is"))
                 return []
+        case cst.If() | cst.While() | cst.IfExp() if parent.test is node:
+            flow.uses.append(Use(node, "is"))
+            return []
+        case cst.UnaryOperation(operator=cst.Not()):
+            flow.uses.append(Use(node, "is"))
+            return []
         case cst.Expr():
             return []
         case cst.Arg() if parent.value is node and not parent.star:
@@ -95,7 +101,7 @@ def destinations(tree: Tree, node: cst.CSTNode, flow: Flow) -> list[Place]:
                     flow.tables.update(places := destinations(tree, call, flow))
                     return places
                 return [parameter_place(tree, call, parent, flow)]
-    raise Left(f"it is handed on in line {tree.line(node)}: {code(parent).strip()[:60]}")
+    raise Left(f"it is handed on in line {tree.line(node)}: {code(parent).strip().splitlines()[0][:60]}")
 
 
 def target_place(tree: Tree, target: cst.BaseExpression) -> Place:
@@ -125,9 +131,10 @@ def field_place(tree: Tree, call: cst.Call) -> Place:
 
 def parameter_place(tree: Tree, call: cst.Call, argument: cst.Arg, flow: Flow) -> Place:
     """The parameter of a function of this module that an argument is."""
-    function = tree.definition(call.func)
-    bound = isinstance(call.func, cst.Attribute)
-    if function is None and (owner := tree.class_of(call)) is not None:
+    callee, given = called(tree, call)
+    function = tree.definition(callee)
+    bound = isinstance(callee, cst.Attribute)
+    if function is None and callee is call.func and (owner := tree.class_of(call)) is not None:
         makers = [each for each in tree.functions["__init__"] if tree.class_around(each) is owner]
         function = makers[0] if len(makers) == 1 else None
         bound = True
@@ -135,7 +142,7 @@ def parameter_place(tree: Tree, call: cst.Call, argument: cst.Arg, flow: Flow) -
             return None, argument.keyword.value
     if function is None or function.decorators:
         raise Left(f"it is handed to {code(call.func)}() in line {tree.line(call)}")
-    parameter = matching(function, call, argument, skip=bound)
+    parameter = matching(function, given, argument, skip=bound)
     if parameter is None:
         raise Left(f"it is handed to {code(call.func)}() in line {tree.line(call)}, as nobody knows what")
     if parameter.annotation is not None:
@@ -146,22 +153,50 @@ def parameter_place(tree: Tree, call: cst.Call, argument: cst.Arg, flow: Flow) -
     return place
 
 
+def called(tree: Tree, call: cst.Call) -> tuple[cst.BaseExpression, list[cst.Arg]]:
+    """The function that a call calls, and its arguments: start_soon(f, a) and functools.partial(f, a) give a to f."""
+    arguments = [*call.args]
+    starts = isinstance(call.func, cst.Attribute) and call.func.attr.value == "start_soon"
+    starts = starts and "start_soon" not in tree.functions
+    if arguments and not arguments[0].star and (starts or tree.full_name(call.func) == "functools.partial"):
+        is_name = ["name"] if starts else []
+        given = [each for each in arguments[1:] if each.keyword is None or each.keyword.value not in is_name]
+        return arguments[0].value, given
+    return call.func, arguments
+
+
+def call_with(tree: Tree, callee: cst.CSTNode) -> list[cst.Arg] | None:
+    """The arguments with which a function is called where it is named, also by start_soon(); None if unknown."""
+    call = tree.parent(callee)
+    if isinstance(call, cst.Arg):
+        call = tree.parent(call)
+    if not isinstance(call, cst.Call):
+        return None
+    function, given = called(tree, call)
+    if function is not callee or any(each.star for each in call.args):
+        return None
+    if function is call.func or tree.full_name(call.func) != "functools.partial":
+        return given
+    outer = tree.parent(tree.parent(call))  # who is given a partial may call it with more
+    return given if isinstance(outer, cst.Call) and called(tree, outer) == (call, []) else None
+
+
 def is_dataclass(tree: Tree, owner: cst.ClassDef) -> bool:
     marks = [mark.decorator for mark in owner.decorators]
     names = [tree.full_name(mark.func if isinstance(mark, cst.Call) else mark) for mark in marks]
     return names == ["dataclasses.dataclass"]
 
 
-def matching(function: cst.FunctionDef, call: cst.Call, argument: cst.Arg, *, skip: bool) -> cst.Param | None:
-    """Which parameter gets an argument."""
+def matching(function: cst.FunctionDef, given: list[cst.Arg], argument: cst.Arg, *, skip: bool) -> cst.Param | None:
+    """Which parameter gets one of the arguments."""
     parameters = function.params
     positional = [*parameters.posonly_params, *parameters.params][skip:]
-    if any(each.star for each in call.args):
+    if argument not in given or any(each.star for each in given):
         return None
     if argument.keyword is not None:
         named = [*parameters.params, *parameters.kwonly_params]
         return next((each for each in named if each.name.value == argument.keyword.value), None)
-    index = [*call.args].index(argument)
+    index = given.index(argument)
     return positional[index] if index < len(positional) else None
 
 
@@ -248,10 +283,10 @@ def arguments_for(tree: Tree, place: Place, foreign: frozenset[str]) -> list[cst
         calls = [each.func for each in tree.nodes if isinstance(each, cst.Call) and tree.class_of(each) is owner]
     given: list[cst.BaseExpression] = []
     for callee in calls:
-        call = tree.parent(callee)
-        if not isinstance(call, cst.Call) or call.func is not callee or any(each.star for each in call.args):
+        arguments = call_with(tree, callee)
+        if arguments is None:
             raise Left(f"{function.name.value}() is handed on in line {tree.line(callee)}")
         given += [
-            each.value for each in call.args if matching(function, call, each, skip=owner is not None) is parameter
+            each.value for each in arguments if matching(function, arguments, each, skip=owner is not None) is parameter
         ]
     return given

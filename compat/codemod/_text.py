@@ -67,9 +67,9 @@ class Text:
         return text
 
     def without(self, node: ast.stmt) -> str:
-        """The text without the lines of a statement, and without an empty line if they stand between two."""
+        """The text without the lines of a statement, and without an empty line if they stand between two, or first."""
         start, end = node.lineno - 1, node.end_lineno or node.lineno
         lines = list(self.lines)
-        is_alone = start and not lines[start - 1].strip() and end < len(lines) and not lines[end].strip()
-        lines[start - bool(is_alone) : end] = []
+        is_alone = (not start or not lines[start - 1].strip()) and end < len(lines) and not lines[end].strip()
+        lines[start : end + is_alone] = []
         return "".join(lines)

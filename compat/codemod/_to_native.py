@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from compat import native
 from compat.report._reading import Known, Module, Use, as_api, imported_module, parse, place
-from compat.report._table import native_of
+from compat.report._table import native_of, row_of
 
 from ._imports import NATIVE, add_import, blocks_of, bound_by, imports_at_top, section_of_statement
 from ._module import defines_a_loop, is_in, is_native, uses_asyncio
@@ -56,6 +56,7 @@ NO_NURSERY = (
 )
 DOCTEST = "a doctest imports it: change that by hand"
 STAYS = "it stays asyncio's"
+TESTS = "it runs tests in a loop of asyncio's: give them the marker native of compat.pytest_plugin"
 NEEDS_LOOP = "which needs a loop (compat.open_loop())"
 
 NAMES = frozenset(native.__all__) - {"open_background"}  # that one is native's own
@@ -152,6 +153,7 @@ def to_native(text: str) -> Change:
         return Change(text, refusal.left, refusal.reason)
     if not edits:
         return Change(text, left)
+    left += tests_on_asyncio(tree)
     for edit, unknown in doctests_of(tree, source):
         edits += edit
         left += unknown
@@ -251,12 +253,15 @@ def judged(
         isinstance(node, ast.ImportFrom) and node.module == "__future__" and "annotations" in ast.unparse(node)
         for node in tree.body
     )
-    left, wrong, with_a_loop = [], [], []
+    left, wrong, with_a_loop, of_loops = [], [], [], []
     tells_apart = False
     for use in module.uses():
-        if use.kind == "import" or not use.api.startswith("asyncio"):
+        if use.kind == "import" or not use.api.startswith(("asyncio", "loop.")):
             continue
         judgement = native_of(use.api, use.arguments, use.kind)
+        if use.api.startswith("loop."):
+            of_loops.append((use, in_place_of(use.api)))  # it goes where the loop goes
+            continue
         names = bound.get(name_before(source, use)[0], [])
         if not names and use.kind == "annotation":  # in quotes
             names = [name for named in bound.values() for name in named if name.api == use.api]
@@ -276,12 +281,18 @@ def judged(
         else:
             wrong.append(entry)
     if wrong or (with_a_loop and tells_apart):
-        raise Refusal(REFUSED, wrong + with_a_loop)
+        raise Refusal(REFUSED, wrong + with_a_loop + of_loops)
     for name in (name for names in bound.values() for name in names if not name.to):
         needs = f", {NEEDS_LOOP}" if any(use.api == name.api for use, _ in with_a_loop) else ""
         why = native_of(name.api).why or "it is of the module itself."
         left.append((use_of(name.alias, name.api), f"{STAYS}{needs}: {why}"))
     return left
+
+
+def in_place_of(api: str) -> str:
+    """What trio has in the place of a method of the loop."""
+    place = row_of(api).trio
+    return f"trio has no loop object: {place if len(place.splitlines()) == 1 else 'see compat.report'}"
 
 
 def check_exact(module: Module) -> None:
@@ -311,6 +322,17 @@ def name_before(source: Text, use: Use) -> tuple[str, bool]:
         return found[1] if found else "", True
     word = re.compile(r"\w*").match(source.text, start)
     return word[0] if word else "", False
+
+
+def tests_on_asyncio(tree: ast.Module) -> Iterator[tuple[Use, str]]:
+    """What has the tests of a module run by asyncio: pytest-asyncio's marker, unittest's class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.asyncio":
+            yield use_of(node, "pytest.mark.asyncio", "code"), TESTS
+        elif isinstance(node, ast.ClassDef):
+            for base in node.bases:
+                if ast.unparse(base).rpartition(".")[2] == "IsolatedAsyncioTestCase":
+                    yield use_of(base, "IsolatedAsyncioTestCase", "subclass"), TESTS
 
 
 def check_fallbacks(tree: ast.Module, statements: dict[Statement, list[Name]]) -> None:

@@ -131,6 +131,24 @@ class Tree:
         first, _, rest = name.removeprefix(f"{NATIVE}.").partition(".")
         return rest if rest and first in SUBMODULES else f"{first}.{rest}".rstrip(".")
 
+    def quoted(self, string: cst.SimpleString) -> Iterator[tuple[str, str]]:
+        """The names of native's in a declaration in quotes: as they are written there, and as native has them."""
+        scope = self.scopes.get(string)
+        for found in re.finditer(r"(?<![\w.])[^\W\d][\w.]*", str(string.evaluated_value)):
+            names = scope.get_qualified_names_for(found[0]) if scope is not None else ()
+            apis = {self.api_named(each.name) for each in names if each.source is QualifiedNameSource.IMPORT}
+            if len(names) == 1 and (api := apis.pop() if apis else ""):
+                yield found[0], api
+
+    def unquoted(self, declared: cst.BaseExpression) -> cst.BaseExpression:
+        """A declaration, also if it is in quotes."""
+        if not isinstance(declared, cst.SimpleString):
+            return declared
+        try:
+            return cst.parse_expression(str(declared.evaluated_value))
+        except cst.ParserSyntaxError:
+            return declared
+
     def possible_api(self, node: cst.CSTNode) -> str:
         """The name of native's that a name may be that has several meanings, by `try: import`; "" if it has not."""
         scope = self.scopes.get(node)
@@ -168,6 +186,24 @@ class Tree:
             for name in self.bound_by(node):
                 found[name].append(node)
         return found
+
+    @cached_property
+    def declared(self) -> set[str]:
+        """The names that some function declares to be another's: by `nonlocal` or `global`."""
+        return {
+            item.name.value for node in self.nodes if isinstance(node, cst.Nonlocal | cst.Global) for item in node.names
+        }
+
+    def imports_of(self, module: str) -> list[cst.CSTNode]:
+        """The statements of the module itself, not of its blocks, that import names from another, under these names."""
+        return [
+            each
+            for statement in self.module.body
+            if isinstance(statement, cst.SimpleStatementLine)
+            for each in statement.body
+            if isinstance(each, cst.ImportFrom) and each.module is not None and code(each.module) == module
+            if not isinstance(each.names, cst.ImportStar) and all(alias.asname is None for alias in each.names)
+        ]
 
     def bound_by(self, node: cst.CSTNode) -> set[str]:
         """The names that a node binds by itself."""
@@ -228,7 +264,7 @@ class Tree:
 
     def is_read(self, name: str) -> bool:
         """Whether a name is read somewhere, or may be in quotes, as a declaration or in __all__."""
-        quoted = any(name in re.findall(r"\w+", str(literal)) for literal in self.literals)
+        quoted = any(name in re.findall(r"(?<![\w.])\w+", str(literal)) for literal in self.literals)
         return quoted or any(
             isinstance(node, cst.Name) and node.value == name and node in self.scopes and not self.is_store(node)
             for node in self.nodes

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         default=[],
         metavar="PATH",
-        help="a file or folder that has left asyncio: exit with status 1 if it is used or imported there (repeatable)",
+        help="a file or folder that has left asyncio: exit with status 1 if it is used or imported there; "
+        "compat.native does not count (repeatable)",
     )
     parser.add_argument(
         "--watch",

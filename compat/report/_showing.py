@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ._reading import Source, Use
-from ._table import LOOPS, ORDER, STARTS, OnNative, native_of, row_of, state_of
+from ._table import CTRL_C, LOOPS, ORDER, RUNS, STARTS, OnNative, native_of, row_of, state_of
 from ._tree import Package, Tree, count
 from ._watch import Finding
 
@@ -57,12 +57,14 @@ def on_native(use: Use, among: Iterable[Use] = ()) -> OnNative:
 
 def notes_on_native(file: Source) -> list[str]:
     """What native changes for a file as a whole, and not for one of its uses."""
-    lines = sorted({use.line for use in file.asyncio if use.api in STARTS and use.kind == "code"})
-    if not lines:
-        return []
-    more = f" and {len(lines) - LINES_NAMED} more" if len(lines) > LINES_NAMED else ""
-    named = ", ".join(map(str, lines[:LINES_NAMED]))
-    return [f"{ORDER} See {'line' if len(lines) == 1 else 'lines'} {named}{more}."]
+    notes = []
+    for note, apis in ((ORDER, STARTS), (CTRL_C, RUNS)):
+        lines = sorted({use.line for use in file.asyncio if use.api in apis and use.kind == "code"})
+        if lines:
+            more = f" and {len(lines) - LINES_NAMED} more" if len(lines) > LINES_NAMED else ""
+            named = ", ".join(map(str, lines[:LINES_NAMED]))
+            notes.append(f"{note} See {'line' if len(lines) == 1 else 'lines'} {named}{more}.")
+    return notes
 
 
 def verdicts(files: Iterable[Source]) -> Counter[str]:

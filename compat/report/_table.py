@@ -21,6 +21,7 @@ __all__ = [
     "ORDER",
     "PUBLIC",
     "ROWS",
+    "RUNS",
     "STARTS",
     "SUBMODULES",
     "OnNative",
@@ -72,6 +73,12 @@ ORDER = (
     "which they were made and woken."
 )
 STARTS = {"asyncio.TaskGroup.create_task", "asyncio.create_task", "asyncio.gather"}
+# The same for each program that can be interrupted.
+CTRL_C = (
+    "Ctrl-C raises KeyboardInterrupt in whatever task runs. Out of a TaskGroup it comes in a group, which ends the "
+    "program with status 1 and not 130; `except* KeyboardInterrupt` catches both. asyncio cancels the main task."
+)
+RUNS = {"asyncio.run", "asyncio.Runner.run"}
 
 # Recipes of several lines.
 HANDLER = """\
@@ -219,8 +226,8 @@ _GROUPED = {
         GATHER,
         "When one fails, gather raises at once and the others go on running unseen; a nursery cancels them, waits for "
         "them and raises a group. Results: have each put its own into a list or dict.",
-        "The first error cancels the others, and is raised when they have ended; asyncio lets them go on "
-        "unseen. All start when gather() is awaited.",
+        "The first error cancels the others, and is raised when they have ended, in a group if several have failed; "
+        "asyncio raises the first, and lets them go on unseen. All start when gather() is awaited.",
     ),
     "asyncio.wait": (
         RACE,
