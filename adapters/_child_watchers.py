@@ -21,6 +21,13 @@ from asyncio.unix_events import ThreadedChildWatcher as ThreadedChildWatcher
 __all__ = tuple(name for name in std.__all__ if name.endswith("ChildWatcher"))
 
 
+def warn_of(name: str) -> None:
+    """Warn that something about child watchers is deprecated. Called by what the program calls."""
+    if sys.version_info >= (3, 12):
+        text = f"{name!r} is deprecated as of Python 3.12 and will be removed in Python 3.14."
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+
 class PidfdChildWatcher(ThreadedChildWatcher):
     """Stands for asyncio's. https://docs.python.org/3.13/library/asyncio-policy.html#asyncio.PidfdChildWatcher"""
 
@@ -32,10 +39,7 @@ class _DeprecatedWatcher(ThreadedChildWatcher):
 
     def __init__(self) -> None:
         super().__init__()
-        if sys.version_info >= (3, 12):
-            name = type(self).__name__
-            text = f"{name!r} is deprecated as of Python 3.12 and will be removed in Python 3.14."
-            warnings.warn(text, DeprecationWarning, stacklevel=2)
+        warn_of(type(self).__name__)
 
 
 class SafeChildWatcher(_DeprecatedWatcher):

@@ -64,9 +64,6 @@ class LoopPart(SelectorEventLoop):
         def _append_from_anywhere(self, handle: Handle) -> None:
             """Queue a callback from another thread, or from a signal handler."""
 
-        def _stop_with(self, error: BaseException) -> None:
-            """End the run with SystemExit or KeyboardInterrupt."""
-
         # Connections gives:
 
         @property

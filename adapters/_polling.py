@@ -73,7 +73,7 @@ class Activity:
         if loop is None:
             raise error
         if isinstance(error, SystemExit | KeyboardInterrupt):
-            loop._stop_with(error)
+            loop._scheduler.stop_with(error)
         else:
             loop.call_exception_handler({"message": f"Exception in {self._coro!r}", "exception": error})
 

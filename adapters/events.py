@@ -237,10 +237,6 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         self._reset_asyncgen_hooks()
         self._set_coroutine_origin_tracking(False)
 
-    def _stop_with(self, error: BaseException) -> None:
-        """End the run with SystemExit or KeyboardInterrupt, which a callback or a Task has raised."""
-        self._scheduler.stop_with(error)
-
     # --- callbacks ---------------------------------------------------------------------------------------------------
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Handle:
@@ -553,7 +549,7 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
                 has_pidfd = sys.version_info >= (3, 12) and std_unix_events.can_use_pidfd()
                 watchers = _child_watchers
                 self._watcher = watchers.PidfdChildWatcher() if has_pidfd else watchers.ThreadedChildWatcher()
-            _warn_of_child_watchers("get_child_watcher")
+            _child_watchers.warn_of("get_child_watcher")
             return self._watcher
 
         def set_child_watcher(self, watcher: ChildWatcher | None) -> None:
@@ -562,13 +558,7 @@ class DefaultEventLoopPolicy(BaseDefaultEventLoopPolicy):  # type: ignore[misc]
             if self._watcher is not None:
                 self._watcher.close()
             self._watcher = watcher
-            _warn_of_child_watchers("set_child_watcher")
-
-
-def _warn_of_child_watchers(name: str) -> None:
-    if sys.version_info >= (3, 12):
-        text = f"{name!r} is deprecated as of Python 3.12 and will be removed in Python 3.14."
-        warnings.warn(text, DeprecationWarning, stacklevel=3)
+            _child_watchers.warn_of("set_child_watcher")
 
 
 Policy: TypeAlias = "asyncio.AbstractEventLoopPolicy"  # a string, as later Pythons warn of it

@@ -73,7 +73,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
             else:
                 main_task.cancel()
         elif isinstance(loop, Loop) and currently_ki_protected():
-            loop._stop_with(KeyboardInterrupt())
+            loop._scheduler.stop_with(KeyboardInterrupt())
         else:
             raise KeyboardInterrupt
 

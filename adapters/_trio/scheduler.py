@@ -706,10 +706,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
                 stand_in._attempt_delivery_of_any_pending_cancel()
         return stand_in
 
-    def _home(self, aio_task: AnyTask | None) -> trio.Nursery | None:
+    def _home(self, aio_task: AnyTask) -> trio.Nursery | None:
         """The nursery in which an asyncio Task is, if that is not the loop's."""
-        if aio_task is None:
-            return None
         if self.nursery_for is not None and aio_task.get_coro() is self.nursery_for[0]:
             return self.nursery_for[1]
         return self.homes.get(aio_task)
@@ -723,7 +721,8 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
         task: Task | None = self.state.get("task")
         if task is None:
             aio_task = running_task(self.loop())
-            if type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins and not self._home(aio_task):
+            is_plain = type(aio_task) is not AsyncioStandIn and aio_task not in self.stand_ins
+            if aio_task is None or (is_plain and not self._home(aio_task)):
                 return None
             task = self.find_task()
         nursery = self.nursery
