@@ -16,7 +16,6 @@ import tomllib
 import traceback
 import types
 import zipfile
-from pathlib import Path
 
 import pytest
 import trio.testing
@@ -24,7 +23,7 @@ import trio.testing
 import compat
 import compat.adapters.tasks
 import compat.adapters.timeouts
-from compat import adapters, asyncio, native
+from compat import adapters, asyncio
 from worlds import PATIENCE, ROOT
 
 PYTHON = [sys.executable]
@@ -491,39 +490,6 @@ def test_type_checkers_see_asyncio(tmp_path, tool):
     found = [int(line) for line in re.findall(r"program\.py:(\d+)", ended.out)]
     assert sorted({*found}) == [9, 10, 11, 12], ended.out
     assert len(re.findall(r'(?:is|of) "(?:builtins\.)?str"', ended.out)) == 2, ended.out
-
-
-@pytest.mark.parametrize("tool", ["mypy", "pyright"])
-def test_type_checkers_see_the_modules_of_native(tmp_path, tool):
-    pytest.importorskip(tool, reason="the linters are no part of the test extra")
-    (tmp_path / "program.py").write_text(
-        "import compat.native.subprocess\n"
-        "from compat import native as asyncio\n"
-        "from compat.native import subprocess\n"
-        "from compat.native.queues import Queue\n"
-        "from compat.native.subprocess import PIPE, Process\n"
-        "async def f(process: Process, queue: Queue[int]) -> asyncio.queues.Queue[int]:\n"
-        "    same: asyncio.subprocess.Process = process\n"
-        "    text: str = compat.native.subprocess.PIPE\n"
-        "    text = asyncio.subprocess.PIPE\n"
-        "    text = subprocess.PIPE\n"
-        "    text = PIPE\n"
-        "    text = same.pid\n"
-        "    return queue\n"
-    )
-    strict = ["--strict", "--no-incremental"] if tool == "mypy" else []
-    ended = Ended([sys.executable, "-m", tool, *strict, "program.py"], tmp_path)
-    found = [int(line) for line in re.findall(r"program\.py:(\d+).*error", ended.out)]
-    assert found == [8, 9, 10, 11, 12], ended.out
-
-
-def test_what_type_checkers_see_of_native_has_every_name():
-    files = {path.stem: path for path in Path(native.__file__).parent.glob("*.py") if path.stem != "__init__"}
-    assert files.keys() == native._submodules.keys() - {"refusals"}
-    for name, path in files.items():
-        lines = [f"{each} = _native.{name}.{each}\n" for each in sorted(native._submodules[name].__all__)]
-        assert path.read_text().endswith("\n\nfrom compat.adapters import native as _native\n\n" + "".join(lines))
-        assert importlib.import_module(f"compat.native.{name}") is native._submodules[name]
 
 
 TYPED = """\

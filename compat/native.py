@@ -8,9 +8,6 @@ every name, and its tests show the change of meaning; then the spelling can beco
 `adapters/native` says what differs. What is not in the index raises an AttributeError, or an ImportError, that names
 trio's way.
 https://docs.python.org/3/library/asyncio-api-index.html
-
-The modules beside this file are for type checkers, which find `compat.native.queues` and the like by them. At run time
-these are the modules of `adapters/native` themselves.
 """
 
 import sys
@@ -145,7 +142,6 @@ timeout_at = timeouts.timeout_at
 
 _submodules = {name: value for name, value in vars(_native).items() if isinstance(value, ModuleType)}
 sys.modules.update((f"{__name__}.{name}", module) for name, module in _submodules.items())
-del __path__  # all is there, and `from asyncio import ensure_future` on native does not look for a module of that name
 
 
 def install() -> None:
