@@ -9,6 +9,7 @@ trio as well: see `_children`.
 import builtins
 import contextlib
 import copy
+import functools
 import importlib.machinery
 import linecache
 import os
@@ -179,6 +180,8 @@ def run_program(option: str, program: str, arguments: list[str], ways: Mapping[s
             for name in compat.__all__:
                 getattr(compat, name)
         native.install()
+        if option == "-m" and program in ("coverage", "pytest"):
+            explain_plugins()
     else:
         if is_watched(ways):
             from compat import _watch
@@ -222,6 +225,33 @@ def run_program(option: str, program: str, arguments: list[str], ways: Mapping[s
             note_failure(error)
         hide_launcher(error)
         raise
+
+
+def explain_plugins() -> None:
+    """Have pytest say in one line which installed plugin needs what native has not, and what to do."""
+    from importlib.metadata import EntryPoint
+
+    load = EntryPoint.load
+
+    @functools.wraps(load)
+    def load_on_native(self: EntryPoint) -> Any:
+        try:
+            return load(self)
+        except (AttributeError, ImportError) as error:
+            needed = f"{error.name} {error}"
+            is_refused = (
+                needed.startswith("asyncio.") or "compat.native" in needed or "compat.adapters.native" in needed
+            )
+            if self.group != "pytest11" or not is_refused:
+                raise
+            import pytest
+
+            raise pytest.UsageError(
+                f"--native: the plugin {self.value} cannot be loaded: {error}. Leave it out by `-p no:{self.name}`: "
+                f"async tests are run by the marker native of compat.pytest_plugin. Or run the suite without --native"
+            ) from error
+
+    setattr(EntryPoint, "load", load_on_native)  # noqa: B010 - mypy takes it for read only
 
 
 # What the interpreter itself calls for -m, folders and zip files. It runs the code in the main module that there is.

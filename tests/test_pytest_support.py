@@ -604,6 +604,41 @@ def test_tests_on_native(tmp_path, way):
     assert "ValueError: on purpose" in out
 
 
+PLUGINS = {
+    "asyncio": ("pytest_asyncio", None),
+    "part": ("needs_a_part", "import asyncio.base_events"),
+    "name": ("needs_a_name", "import asyncio; asyncio.tasks._unregister_task"),
+    "broken": ("is_broken", "import asyncio, nothing_that_is_there"),
+}
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plugin_that_cannot_be_loaded_on_native(tmp_path, name):
+    """pytest ends with one line, which says what to do. What is wrong with a plugin itself is told as by pytest."""
+    module, content = PLUGINS[name]
+    if content is not None:
+        (tmp_path / f"{module}.py").write_text(content)
+        (tmp_path / f"{module}-1.dist-info").mkdir()
+        (tmp_path / f"{module}-1.dist-info" / "entry_points.txt").write_text(f"[pytest11]\n{name} = {module}\n")
+        (tmp_path / f"{module}-1.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n"
+        )
+    (tmp_path / "test_suite.py").write_text("import asyncio\ndef test(): asyncio.run(asyncio.sleep(0))\n")
+    way = (*ON_TRIO, "--native")
+    others = () if name == "asyncio" else ("-p", "no:asyncio")
+    ends, out = pytest_of(way, tmp_path, *others)
+    assert ends == {}
+    if name == "broken":
+        assert "No module named 'nothing_that_is_there'" in out
+        assert "--native: " not in out
+    else:
+        (line,) = out.splitlines()[:-1]  # the last is empty
+        assert line.startswith(f"ERROR: --native: the plugin {module}")
+        assert f"Leave it out by `-p no:{name}`" in line
+    ends, out = pytest_of(way, tmp_path, *others, "-p", f"no:{name}")
+    assert list(ends.values()) == ["PASSED"], out
+
+
 def test_tests_on_native_that_another_plugin_takes(tmp_path):
     (tmp_path / "test_suite.py").write_text(textwrap.dedent(NATIVE))
     ends, out = pytest_of((), tmp_path, *PLUGIN, "-p", "no:asyncio", "-o", "trio_mode=true")

@@ -229,6 +229,11 @@ def test_calls_that_native_refuses():
     assert _table.native_of("asyncio.gather", ("*", "return_exceptions")).verdict == "same"
     assert _table.native_of("asyncio.run", ("", "debug=")).verdict == "same"
     assert _table.native_of("asyncio.run", ("*", "**")).verdict == "same"
+    for api, known in ("asyncio.TaskGroup.create_task", "eager_start"), ("asyncio.start_server", "reuse_port"):
+        assert _table.native_of(api, ("", f"{known}=")).verdict != "refused"
+        for given, name in (known, known), ("typo", "typo"), ("typo=", "typo"):
+            found = _table.native_of(api, ("", given))
+            assert (found.verdict, found.why) == ("refused", f"{api.removeprefix('asyncio.')}() takes no {name}=.")
     assert _table.native_of("asyncio.Queue", kind="subclass").verdict == "check"
     assert _table.native_of("asyncio.QueueFull", kind="subclass").verdict == "same"
     derived = _table.native_of("asyncio.CancelledError", kind="subclass")

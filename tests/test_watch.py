@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from compat import _watch
+from compat._watch._file import target_of, write
+from compat._watch._findings import KINDS
+from compat.report._watch import FORMAT
 from worlds import PATIENCE, ROOT
 
 PROGRAMS = Path(__file__).parent / "watch_programs"
@@ -77,7 +79,7 @@ def test_finds_what_the_program_counts(watched, path, capsys):
 
 def test_each_kind_has_two_programs():
     names = {path.stem for path in PROGRAMS.glob("*.py")}
-    kinds = {kind.replace("-", "_") for kind in _watch.KINDS}
+    kinds = {kind.replace("-", "_") for kind in KINDS}
     assert names == kinds | {f"{kind}_not" for kind in kinds}
 
 
@@ -97,7 +99,7 @@ def test_list_comes_after_what_the_program_says(ending, tmp_path):
     plain, watched = run("app.py", cwd=tmp_path), run("--watch", "app.py", cwd=tmp_path)
     assert watched.stdout == plain.stdout
     assert watched.returncode == plain.returncode
-    what, todo = _watch.KINDS["shield"]
+    what, todo = KINDS["shield"]
     found = f"compat --watch: 1 place\n\nshield: {what}\n  Before the port: {todo}\n  app.py:2\n"
     assert watched.stderr == plain.stderr + found
 
@@ -113,7 +115,7 @@ def test_writes_json(arguments, file, tmp_path):
     done = run("--watch", "--watch-json=found.json", *arguments, cwd=tmp_path)
     assert (done.stdout, done.returncode) == ("", 0)
     assert f"  {tmp_path / file if file == 'app.py' else file}:2\n" in done.stderr
-    what, todo = _watch.KINDS["shield"]
+    what, todo = KINDS["shield"]
     assert json.loads((tmp_path / "found.json").read_text()) == {
         "format": "asyncio-on-trio watch",
         "version": 1,
@@ -178,15 +180,15 @@ def test_file_keeps_its_mode_and_links_to_it(mode, tmp_path):
     folder, link = tmp_path / "folder", tmp_path / "link"
     folder.mkdir()
     link.symlink_to("folder/found.json")
-    target = _watch._target_of(str(link))
+    target = target_of(str(link))
     assert list(folder.iterdir()) == []
     if mode is not None:
-        link.write_text(f'"{_watch.FORMAT}"')
+        link.write_text(f'"{FORMAT}"')
         link.chmod(mode)
-        assert _watch._target_of(str(link)) == target
+        assert target_of(str(link)) == target
     old = os.umask(0o027)
     try:
-        _watch._write(target, "new")
+        write(target, "new")
     finally:
         os.umask(old)
     assert link.is_symlink()
@@ -199,9 +201,9 @@ def test_file_whose_folder_takes_no_other(tmp_path):
     (tmp_path / f".watch-json-{os.getpid()}").mkdir()
     target = tmp_path / "found.json"
     with pytest.raises(FileExistsError):
-        _watch._write(str(target), "new")
+        write(str(target), "new")
     target.write_text("old")
-    _watch._write(str(target), "new")
+    write(str(target), "new")
     assert target.read_text() == "new"
 
 
@@ -209,7 +211,7 @@ def test_file_that_cannot_be_written_to_its_end(tmp_path):
     target = tmp_path / "found.json"
     target.write_text("old")
     with pytest.raises(UnicodeEncodeError):
-        _watch._write(str(target), "new\udcff")
+        write(str(target), "new\udcff")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -217,8 +219,8 @@ def test_file_that_cannot_be_written_to_its_end(tmp_path):
 def test_list_into_a_fifo(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    target = _watch._target_of(str(fifo))
-    writer = threading.Thread(target=_watch._write, args=(target, "new"))
+    target = target_of(str(fifo))
+    writer = threading.Thread(target=write, args=(target, "new"))
     writer.start()
     assert fifo.read_text() == "new"
     writer.join(PATIENCE)
@@ -240,7 +242,7 @@ def test_where_no_list_can_be_written(path, reason, tmp_path, monkeypatch, capsy
     (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "text").write_text("a letter")
     with pytest.raises(SystemExit) as exit:
-        _watch._target_of(path)
+        target_of(path)
     assert exit.value.code == 2
     assert f"--watch-json: cannot write {path}: " in (text := capsys.readouterr().err)
     assert reason in text
@@ -279,7 +281,7 @@ def test_wrong_command_lines(arguments, says, tmp_path):
 
 
 def test_nothing_is_there_without_the_option(tmp_path):
-    code = "import sys; print([name for name in sys.modules if name.endswith('compat._watch')])"
+    code = "import sys; print([name for name in sys.modules if 'compat._watch' in name])"
     assert run("-c", code, cwd=tmp_path).stdout == "[]\n"
 
 

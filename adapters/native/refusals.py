@@ -1,8 +1,9 @@
 """What asyncio has and native has not, each with trio's way to do it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["NOT_EAGER", "Refusing", "instead_of", "refuse"]
+__all__ = ["NOT_EAGER", "OTHERS", "Refusing", "instead_of", "refuse", "refuse_others"]
 
 NOT_EAGER = "a trio task does not start before its parent's next checkpoint"
 _WAYS = {
@@ -43,6 +44,14 @@ _WAYS = {
     "put a stream of your own behind the reader, such as trio.testing.MemoryReceiveStream": """
         StreamReader.exception StreamReader.feed_data StreamReader.feed_eof StreamReader.set_exception""",
 }
+# Parameters of asyncio's, on whichever Python, that trio has nothing for. None, 0 and False ask for nothing.
+OTHERS = {
+    "create_task": ("eager_start",),
+    "open_connection": ("family", "proto", "flags", "interleave", "all_errors", "ssl_shutdown_timeout"),
+    "open_unix_connection": ("ssl_shutdown_timeout",),
+    "start_server": ("family", "flags", "reuse_port", "keep_alive", "ssl_shutdown_timeout"),
+    "start_unix_server": ("cleanup_socket", "ssl_shutdown_timeout"),
+}
 _INSTEAD = {name: way for way, names in _WAYS.items() for name in names.split()}
 
 
@@ -67,3 +76,11 @@ def refuse(function: str, instead: str, **parameters: object) -> None:
     for name, value in parameters.items():
         if value:
             raise TypeError(f"{function}() takes no {name}= here: {instead}")
+
+
+def refuse_others(function: str, instead: str, others: Mapping[str, object]) -> None:
+    """The same for all other parameters, and for a name that asyncio does not know."""
+    for name in others:
+        if name not in OTHERS[function]:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    refuse(function, instead, **others)

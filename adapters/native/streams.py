@@ -22,7 +22,7 @@ from typing import Any, final
 import trio
 
 from .exceptions import IncompleteReadError, LimitOverrunError
-from .refusals import Refusing, refuse
+from .refusals import Refusing, refuse, refuse_others
 from .tasks import open_nursery, task_of, the_background
 
 __all__ = [
@@ -400,7 +400,7 @@ async def open_connection(
     create_task()'s nursery, TypeError for what trio has no parameter for.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_connection
     """
-    refuse("open_connection", "trio.open_tcp_stream() chooses from all addresses, or sock= is connected", **others)
+    refuse_others("open_connection", "trio.open_tcp_stream() chooses from all addresses, or sock= is connected", others)
     if local_addr is not None:
         refuse("open_connection", "trio chooses the local port, or sock= is bound to it", local_addr=local_addr[1])
     _check_connecting(ssl, server_hostname)
@@ -438,7 +438,7 @@ async def open_unix_connection(
 
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.open_unix_connection
     """
-    refuse("open_unix_connection", "trio.open_unix_socket() has none of it", **others)
+    refuse_others("open_unix_connection", "trio.open_unix_socket() has none of it", others)
     _check_connecting(ssl, server_hostname)
     if sock is not None and path is None:
         stream = await _stream_of(sock)
@@ -519,7 +519,7 @@ async def start_server(
     RuntimeError without create_task()'s nursery, TypeError for what trio has no parameter for.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_server
     """
-    refuse("start_server", "trio.open_tcp_listeners() has none of it; bind a socket for sock=", **others)
+    refuse_others("start_server", "trio.open_tcp_listeners() has none of it; bind a socket for sock=", others)
     refuse("start_server", "trio.open_tcp_listeners() always sets it on Unix", reuse_address=reuse_address is False)
     the_background()
     if sock is not None:
@@ -557,7 +557,7 @@ async def start_unix_server(
     A socket that another server has left at the path is replaced; this one's stays there.
     https://docs.python.org/3/library/asyncio-stream.html#asyncio.start_unix_server
     """
-    refuse("start_unix_server", "trio.SocketListener has none of it", **others)
+    refuse_others("start_unix_server", "trio.SocketListener has none of it", others)
     the_background()
     if sys.platform == "win32":
         raise RuntimeError("there are no Unix sockets on Windows")

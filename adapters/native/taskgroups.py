@@ -12,7 +12,7 @@ from typing import Any, TypeVar, final
 
 import trio
 
-from .refusals import NOT_EAGER, refuse
+from .refusals import NOT_EAGER, refuse_others
 from .tasks import Task, open_nursery, tasks_here
 
 __all__ = ["TaskGroup"]
@@ -60,7 +60,7 @@ class TaskGroup:
         Raises RuntimeError before the block is entered and after it is left, TypeError as create_task() does.
         """
         if others:
-            refuse("create_task", NOT_EAGER, **others)
+            refuse_others("create_task", NOT_EAGER, others)
         if self._nursery is None:
             coro.close()
             raise RuntimeError("this TaskGroup has not been entered")

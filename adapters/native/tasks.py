@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar,
 import trio
 
 from .exceptions import InvalidStateError
-from .refusals import NOT_EAGER, Refusing, refuse
+from .refusals import NOT_EAGER, Refusing, refuse_others
 from .timeouts import timeout as open_timeout
 from .timeouts import timeout_at
 
@@ -495,7 +495,7 @@ def create_task(
     https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
     """
     if others:
-        refuse("create_task", NOT_EAGER, **others)
+        refuse_others("create_task", NOT_EAGER, others)
     task = Task(coro, name, trio.CancelScope())
     _start(task, context)
     return task

@@ -784,6 +784,8 @@ def what_it_says(owner: object, name: str) -> str:
 
 def refusal(api: str, function: Callable[..., object], arguments: tuple[str, ...], is_method: bool) -> str:
     """Why native refuses a call with these arguments, "" if it does not."""
+    from compat.adapters import native
+
     if api in REFUSED_CALLS:
         return REFUSED_CALLS[api]
     name = api.removeprefix("asyncio.")
@@ -795,10 +797,12 @@ def refusal(api: str, function: Callable[..., object], arguments: tuple[str, ...
         signature = inspect.signature(function)
     except ValueError:  # a class written in C
         return ""
-    if "others" in signature.parameters:  # those are refused, if they are not empty
+    if "others" in signature.parameters:  # those are refused, if they are not empty or asyncio has no such
         for each in given:
-            if not each.endswith("=") and each not in signature.parameters:
-                return f"{name}() takes no {each}=."
+            bare = each.rstrip("=")
+            is_empty = each != bare and bare in native.refusals.OTHERS[function.__name__]
+            if bare not in signature.parameters and not is_empty:
+                return f"{name}() takes no {bare}=."
     if "*" in arguments or "**" in arguments:
         return ""
     by_position = [None] * (arguments.count("") + is_method)

@@ -11,10 +11,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import trio
 
 from compat import adapters, native
+from compat.adapters.native.refusals import OTHERS
 
-ROOT = Path(native.__file__).parents[1]
+ROOT = Path(native.__file__).parents[2]
 FOLDER = Path(adapters.__path__[0], "native")
 PAGES = sorted(FOLDER.glob("*.py"))
 DOCUMENTATION = "https://docs.python.org/3/library/asyncio"
@@ -202,6 +204,39 @@ def test_parameters_are_asyncios(name):
     through = through_kwds if "kwds" in theirs else through_kwargs if "kwargs" in theirs else {"loop_factory"}
     assert set(names) - set(known) <= through
     assert known == [each for each in theirs if each in known]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_parameters_that_asyncio_does_not_know(name):
+    """They are refused as by asyncio, whatever their value; an empty value of what it knows asks for nothing."""
+    ours = inspect.signature(getattr(native, name)).parameters
+    assert "others" in ours
+    assert not set(OTHERS[name]) & set(ours)
+    methods = {"create_task": "create_task", "open_connection": "create_connection", "start_server": "create_server"}
+    methods |= {"open_unix_connection": "create_unix_connection", "start_unix_server": "create_unix_server"}
+    theirs = inspect.signature(getattr(asyncio.SelectorEventLoop, methods[name])).parameters
+    assert set(theirs) - {"self", "coro", "protocol_factory", "kwargs", "path"} <= set(OTHERS[name]) | set(ours)
+
+    coro = trio.sleep(0)
+    arguments = {"create_task": (coro,), "start_server": (print,), "start_unix_server": (print,)}.get(name, ())
+    refused = rf"{name}\(\) got an unexpected keyword argument 'typo'"
+    functions = [getattr(native, name)]
+    async with native.TaskGroup() as group:
+        if name == "create_task":
+            functions.append(group.create_task)
+        for function in functions:
+            for value in None, 0, 1:
+                with pytest.raises(TypeError, match=refused):
+                    await function(*arguments, typo=value)
+            for each in OTHERS[name]:
+                with pytest.raises(TypeError, match=rf"{name}\(\) takes no {each}= here: "):
+                    await function(*arguments, **{each: 1})
+        if name == "create_task":
+            await native.create_task(coro, eager_start=None)
+        else:
+            with pytest.raises(ValueError):  # it has not been told where
+                await functions[0](*arguments, **dict.fromkeys(OTHERS[name]))
+    coro.close()
 
 
 @pytest.mark.slow
