@@ -44,8 +44,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # to a type checker it is f
     def close(self) -> None:
         """Cancel what is left and wait for it, shut down async generators and the default executor, close the loop."""
         unsets = self._sets_event_loop and self._loop is not None
-        if isinstance(self._loop, Loop):
-            self._loop._run.show_trio_tasks(self._loop)
+        if isinstance(self._loop, Loop) and not self._loop._run.ended:
+            # asyncio cancels them with the Tasks. The loop waits for its threads, and one may wait for such a task in
+            # trio.from_thread.run().
+            self._loop._scheduler.aio_tasks_in(self._loop._nursery)
         try:
             super().close()
         finally:

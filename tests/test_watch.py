@@ -332,6 +332,35 @@ compat.run(main)
     assert run("--watch", "-c", code, cwd=tmp_path).stderr == "compat --watch: nothing found\n"
 
 
+def test_clean_up_behind_a_shield(tmp_path):
+    """What --watch says to do about a clean-up that waits is no finding."""
+    code = """
+import asyncio, trio
+
+async def work(shield):
+    try:
+        await asyncio.sleep(60)
+    finally:
+        with trio.move_on_after(1, shield=shield), trio.CancelScope():
+            await asyncio.sleep(0)  # waits
+            print("cleaned up")
+
+async def main():
+    for shield in True, False:
+        task = asyncio.create_task(work(shield))
+        await asyncio.sleep(0)
+        task.cancel()
+        print(await asyncio.gather(task, return_exceptions=True))
+
+asyncio.run(main())
+"""
+    done = run("--watch-json", "found.json", "-c", code, cwd=tmp_path)
+    assert done.stdout == "cleaned up\n[CancelledError('')]\n" * 2
+    [found] = json.loads((tmp_path / "found.json").read_text())["findings"]
+    assert (found["kind"], found["count"]) == ("cleanup-wait", 1)
+    assert code.splitlines()[found["line"] - 1].endswith("# waits")
+
+
 def test_tasks_made_in_each_other_way(tmp_path):
     """Those that come to the loop's create_task() by other ways than asyncio.create_task() and a TaskGroup."""
     code = """

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 import threading
-import types
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -22,7 +20,6 @@ from . import patches, waits  # noqa: F401  (waits is there for what it replaces
 from .names import RUN, SNIFFIO, THREAD_CACHE, Runner, Task, setup_runner, unrolled_run
 from .nurseries import LoopNursery, open_loop_nursery
 from .scheduler import Scheduler
-from .stand_ins import AsyncioStandIn
 
 
 def current_runner() -> Runner | None:
@@ -216,18 +213,6 @@ class Run:
                 raise error
             finally:
                 del error  # its traceback has this frame
-
-    def show_trio_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have asyncio.all_tasks() show the trio tasks in the loop's nursery.
-
-        A thread of the loop's may wait for one, in trio.from_thread.run(), and who ends the loop waits for the thread.
-        """
-        if self.ended:
-            return
-        scheduler = self.scheduler
-        for task in list(self.nursery._children):
-            if type(task.coro) is types.CoroutineType and task not in scheduler.aio_stand_ins:
-                scheduler.aio_stand_ins[task] = AsyncioStandIn(task, scheduler, loop)
 
     def cancel_system_tasks(self) -> None:
         """Inside current(): cancel the run's system tasks, as trio does when the main function has ended."""

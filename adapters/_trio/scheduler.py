@@ -748,13 +748,26 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
 
     def other_trio_tasks(self) -> list[AnyTask]:
         """The program's trio tasks that are in no task's nursery and end before the loop does, as asyncio Tasks."""
-        nurseries = [self.nursery] if self.is_hosted else [self.nursery, self.runner.system_nursery]
-        children = [task for nursery in nurseries for task in nursery._children]  # type: ignore[union-attr]
-        tasks = [task for task in children if type(task.coro) is CoroutineType and not self._is_of_run(task)]
+        nurseries: list[Any] = [self.nursery] if self.is_hosted else [self.nursery, self.runner.system_nursery]
+        return [task for nursery in nurseries for task in self.aio_tasks_in(nursery)]
+
+    def aio_tasks_in(self, nursery: trio.Nursery) -> list[AnyTask]:
+        """The program's trio tasks in a nursery, as asyncio Tasks. asyncio.all_tasks() has them from now on."""
         return [
             self.aio_stand_ins.get(task) or self.aio_stand_ins.setdefault(task, AsyncioStandIn(task, self, self.loop()))
-            for task in tasks
+            for task in list(nursery._children)
+            if type(task.coro) is CoroutineType and not self._is_of_run(task)
         ]
+
+    def is_shielded(self, aio_task: AnyTask) -> bool:
+        """Tell whether a Task waits in a cancel scope of its own with a shield."""
+        stand_in = self.stand_ins.get(aio_task)
+        status = None if stand_in is None else stand_in._cancel_status
+        while status is not None and status is not self.nursery._cancel_status:
+            if status._scope.shield:
+                return True
+            status = status._parent
+        return False
 
     def cancel_waits_for_futures(self) -> bool:
         """Cancel each trio task, but the current one, that waits for a future; tell whether there was any."""

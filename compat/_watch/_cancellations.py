@@ -285,6 +285,7 @@ def _look_after(task: CancellableTask, request: _Request) -> None:
         task._request = None
         return
     awaited: Any = task._fut_waiter
+    loop: Any = task.get_loop()
     coroutines = list(parts_of(task.get_coro()))
     now = {id(coro) for coro, _ in coroutines}
     request.frames[:] = [
@@ -297,7 +298,7 @@ def _look_after(task: CancellableTask, request: _Request) -> None:
         if any(isinstance(each, asyncio.CancelledError) for each in gc.get_referents(coro))
     ]
     if handling:  # a clean-up; later looks will tell whether the task waits again after it
-        if not request.in_clean_up:
+        if not request.in_clean_up and not loop._scheduler.is_shielded(task):
             request = task._request = request._replace(in_clean_up=True)
             note("cleanup-wait", _place_of_clean_up([frame for _, frame in coroutines[handling[-1] :]]))
         _look_later(task, request, awaited)
