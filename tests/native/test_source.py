@@ -16,7 +16,7 @@ import trio
 from compat import adapters, native
 from compat.adapters.native.refusals import OTHERS
 
-ROOT = Path(native.__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(adapters.__path__[0], "native")
 PAGES = sorted(FOLDER.glob("*.py"))
 DOCUMENTATION = "https://docs.python.org/3/library/asyncio"
