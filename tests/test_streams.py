@@ -12,7 +12,6 @@ import struct
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -25,7 +24,7 @@ import trio.testing
 import compat
 from compat import asyncio
 from compat.adapters.events import BaseLoop, MonotonicClock
-from worlds import PATIENCE, WORLDS, moments, on_both
+from worlds import PATIENCE, WORLDS, moments, nothing_left, on_both
 
 MIB = 2**20
 BULK = int(os.environ.get("STREAM_MIB", "64")) * MIB
@@ -41,22 +40,6 @@ def program(function):
     """Collect an async program(asyncio) that is to give the same on both."""
     PROGRAMS.append(function)
     return function
-
-
-def open_files():
-    return {name: os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _is_open(name)}
-
-
-def _is_open(name):
-    return os.path.islink(f"/proc/self/fd/{name}")
-
-
-@contextmanager
-def nothing_left() -> Iterator[None]:
-    """Fail if sockets are open afterwards that were not before."""
-    before = [link for link in open_files().values() if link.startswith("socket:")]
-    yield
-    assert sorted(link for link in open_files().values() if link.startswith("socket:")) == sorted(before)
 
 
 async def leaving_no_task(asyncio, program, seconds=30):

@@ -24,12 +24,11 @@ from test_streams import (
     in_loop,
     leaving_no_task,
     move_in_bulk,
-    nothing_left,
     outcome,
     server_elsewhere,
     serving,
 )
-from worlds import PATIENCE, moments, on_both
+from worlds import PATIENCE, moments, nothing_left, on_both
 
 CA = trustme.CA()
 OTHER_CA = trustme.CA()
