@@ -26,7 +26,7 @@ from compat.adapters.events import Loop
 from worlds import Steps
 
 LATEST = 0.004  # seconds
-PATIENCE = 20.0
+PATIENCE = 120.0  # seconds for one interrupt; who has started this waits for longer
 
 
 class Account:

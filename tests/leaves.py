@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-SETTLING = 10.0  # seconds for what ends by itself, in a thread or a process
+SETTLING = 60.0  # seconds for what ends by itself, in a thread or a process
 
 
 def tasks() -> dict[object, str]:

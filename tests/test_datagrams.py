@@ -16,8 +16,8 @@ import trio
 import compat
 from compat import asyncio
 from compat.adapters.events import MonotonicClock
-from test_sockets import nothing_left, outcome, shown
-from worlds import PATIENCE, WORLDS, on_both
+from test_sockets import outcome, shown
+from worlds import PATIENCE, WORLDS, nothing_left, on_both
 
 LOCAL = ("127.0.0.1", 0)
 PROGRAMS = []

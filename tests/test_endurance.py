@@ -14,7 +14,7 @@ import trio
 
 import compat
 from compat import asyncio
-from worlds import WORLDS, driven, plain
+from worlds import WORLDS, driven, open_descriptors, plain
 
 TASKS = int(os.environ.get("ENDURANCE_TASKS", "200000"))
 
@@ -262,10 +262,6 @@ def test_storm_of_scopes_and_cancels():
 # --- many loops ------------------------------------------------------------------------------------------------------
 
 
-def open_files():
-    return sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
-
-
 def new_and_closed():
     asyncio.new_event_loop().close()
 
@@ -336,12 +332,12 @@ def test_many_loops(use):
     for _ in range(10):
         use()
     gc.collect()
-    files, threads, handlers = open_files(), threading.active_count(), signals()
+    files, threads, handlers = open_descriptors(), threading.active_count(), signals()
     objects = count_of_ours()
     for _ in range(200):
         use()
     gc.collect()
-    assert open_files() == files
+    assert open_descriptors() == files
     assert threading.active_count() <= threads + 1  # trio keeps idle threads for a while
     assert signals() == handlers
     assert signal.set_wakeup_fd(-1) == -1
@@ -439,7 +435,7 @@ def test_loop_is_freed():
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(asyncio.sleep(0))
-    files = len(open_files())
+    files = len(open_descriptors())
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
         loop = gc.collect()
-    assert len(open_files()) < files
+    assert len(open_descriptors()) < files

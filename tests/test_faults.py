@@ -317,7 +317,7 @@ def handle(*_):
     raise ValueError("from a signal handler")
 signal.signal(signal.SIGALRM, handle)
 async def main():
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         await asyncio.sleep(30)
     except asyncio.CancelledError:
@@ -329,7 +329,7 @@ except ValueError as error:
     say(repr(error))
 loop = asyncio.new_event_loop()
 future = loop.create_future()
-signal.setitimer(signal.ITIMER_REAL, 0.05)
+signal.setitimer(signal.ITIMER_REAL, 0.5)
 try:
     loop.run_until_complete(future)
 except ValueError as error:
@@ -386,8 +386,9 @@ async def main():
         thread = threading.Thread(target=die, args=args)
         thread.start()
         await asyncio.to_thread(thread.join)
-    await asyncio.sleep(0.1)
-    say([future.done() for future in futures], futures[0].result(), text(futures[1].exception()))
+    while not all(future.done() for future in futures):
+        await asyncio.sleep(0.01)
+    say(futures[0].result(), text(futures[1].exception()))
     futures.clear()
     gc.collect()
 run(main)
@@ -683,12 +684,14 @@ async def main():
     loop.call_later(1000, print)
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     await asyncio.open_connection(*server.sockets[0].getsockname())
-    loop.run_in_executor(None, lambda: (time.sleep(0.1), say("a thread ends its work")))
+    loop.run_in_executor(None, lambda: (said.wait(), time.sleep(0.1), say("a thread ends its work")))
     loop.add_signal_handler(signal.SIGUSR1, print)
     await asyncio.sleep(0)
     return tasks, server
+said = threading.Event()
 kept = loop.run_until_complete(main())
 say("end")
+said.set()
 sys.exit(5)
 """
 

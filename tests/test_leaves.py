@@ -85,6 +85,7 @@ def test_fails_and_leaves_a_file():
     assert False
 
 def test_settles():
+    leaves.SETTLING = 60.0  # from here on nothing is left
     threading.Thread(target=time.sleep, args=[0.05]).start()
     kept.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.05)"]))
     threading.Thread(target=kept[-1].wait).start()

@@ -585,14 +585,16 @@ def cancelled_call_in_a_thread_goes_on(asyncio):
     log = []
 
     async def main():
-        release = threading.Event()
+        begun, release = threading.Event(), threading.Event()
 
         def in_thread():
+            begun.set()
             release.wait()
             log.append("thread")
 
         task = asyncio.create_task(asyncio.to_thread(in_thread))
-        await asyncio.sleep(0.01)
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
         task.cancel()
         try:
             await task

@@ -516,7 +516,7 @@ def test_the_marker(tmp_path):
     assert list(ends.values()) == ["PASSED"] * 3, out
     took = [float(seconds) for seconds in re.findall(r"([\d.]+)s call", out)]
     assert len(took) == 3
-    assert max(took) < 1
+    assert max(took) < 60
 
 
 @pytest.mark.parametrize("plugin", ["by hand", "unittest", "pytest-asyncio", "pytest-trio", "option"])

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import weakref
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from functools import partial
 from random import Random
@@ -27,7 +27,7 @@ import trio
 import compat
 from compat import asyncio
 from compat.adapters.events import Loop, MonotonicClock
-from worlds import PATIENCE, WORLDS, Ended, Steps, moments, on_both
+from worlds import PATIENCE, WORLDS, Ended, Steps, moments, nothing_left, on_both, open_descriptors
 
 ON_TRIO = ("-m", "compat")
 PROGRAMS = []
@@ -38,24 +38,6 @@ def program(function):
     """Collect an async program(asyncio, open_pair) that is to give the same on both."""
     PROGRAMS.append(function)
     return function
-
-
-def open_files():
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return sorted(found)
-
-
-@contextmanager
-def nothing_left():
-    """Fail if a file is open afterwards that was not before: a socket, a pipe or an epoll."""
-    gc.collect()
-    before = open_files()
-    yield
-    gc.collect()
-    assert open_files() == before
 
 
 class Pairs(ExitStack):
@@ -1238,14 +1220,14 @@ def test_epoll_is_one_for_all_sockets():
 
     async def main():
         loop = asyncio.get_running_loop()
-        before = len(open_files())
+        before = len(open_descriptors())
         with Pairs() as open_pair:
             for _ in range(20):
                 one, _ = open_pair()
                 loop.add_reader(one, print)
                 loop.add_writer(one, loop.remove_writer, one)
             await moments(asyncio)
-            assert len(open_files()) - before == 40 + 1
+            assert len(open_descriptors()) - before == 40 + 1
 
     if not hasattr(select, "epoll"):
         pytest.skip("there is no epoll here")

@@ -12,7 +12,6 @@ import struct
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -25,7 +24,7 @@ import trio.testing
 import compat
 from compat import asyncio
 from compat.adapters.events import BaseLoop, MonotonicClock
-from worlds import PATIENCE, WORLDS, on_both
+from worlds import PATIENCE, WORLDS, moments, nothing_left, on_both
 
 MIB = 2**20
 BULK = int(os.environ.get("STREAM_MIB", "64")) * MIB
@@ -41,22 +40,6 @@ def program(function):
     """Collect an async program(asyncio) that is to give the same on both."""
     PROGRAMS.append(function)
     return function
-
-
-def open_files():
-    return {name: os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _is_open(name)}
-
-
-def _is_open(name):
-    return os.path.islink(f"/proc/self/fd/{name}")
-
-
-@contextmanager
-def nothing_left() -> Iterator[None]:
-    """Fail if sockets are open afterwards that were not before."""
-    before = [link for link in open_files().values() if link.startswith("socket:")]
-    yield
-    assert sorted(link for link in open_files().values() if link.startswith("socket:")) == sorted(before)
 
 
 async def leaving_no_task(asyncio, program, seconds=30):
@@ -220,8 +203,9 @@ async def limits(asyncio):
     reader, writer = await connect(limit=32)
     text = b"x" * 32 + b"\n" + b"y" * 33 + b"\n" + b"z" * 60 + b"\nab"
     writer.write(text)
-    await asyncio.sleep(0.05)
-    log = [writer.transport.is_reading(), repr(reader).split(" transport")[0]]
+    while writer.transport.is_reading():
+        await asyncio.sleep(0.001)
+    log = [repr(reader).split(" transport")[0]]
     log += [await outcome(reader.readline()), await outcome(reader.readline()), writer.transport.is_reading()]
     try:
         await reader.readuntil(b"\n")
@@ -580,7 +564,7 @@ async def handler_cancelled_at_each_await(asyncio):
 
         server, connect = await serving(asyncio, handler, limit=1)
         _, writer = await connect(limit=1)
-        await asyncio.sleep(0.05)
+        await moments(asyncio)
         handlers[-1].cancel()
         log.append([await outcome(handlers[-1]), handlers[-1].cancelled()])
         await closed(writer, server)
@@ -692,7 +676,7 @@ async def server_that_ends_its_clients(asyncio):
     for end in ("close_clients", "abort_clients"):
         server, connect = await serving(asyncio, handler)
         pairs = [await connect() for _ in range(5)]
-        await asyncio.sleep(0.01)
+        await moments(asyncio)
         server.close()
         getattr(server, end)()
         await server.wait_closed()
@@ -912,8 +896,9 @@ async def what_goes_wrong_in_a_protocol_is_reported(asyncio):
             error = await asyncio.wait_for(protocol.lost, PATIENCE)
             # The peer's reset is found by whichever comes first, a send or a receive.
             log.append((method, isinstance(error, ConnectionError) or type(error).__name__))
-        await asyncio.sleep(0.05)
-        log.append(transport.is_closing())
+        while not transport.is_closing():
+            await asyncio.sleep(0.001)
+        await moments(asyncio)
     await closed(server)
     # Whose callback it was differs.
     return log, [(report["message"].partition(" callback ")[0], shown(report["exception"])) for report in reports]
@@ -1026,7 +1011,7 @@ def test_same_on_both(program, tmp_path, monkeypatch):
     def run(asyncio):
         async def main():
             result = await leaving_no_task(asyncio, program)
-            await asyncio.sleep(0.01)
+            await moments(asyncio)
             return result, len(asyncio.all_tasks())
 
         with nothing_left():

@@ -62,7 +62,6 @@ def nobody_left():
     assert not has_children()
     with nothing_left():
         yield
-        gc.collect()
     assert not has_children()
 
 

@@ -24,12 +24,11 @@ from test_streams import (
     in_loop,
     leaving_no_task,
     move_in_bulk,
-    nothing_left,
     outcome,
     server_elsewhere,
     serving,
 )
-from worlds import on_both
+from worlds import PATIENCE, moments, nothing_left, on_both
 
 CA = trustme.CA()
 OTHER_CA = trustme.CA()
@@ -188,7 +187,8 @@ async def peers_that_do_not_speak_tls(asyncio):
     log = []
     for handler in (mute, hang_up, chat):
         server, connect = await serving(asyncio, handler)
-        log.append(await outcome(connect(ssl=client_context(), ssl_handshake_timeout=0.2)))
+        patience = 0.2 if handler is mute else PATIENCE
+        log.append(await outcome(connect(ssl=client_context(), ssl_handshake_timeout=patience)))
         await closed(server)
     # The other way round: a client that does not.
     reports = []
@@ -221,7 +221,7 @@ async def cancelled_handshake(asyncio):
 
 @program
 async def upgrade_of_a_live_connection(asyncio):
-    log = []
+    log, ended = [], asyncio.Event()
 
     async def handler(reader, writer):
         writer.write(await reader.readline())
@@ -232,6 +232,7 @@ async def upgrade_of_a_live_connection(asyncio):
         await writer.drain()
         log.append(await reader.read())
         await closed(writer)
+        ended.set()
 
     server, connect = await serving(asyncio, handler)
     reader, writer = await connect()
@@ -242,7 +243,7 @@ async def upgrade_of_a_live_connection(asyncio):
     writer.write(b"secret\n")
     log.append(await reader.readline())
     await closed(writer)
-    await asyncio.sleep(0.05)
+    await ended.wait()
     server.close()
     await server.wait_closed()
     return log
@@ -250,10 +251,14 @@ async def upgrade_of_a_live_connection(asyncio):
 
 @program
 async def upgrade_that_fails(asyncio):
+    begins = asyncio.Event()
+
     async def handler(reader, writer):
         await reader.readline()
+        context = server_context()
+        begins.set()
         try:
-            await writer.start_tls(server_context(), ssl_handshake_timeout=1)
+            await writer.start_tls(context, ssl_handshake_timeout=PATIENCE)
         except OSError:
             pass
         await closed(writer)
@@ -262,7 +267,7 @@ async def upgrade_that_fails(asyncio):
     reader, writer = await connect()
     log = [await outcome(writer.start_tls("no context"))]
     writer.write(b"\n")
-    await asyncio.sleep(0.05)  # what comes before the server's own start_tls() is lost on TLS
+    await begins.wait()  # what comes before the server's own start_tls() is lost on TLS
     log.append(await outcome(writer.start_tls(client_context(trusts=OTHER_CA), server_hostname="localhost")))
     log += [writer.is_closing(), (await outcome(reader.read()))[:0]]
     await closed(writer, server)
@@ -358,7 +363,7 @@ async def server_that_ends_its_clients(asyncio):
     for end in ("close_clients", "abort_clients"):
         server, connect = await serving(asyncio, handler, ssl=server_context())
         pairs = [await connect(ssl=client_context()) for _ in range(5)]
-        await asyncio.sleep(0.05)
+        await moments(asyncio)
         server.close()
         getattr(server, end)()
         await server.wait_closed()
@@ -397,7 +402,7 @@ async def steps_of_the_end(asyncio):
         loop.connect_accepted_socket(lambda: server, ends[0], ssl=server_context()),
         loop.create_connection(lambda: client, sock=ends[1], ssl=client_context(), server_hostname="localhost"),
     )
-    await asyncio.sleep(0.02)
+    await moments(asyncio)
     transport.write(b"last words")
     transport.close()
     transport.write(b"too late")
@@ -671,7 +676,7 @@ def test_what_was_written_last_is_sent():
 
     with server_elsewhere(std, handler, ssl=server_context()) as address:
         asyncio.run(main(address))
-        for _ in range(100):
+        for _ in range(3000):
             if got:
                 break
             time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Where a program can run on trio, and how a test runs it: shared by the tests of the core."""
 
 import asyncio as std
+import gc
 import os
 import subprocess
 import sys
@@ -140,6 +141,8 @@ def open_descriptors():
 @contextmanager
 def nothing_left():
     """Fail if descriptors are open afterwards that were not before."""
+    gc.collect()
     before = open_descriptors()
     yield
+    gc.collect()
     assert open_descriptors() == before

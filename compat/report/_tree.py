@@ -20,7 +20,7 @@ from . import _cache
 from ._reading import Source, lines_of, mentions, uses_in, world_of
 from ._watch import Finding
 
-__all__ = ["Package", "Tree", "read_tree"]
+__all__ = ["Package", "Tree", "count", "read_tree", "wrong_path"]
 
 SUFFIXES = (".py", ".pyw")
 MANY = 64  # files, for which it is worth starting other processes
