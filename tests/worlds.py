@@ -18,8 +18,8 @@ from compat.adapters.events import Loop
 
 ROOT = Path(__file__).parent.parent
 FOREVER = 1000.0
+# Seconds after which a test gives up what hangs. Nothing takes so long on a busy machine; pytest waits for longer.
 PATIENCE = 600.0
-"""Seconds after which a test gives up what hangs. Nothing takes so long on a busy machine; pytest waits for longer."""
 
 
 def virtual_time():
