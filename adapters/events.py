@@ -190,9 +190,12 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         def is_running(self) -> bool:
             """Tell whether the loop runs."""
             # The interpreter asks before an eager Task takes its first step, inside the step of another. So forget
-            # which trio task the running step is of.
-            self._scheduler.state.pop("task", None)
-            return super().is_running()
+            # which trio task the running step is of; last of all, and by no call, after which a signal handler may come
+            # that asks for it.
+            is_running, state = super().is_running(), self._scheduler.state
+            if "task" in state:
+                del state["task"]
+            return is_running
 
     def set_debug(self, enabled: bool) -> None:
         """Set debug mode. Slow callbacks and steps of Tasks are logged from the next batch on."""

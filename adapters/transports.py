@@ -499,7 +499,9 @@ class SocketTransport(TransportBase):
                 data = bytes(buffer[: self._sock.recv_into(buffer)])
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not data:
@@ -527,7 +529,9 @@ class SocketTransport(TransportBase):
             received = self._sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal read error on socket transport")
             return
         if not received:
@@ -547,7 +551,9 @@ class SocketTransport(TransportBase):
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return data
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal write error on socket transport")
             return b""
         if sent == len(data) and type(data) is not memoryview:
@@ -566,7 +572,9 @@ class SocketTransport(TransportBase):
                 sent = self._sock.sendmsg(itertools.islice(self._buffer, MOST_GATHERED))
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal write error on socket transport")
             return
         self._discard_sent(sent)

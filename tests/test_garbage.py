@@ -503,3 +503,17 @@ async def by_trio(asyncio, function):
 def test_nothing_is_left_where_trio_was_called(function, run):
     expected = std.run(garbage(std, function)) if function in OPERATIONS else 0
     assert run(lambda: by_trio(asyncio, function)) <= expected
+
+
+def test_a_closed_loop_leaves_nothing_of_its_run():
+    gc.collect()
+    gc.disable()
+    try:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(trio_in_tasks(asyncio))
+        parts = [weakref.ref(loop), weakref.ref(loop._runner), weakref.ref(loop._scheduler)]
+        loop.close()
+        del loop
+        assert [part() for part in parts] == [None, None, None]
+    finally:
+        gc.enable()

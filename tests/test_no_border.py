@@ -2107,3 +2107,27 @@ def test_child_of_a_task_when_the_loop_ends(run):
     tasks = set()
     run(main() if run is asyncio.run else main)
     assert log == [None]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager Tasks")
+def test_eager_task_while_a_signal_handler_asks_for_the_current_task(monkeypatch):
+    """The interpreter asks is_running() before the first step; a signal handler comes in the middle of that."""
+    is_running = std.BaseEventLoop.is_running
+
+    def interrupted(loop):
+        if std._get_running_loop() is loop and std.current_task() is not None:
+            trio.lowlevel.current_task()
+        return is_running(loop)
+
+    async def eager():
+        return trio.lowlevel.current_task().name, asyncio.current_task().get_name()
+
+    async def main():
+        trio.lowlevel.current_task()
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patches:
+            patches.setattr(std.BaseEventLoop, "is_running", interrupted)
+            task = std.Task(eager(), loop=loop, name="eager", eager_start=True)
+        return await task
+
+    assert asyncio.run(main()) == ("eager", "eager")

@@ -1233,3 +1233,39 @@ def test_epoll_is_one_for_all_sockets():
         pytest.skip("there is no epoll here")
     assert sys.platform == "linux"
     asyncio.run(main())
+
+
+def test_what_the_socket_refuses_closes_the_transport():
+    """A buffer that cannot be received into, and data that cannot be sent: no OSErrors, and fatal all the same."""
+
+    async def main(asyncio):
+        told = []
+
+        class ReadOnly(asyncio.BufferedProtocol):
+            def get_buffer(self, sizehint):
+                return b"read-only"
+
+            def connection_lost(self, error):
+                told.append(type(error))
+
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context["message"].split("\n")[0]))
+        for sends in False, True:
+            one, other = socket.socketpair()
+            with other:
+                one.setblocking(False)
+                transport, _ = await loop.create_connection(ReadOnly, sock=one)
+                if sends:
+                    transport.write(memoryview(b"every other")[::2])
+                else:
+                    other.send(b"x")
+                await asyncio.sleep(0.02)
+                told.append(transport.is_closing())
+                transport.abort()
+                await asyncio.sleep(0)
+        return told
+
+    expected = std.run(main(std))
+    assert asyncio.run(main(asyncio)) == expected
+    assert TypeError in expected
+    assert BufferError in expected

@@ -159,14 +159,16 @@ class Run:
         Here that is shielded, and would wait for ever.
         """
         nursery: Any = self.runner.system_nursery
-        add_error, scheduler = nursery._add_exc, self.scheduler
+        # Nothing waits for the garbage collector: the nursery refers to this function, so this does not refer to it.
+        this, add_error, scheduler = weakref.ref(nursery), type(nursery)._add_exc, self.scheduler
 
         def stop_with(error: BaseException, *reason: Any) -> None:
+            nursery: Any = this()
             if not is_cancel_called(nursery.cancel_scope):
                 failure = trio.TrioInternalError("a system task of trio's has failed, or a call from another thread")
                 failure.__cause__ = error
                 scheduler.stop_with(failure)
-            add_error(error, *reason)
+            add_error(nursery, error, *reason)
 
         nursery._add_exc = stop_with
 
