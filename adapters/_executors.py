@@ -8,15 +8,11 @@ interpreter waits for them when it ends.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextvars import Context
-from types import FrameType
 
 from ._interface import LoopPart
 from ._trio import threads
-from ._trio.names import Runner
 from ._types import P, T, Ts
 
 
@@ -52,18 +48,3 @@ class Executors(LoopPart):
         if executor is None and self._default_executor is None and not self._executor_shutdown_called:
             self._default_executor = LoopThreads(threads.token_of(self._runner, self._scheduler.nursery))
         return super().run_in_executor(executor, func, *args)
-
-
-def called_in_thread(frame: FrameType, runner: Runner) -> str:
-    """The name of the function that this frame calls, for the default executor of the loop in this run; else ""."""
-    if frame.f_code is not threads.call_as_thread_of.__code__ or frame.f_locals["token"].runner is not runner:
-        return ""
-    return _name_of_function(frame.f_locals["fn"])
-
-
-def _name_of_function(func: object) -> str:
-    """The function's own name, also where to_thread() has wrapped it up with its arguments and its context."""
-    if isinstance(func, functools.partial):
-        in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args
-        return _name_of_function(func.args[0] if in_context else func.func)
-    return getattr(func, "__qualname__", None) or repr(func)

@@ -190,10 +190,11 @@ class BaseLoop(AsyncGenerators, Connections, Datagrams, Executors, Pipes, Signal
         def is_running(self) -> bool:
             """Tell whether the loop runs."""
             # The interpreter asks before an eager Task takes its first step, inside the step of another. So forget
-            # which trio task the running step is of; last of all, and by no call, after which a signal handler may come
-            # that asks for it.
-            is_running, state = super().is_running(), self._scheduler.state
-            if "task" in state:
+            # which trio task the running step is of. No call comes after that: after one, a signal handler may ask for
+            # the current task.
+            is_running, is_here = super().is_running(), self._thread_id == threading.get_ident()
+            state = self._scheduler.state
+            if is_here and "task" in state:
                 del state["task"]
             return is_running
 

@@ -17,6 +17,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterable, Iterator
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -28,7 +29,7 @@ import trio
 
 from compat import adapters
 from compat._coroutines import parts_of
-from compat.adapters import _executors, _trio, _types, events
+from compat.adapters import _trio, _types, events
 
 __all__ = ["print_tasks", "print_tasks_on"]
 
@@ -219,9 +220,10 @@ class _Run:
     def thread_calls(self) -> Iterator[str]:
         """The functions that run_in_executor() runs in threads now."""
         assert self.loop is not None
+        in_thread = _trio.threads.call_as_thread_of.__code__
         for frame in (frame for stack in self.stacks.values() for frame in _outwards(stack)):
-            if name := _executors.called_in_thread(frame, self.loop._runner):
-                yield name
+            if frame.f_code is in_thread and frame.f_locals["token"].runner is self.loop._runner:
+                yield _name_of_function(frame.f_locals["fn"])
 
     def node_of(self, task: asyncio.Task[object]) -> _Node:
         frames, running = self.frames_of(task.get_coro())
@@ -368,6 +370,14 @@ def _holds_loop(task: trio.lowlevel.Task) -> bool:
 def _place_of(task: trio.lowlevel.Task) -> tuple[bool, int, str]:
     """The main task first, and the others by their names."""
     return not _trio.runs.is_main(task), *_by_number(task.name)
+
+
+def _name_of_function(func: object) -> str:
+    """The function's own name, also where to_thread() has wrapped it up with its arguments and its context."""
+    if isinstance(func, partial):
+        in_context = isinstance(getattr(func.func, "__self__", None), Context) and func.args
+        return _name_of_function(func.args[0] if in_context else func.func)
+    return getattr(func, "__qualname__", None) or repr(func)
 
 
 def _by_number(name: str) -> tuple[int, str]:
