@@ -28,7 +28,7 @@ from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort, disable_ki_protection, enable_ki_protection
 
 from .. import _asyncio
-from .._asyncio import interpreters_current_task, python_current_task, running_task
+from .._asyncio import running_task
 from .._types import AnyCoroutine, AnyFuture, AnyTask, Step, StepFunction
 from ..exceptions import without_task_cancellation
 from .cancellation import Cancelled, Told, as_scopes, raised_by
@@ -673,7 +673,7 @@ class Scheduler(Derivable, Task):  # type: ignore[misc]
     def find_task(self) -> Task:
         """The current trio task, where trio has noted none."""
         loop, entry = self.loop(), self.entry
-        aio_task = None if loop is None else interpreters_current_task(loop) or python_current_task(loop)
+        aio_task = None if loop is None else running_task(loop)
         task: Task
         if aio_task is None or type(aio_task) is AsyncioStandIn:
             task = entry if type(entry) is Task else self
